@@ -1,0 +1,1 @@
+"""Fetch what the providers send, archive it, append it to BigQuery, and start dbt. All judgement is SQL, in models/."""

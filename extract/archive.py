@@ -1,0 +1,191 @@
+"""The archive: one Parquet file for each batch that a provider sent. It is the source of truth; raw is built from it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from io import BytesIO
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import obstore
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from obstore.exceptions import AlreadyExistsError, BaseError
+from obstore.store import LocalStore, from_url
+
+from extract.errors import ConfigurationError, PipelineError
+from extract.raw import PROVENANCE, RAW_TABLES, RawTable
+
+EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
+
+_RUN_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+_BATCH_PATH = re.compile(
+    rf"(?P<table>[a-z0-9_]+)/extracted_on=(?P<extracted_on>\d{{4}}-\d{{2}}-\d{{2}})/(?P<run_id>{_RUN_ID})-(?P<part>\d+)\.parquet"
+)
+
+
+class BatchRefused(Exception):
+    """A file in the archive is not a batch that raw can take; the text says why and what to do."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch as read from the archive: whole, of the right schema, and under its own name.
+
+    Attributes:
+        path: relative to the archive, ``<raw table>/extracted_on=<YYYY-MM-DD>/<run_id>-<part>.parquet``.
+        table: the raw table that it belongs to.
+        rows: its rows, in the raw table's columns.
+    """
+
+    path: str
+    table: RawTable
+    rows: pa.Table
+
+    @property
+    def oldest_date(self) -> date:
+        """The oldest day that this batch can change: its first trade date, or the day it came, if that is older."""
+        first_session = pc.min(self.rows["date"]).as_py().astimezone(EXCHANGE_ZONE).date()
+        return min(first_session, pc.min(self.rows["_extracted_at"]).as_py().date())
+
+
+class Archive:
+    """Batches in a folder or a bucket, written once and never changed."""
+
+    def __init__(self, uri: str) -> None:
+        """Open the archive at ``uri``: a folder, which is made where it does not exist, or ``gs://bucket/prefix``."""
+        self.uri = uri
+        try:
+            if uri.startswith("gs://"):
+                self._store = from_url(uri)
+            else:
+                self._store = LocalStore(Path(uri.removeprefix("file://")), mkdir=True)
+        except (BaseError, OSError) as error:
+            raise ConfigurationError(f"the archive {uri} cannot be opened: {_first_line(error)}") from error
+
+    def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:
+        """Archive what a provider sent, and return the batch's path.
+
+        The file appears whole or not at all, and is never replaced. Writing the same batch again is no error, so an
+        interrupted run may repeat itself; writing another one under the same name is.
+
+        Args:
+            table: the raw table that the batch is for.
+            rows: at least one row, in the provider's columns (``table.provider_columns``).
+            run_id: the run that fetched it.
+            part: numbers the batches of one run and table.
+            extracted_at: when the provider answered; a time with zone.
+
+        Raises:
+            ValueError: the rows are none, or not of the table's schema.
+            PipelineError: the archive cannot be written, or holds something else under this name.
+        """
+        if not rows.num_rows:
+            raise ValueError("a batch has at least one row")
+        stamp = extracted_at.astimezone(UTC)
+        path = f"{table.name}/extracted_on={stamp:%Y-%m-%d}/{run_id}-{part:04d}.parquet"
+        if not _BATCH_PATH.fullmatch(path):
+            raise ValueError(f"{run_id!r} cannot be part of a file's name")
+        provenance = (run_id, stamp, path)
+        columns = [pa.repeat(pa.scalar(v, f.type), rows.num_rows) for f, v in zip(PROVENANCE, provenance, strict=True)]
+        whole = rows.select(table.provider_columns.names).cast(table.provider_columns)
+        for field, column in zip(PROVENANCE, columns, strict=True):
+            whole = whole.append_column(field, column)
+        body = _parquet(whole)
+        try:
+            obstore.put(self._store, path, body, mode="create")
+        except AlreadyExistsError:
+            if not self.read(path).rows.equals(whole):
+                raise PipelineError(
+                    f"the archive already holds another batch as {path}; nothing was written. Use a new run id"
+                ) from None
+        except BaseError as error:
+            raise PipelineError(f"the archive {self.uri} cannot be written: {_first_line(error)}") from error
+        return path
+
+    def paths(self) -> list[str]:
+        """The paths of all files that could be batches, sorted: every ``.parquet`` file, whatever its name."""
+        return sorted(self._listed())
+
+    def _listed(self) -> Iterator[str]:
+        try:
+            for page in obstore.list(self._store):
+                yield from (entry["path"] for entry in page if entry["path"].endswith(".parquet"))
+        except BaseError as error:
+            raise PipelineError(f"the archive {self.uri} cannot be listed: {_first_line(error)}") from error
+
+    def read(self, path: str) -> Batch:
+        """Read one batch and prove that it is what its name says.
+
+        Raises:
+            BatchRefused: it is torn, empty, of another schema, or lies under a wrong name.
+            PipelineError: the archive cannot be read.
+        """
+        named = _BATCH_PATH.fullmatch(path)
+        if not named:
+            raise BatchRefused(
+                path, "its name is not <raw table>/extracted_on=<YYYY-MM-DD>/<run id>-<part>.parquet; rename it"
+            )
+        table = RAW_TABLES.get(named["table"])
+        if table is None:
+            raise BatchRefused(path, f"there is no raw table {named['table']}; there are {', '.join(RAW_TABLES)}")
+        try:
+            body = bytes(obstore.get(self._store, path).bytes())
+        except BaseError as error:
+            raise PipelineError(f"{self.uri}/{path} cannot be read: {_first_line(error)}") from error
+        if not body:
+            raise BatchRefused(path, "it is empty (0 bytes); fetch it again, and delete this file")
+        try:
+            # Without `partitioning=None`, the folder's name would come back as a column.
+            rows = pq.read_table(BytesIO(body), partitioning=None)
+        except (pa.ArrowException, OSError) as error:
+            raise BatchRefused(
+                path, f"it is torn or no Parquet file ({_first_line(error)}); fetch it again, and delete this file"
+            ) from error
+        _check_rows(path, table, rows, named["run_id"], named["extracted_on"])
+        return Batch(path, table, rows.select(table.schema.names).cast(table.schema))
+
+
+def _check_rows(path: str, table: RawTable, rows: pa.Table, run_id: str, extracted_on: str) -> None:
+    if not rows.num_rows:
+        raise BatchRefused(path, "it holds no rows; delete this file")
+    expected = {field.name: field.type for field in table.schema}
+    found = {field.name: field.type for field in rows.schema}
+    differences = [
+        f"{name} is {found.get(name, 'absent')} instead of {expected.get(name, 'absent')}"
+        for name in [*expected, *(name for name in found if name not in expected)]
+        if found.get(name) != expected.get(name)
+    ]
+    if differences:
+        raise BatchRefused(path, f"its schema is not that of {table.name}: {'; '.join(differences)}")
+    for key in table.keys:
+        if rows[key].null_count:
+            raise BatchRefused(path, f"{rows[key].null_count} of its {rows.num_rows} rows have no {key}")
+    extracted_days = pc.unique(pc.strftime(rows["_extracted_at"], "%Y-%m-%d")).to_pylist()
+    for column, values, named in (
+        ("_archive_path", pc.unique(rows["_archive_path"]).to_pylist(), path),
+        ("_run_id", pc.unique(rows["_run_id"]).to_pylist(), run_id),
+        ("_extracted_at", extracted_days, extracted_on),
+    ):
+        if values != [named]:
+            raise BatchRefused(
+                path,
+                f"it lies under a wrong name: its {column} says {', '.join(map(str, values[:3]))} and its name {named}",
+            )
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = BytesIO()
+    pq.write_table(rows, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

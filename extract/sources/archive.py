@@ -1,0 +1,88 @@
+"""The archive as a source: load the batches that raw lacks. Recovery from any loss, and how historical files enter."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import structlog
+
+from extract.archive import Archive, Batch, BatchRefused
+from extract.warehouse import Warehouse
+
+_log = structlog.get_logger()
+
+# One load job takes many batches, because BigQuery allows 1,500 load jobs a table a day and 16 years of daily batches
+# are 4,000; and not too many, because a job may touch 4,000 of the table's daily partitions. Rows bound the memory.
+_BATCHES_PER_LOAD = 500
+_ROWS_PER_LOAD = 250_000
+
+
+@dataclass(slots=True)
+class Replay:
+    """What a replay did.
+
+    Attributes:
+        found: batches in the archive, refused ones included.
+        loaded: batches that raw lacked and now has.
+        rows: their rows.
+        refused: what was refused, as (path, reason).
+    """
+
+    found: int = 0
+    loaded: int = 0
+    rows: int = 0
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+
+def replay(archive: Archive, warehouse: Warehouse, progress: Callable[[int, int], None]) -> Replay:
+    """Load every batch of the archive that raw lacks; what cannot be loaded is refused by name, and the others load.
+
+    Args:
+        archive: where the batches are.
+        warehouse: where they go.
+        progress: is told, after each load, how many of the missing batches are done, and how many there are.
+
+    Raises:
+        PipelineError: the archive or the warehouse failed. What was loaded before stays; run it again for the rest.
+    """
+    warehouse.create_raw()
+    outcome = Replay()
+    paths = archive.paths()
+    outcome.found = len(paths)
+    known = warehouse.loaded_paths()
+    missing = [path for path in paths if path not in known]
+    progress(0, len(missing))
+    for batches in _load_jobs(_accepted(archive, missing, outcome)):
+        warehouse.note_batches("landing", ((batch.path, batch.oldest_date) for batch in batches))
+        warehouse.load(batches)
+        outcome.loaded += len(batches)
+        rows = sum(batch.rows.num_rows for batch in batches)
+        outcome.rows += rows
+        _log.info("batches loaded", raw_table=batches[0].table.name, batches=len(batches), rows=rows)
+        progress(outcome.loaded + len(outcome.refused), len(missing))
+    progress(len(missing), len(missing))
+    return outcome
+
+
+def _accepted(archive: Archive, paths: list[str], outcome: Replay) -> Iterator[Batch]:
+    for path in paths:
+        try:
+            yield archive.read(path)
+        except BatchRefused as refusal:
+            outcome.refused.append((refusal.path, refusal.reason))
+            _log.error("batch refused", path=refusal.path, reason=refusal.reason)
+
+
+def _load_jobs(batches: Iterator[Batch]) -> Iterator[list[Batch]]:
+    for _, of_table in groupby(batches, key=lambda batch: batch.table.name):
+        job: list[Batch] = []
+        for batch in of_table:
+            if job and (
+                len(job) == _BATCHES_PER_LOAD
+                or sum(b.rows.num_rows for b in job) + batch.rows.num_rows > _ROWS_PER_LOAD
+            ):
+                yield job
+                job = []
+            job.append(batch)
+        if job:
+            yield job

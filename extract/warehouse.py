@@ -1,0 +1,255 @@
+"""BigQuery, wherever it is: in the cloud, at an emulator's address, or embedded and started for this command."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
+from google.api_core.retry import Retry
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import DefaultCredentialsError
+from google.cloud import bigquery
+
+from extract.archive import Batch
+from extract.errors import ConfigurationError, PipelineError
+from extract.raw import RAW_TABLES
+from extract.settings import Settings
+
+# The client's own retries go on for ten minutes, even against a refused connection.
+_TIMEOUT = 60.0
+_RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(120.0)
+_LOAD_SECONDS = 600.0
+
+# A load job that failed for good keeps its id for ever; its successor takes the next number.
+_LOAD_ATTEMPTS = 5
+
+_BIGQUERY_TYPES = {
+    pa.string(): "STRING",
+    pa.int64(): "INT64",
+    pa.float64(): "FLOAT64",
+    pa.date32(): "DATE",
+    pa.timestamp("us", tz="UTC"): "TIMESTAMP",
+}
+
+# Which batches the marts have yet to see. A batch is noted here before it is loaded and again after the build that
+# merged it, so that a process may die between any two steps and the next build still reaches back far enough.
+BATCH_EVENTS = "batch_events"
+_BATCH_EVENTS_SCHEMA = pa.schema(
+    [
+        pa.field("_archive_path", pa.string()),
+        pa.field("event", pa.string()),
+        pa.field("oldest_date", pa.date32()),
+        pa.field("recorded_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Warehouse:
+    """A BigQuery project and our datasets in it.
+
+    Attributes:
+        client: the client, connected.
+        dataset: the base name of the datasets.
+        location: where they are.
+        address: the API's address where it is not Google's, for dbt.
+    """
+
+    client: bigquery.Client
+    dataset: str
+    location: str
+    address: str | None
+
+    @property
+    def raw(self) -> str:
+        """The raw dataset, qualified by its project."""
+        return f"{self.client.project}.{self.dataset}_raw"
+
+    def create_raw(self) -> None:
+        """Create the raw dataset and its tables where they do not exist."""
+        dataset = bigquery.Dataset(self.raw)
+        dataset.location = self.location
+        self.client.create_dataset(dataset, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
+        tables = [
+            _table(f"{self.raw}.{table.name}", table.schema, "_extracted_at", ["symbol"])
+            for table in RAW_TABLES.values()
+        ]
+        tables.append(_table(f"{self.raw}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]))
+        for table in tables:
+            self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
+
+    def query(self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter] = ()) -> bigquery.table.RowIterator:
+        """Run one statement of GoogleSQL and return its rows.
+
+        Raises:
+            PipelineError: BigQuery refused or failed; the text is its own.
+        """
+        config = bigquery.QueryJobConfig(query_parameters=list(parameters))
+        with _as_pipeline_error("the query failed"):
+            job = self.client.query(sql, job_config=config, timeout=_TIMEOUT, retry=_RETRY, job_retry=None)
+            return job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
+
+    def exists(self, table: str) -> bool:
+        """Whether the table or view ``dataset.table`` exists."""
+        try:
+            self.client.get_table(f"{self.client.project}.{table}", timeout=_TIMEOUT, retry=_RETRY)
+        except NotFound:
+            return False
+        return True
+
+    def loaded_paths(self) -> set[str]:
+        """The archive paths of all batches that raw holds."""
+        selects = (f"select distinct _archive_path from `{self.raw}.{name}`" for name in RAW_TABLES)
+        return {row["_archive_path"] for row in self.query("\nunion all\n".join(selects))}
+
+    def load(self, batches: Sequence[Batch]) -> None:
+        """Append batches of one raw table in one atomic job: all of them or none.
+
+        The job's id is derived from the batches' paths, and BigQuery takes an id once: where two processes load the same
+        batches at the same time, or an answer was lost, the second finds the first one's job instead of loading again.
+
+        Raises:
+            PipelineError: BigQuery refused or failed; nothing of these batches is in raw.
+        """
+        table = batches[0].table
+        self._append(
+            f"{self.raw}.{table.name}",
+            pa.concat_tables([batch.rows for batch in batches]),
+            f"load_{table.name}_{_digest(batch.path for batch in batches)}",
+        )
+
+    def note_batches(self, event: str, batches: Iterable[tuple[str, object]]) -> None:
+        """Note for each batch (path, oldest date) that it is about to be ``landing``, or has been ``merged``."""
+        now = datetime.now(UTC)
+        rows = [
+            {"_archive_path": path, "event": event, "oldest_date": oldest, "recorded_at": now} for path, oldest in batches
+        ]
+        if rows:
+            self._append(
+                f"{self.raw}.{BATCH_EVENTS}",
+                pa.Table.from_pylist(rows, _BATCH_EVENTS_SCHEMA),
+                # Repeating a note is harmless, so each has an id of its own.
+                f"note_{event}_{_digest([*(str(row['_archive_path']) for row in rows), now.isoformat()])}",
+            )
+
+    def unmerged_batches(self) -> list[str]:
+        """The paths of the batches that raw holds and that were not yet noted as merged, sorted.
+
+        A batch that was noted as landing and never loaded is not among them: it lands again, and must be merged then.
+        """
+        noted = self.query(
+            f"""
+            select _archive_path
+            from `{self.raw}.{BATCH_EVENTS}`
+            group by _archive_path
+            having countif(event = 'merged') = 0
+            """
+        )
+        unmerged = sorted(row["_archive_path"] for row in noted)
+        if not unmerged:
+            return []
+        # Only the days on which they were extracted are read, however long the history.
+        first_day = min(path.split("extracted_on=")[1][:10] for path in unmerged)
+        selects = (
+            f"select distinct _archive_path from `{self.raw}.{name}`"
+            f" where _extracted_at >= timestamp('{first_day}') and _archive_path in unnest(@paths)"
+            for name in RAW_TABLES
+        )
+        paths = bigquery.ArrayQueryParameter("paths", "STRING", unmerged)
+        return sorted(row["_archive_path"] for row in self.query("\nunion all\n".join(selects), [paths]))
+
+    def _append(self, destination: str, rows: pa.Table, job_id: str) -> None:
+        body = BytesIO()
+        pq.write_table(rows, body, compression="zstd")
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            schema=_schema(rows.schema),
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+        )
+        with _as_pipeline_error(f"loading into {destination} failed"):
+            for attempt in range(1, _LOAD_ATTEMPTS + 1):
+                attempt_id = f"{job_id}_{attempt}"
+                body.seek(0)
+                try:
+                    job = self.client.load_table_from_file(
+                        body, destination, job_id=attempt_id, job_config=config, timeout=_LOAD_SECONDS
+                    )
+                except Conflict:
+                    job = self.client.get_job(attempt_id, timeout=_TIMEOUT, retry=_RETRY)
+                    if job.done(timeout=_TIMEOUT, retry=_RETRY) and job.error_result:
+                        continue
+                job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
+                return
+        raise PipelineError(f"loading into {destination} failed {_LOAD_ATTEMPTS} times; see the jobs {job_id}_*")
+
+
+@contextlib.contextmanager
+def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
+    """Connect to the warehouse that the settings name, and start the embedded one where they name none.
+
+    Raises:
+        ConfigurationError: there are no credentials, or the embedded warehouse is not installed.
+        PipelineError: the embedded warehouse did not start.
+    """
+    if settings.is_embedded:
+        try:
+            from infra.local import warehouse as embedded
+        except ImportError as error:
+            raise ConfigurationError(
+                "neither BIGQUERY_PROJECT nor BIGQUERY_EMULATOR_HOST is set, and the embedded warehouse is not installed"
+            ) from error
+        try:
+            with embedded.running(settings.warehouse_dir) as address:
+                yield _connect(settings, embedded.PROJECT, address)
+        except embedded.WarehouseDidNotStart as error:
+            raise PipelineError(str(error)) from error
+    elif settings.emulator_host:
+        yield _connect(settings, settings.project or "local", settings.emulator_host)
+    else:
+        yield _connect(settings, settings.project, None)
+
+
+def _connect(settings: Settings, project: str | None, address: str | None) -> Warehouse:
+    try:
+        client = bigquery.Client(
+            project=project,
+            location=settings.location,
+            credentials=AnonymousCredentials() if address else None,  # type: ignore[no-untyped-call]
+            client_options={"api_endpoint": address} if address else None,
+        )
+    except DefaultCredentialsError as error:
+        raise ConfigurationError(
+            f"BIGQUERY_PROJECT is {project} and there are no Google credentials here; run"
+            " `gcloud auth application-default login`, or unset it to use the embedded warehouse"
+        ) from error
+    return Warehouse(client, settings.dataset, settings.location, address)
+
+
+@contextlib.contextmanager
+def _as_pipeline_error(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (GoogleAPICallError, RetryError, ConnectionError, TimeoutError) as error:
+        reason = getattr(error, "message", None) or str(error)
+        raise PipelineError(f"{what}: {reason}") from error
+
+
+def _schema(schema: pa.Schema) -> list[bigquery.SchemaField]:
+    return [bigquery.SchemaField(field.name, _BIGQUERY_TYPES[field.type]) for field in schema]
+
+
+def _table(name: str, schema: pa.Schema, partition: str, clustering: list[str]) -> bigquery.Table:
+    table = bigquery.Table(name, schema=_schema(schema))
+    table.time_partitioning = bigquery.TimePartitioning(type_=bigquery.TimePartitioningType.DAY, field=partition)
+    table.clustering_fields = clustering
+    return table
+
+
+def _digest(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]

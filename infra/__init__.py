@@ -1,0 +1,1 @@
+"""Where the pipeline runs: the cloud, the container, the laptop."""

@@ -1,0 +1,221 @@
+"""The embedded BigQuery: a server of our own, started where none runs and stopped after its last user.
+
+One server serves one data folder. Three files in that folder carry the agreement between the processes that use it:
+
+- ``server.lock`` is held, exclusively, by the server for as long as it lives; a lock dies with its process, so a
+  server that was killed never looks alive, and a second one on the same folder refuses to start;
+- ``address`` holds the server's address, written once it listens, on a port that the system picked;
+- ``users.lock`` is held, shared, by each process that uses the server. When the process that started the server ends,
+  however it ends, the server waits for this lock exclusively, that is for the last user, and exits.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+# The project that the embedded warehouse serves; it has no meaning beyond this machine.
+PROJECT = "local"
+
+# DuckDB would download these at run time; they are installed with the requirements instead.
+EXTENSIONS = ("ducklake", "icu", "spatial")
+
+# A server listens about 2 s after its start on two busy cores; a minute means that it never will.
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+_ALREADY_SERVED = 75
+
+
+class WarehouseDidNotStart(Exception):
+    """The embedded warehouse did not come up; the text says where its own words are."""
+
+
+@contextlib.contextmanager
+def running(data_dir: Path) -> Iterator[str]:
+    """Yield the address (``http://127.0.0.1:PORT``) of the server of this folder, starting one where none runs.
+
+    Raises:
+        WarehouseDidNotStart: the server ended, or did not listen within ``START_SECONDS``.
+    """
+    data_dir = data_dir.absolute()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as leave:
+        server: subprocess.Popen[bytes] | None = None
+        with _held(data_dir / "users.lock", fcntl.LOCK_SH):
+            deadline = time.monotonic() + START_SECONDS
+            while not (address := _address(data_dir)):
+                if server is None and not _is_served(data_dir):
+                    server = leave.enter_context(_server(data_dir))
+                if server is not None and server.poll() == _ALREADY_SERVED:
+                    server = None  # Another process was faster: its server is ours too.
+                elif server is not None and server.poll() is not None:
+                    raise WarehouseDidNotStart(
+                        f"the embedded warehouse in {data_dir} ended with status {server.returncode}; "
+                        f"its own words are in {data_dir / 'server.log'}"
+                    )
+                if time.monotonic() > deadline:
+                    raise WarehouseDidNotStart(
+                        f"the embedded warehouse in {data_dir} did not listen within {START_SECONDS:.0f} s; "
+                        f"its own words are in {data_dir / 'server.log'}"
+                    )
+                time.sleep(0.05)
+            yield address
+
+
+@contextlib.contextmanager
+def _server(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a server that lives until this process closes its end of the pipe, or dies, and the last user has gone."""
+    with (data_dir / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", __name__, str(data_dir)],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            cwd=Path(__file__).parents[2],
+            # Ctrl-C on the terminal is for the command, which may still need the server to finish cleanly.
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        # Where another command still uses the server, it outlives us, and ends after that command.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.0 if _has_users(data_dir) else STOP_SECONDS)
+
+
+@contextlib.contextmanager
+def _held(path: Path, mode: int) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, mode)
+        yield
+
+
+def _is_free(path: Path) -> bool:
+    try:
+        with _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return True
+    except BlockingIOError:
+        return False
+
+
+def _is_served(data_dir: Path) -> bool:
+    return not _is_free(data_dir / "server.lock")
+
+
+def _has_users(data_dir: Path) -> bool:
+    return not _is_free(data_dir / "users.lock")
+
+
+def _address(data_dir: Path) -> str | None:
+    """The address of the living server of this folder; None while there is none, or while it still starts."""
+    if not _is_served(data_dir):
+        return None
+    try:
+        return (data_dir / "address").read_text()
+    except FileNotFoundError:
+        return None
+
+
+def serve(data_dir: Path) -> int:
+    """Serve the folder until standard input ends and the last user has gone; return the exit status."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "server.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return _ALREADY_SERVED
+        address = data_dir / "address"
+        address.unlink(missing_ok=True)
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            host, port = listener.getsockname()
+            server = _bigquery(data_dir, port)
+            threading.Thread(target=_exit_after_last_user, args=(data_dir,), daemon=True).start()
+            threading.Thread(
+                target=_publish, args=(server, address, f"http://{host}:{port}"), daemon=True
+            ).start()
+            server.run(sockets=[listener])
+    return 0
+
+
+def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
+    """The server itself, not yet listening."""
+    import uvicorn
+    from local_bigquery import app
+    from local_bigquery.engine import database
+    from local_bigquery.jobs import query
+    from local_bigquery.settings import settings
+
+    prepare_extensions()
+    settings.data_dir = data_dir / "bigquery"
+    settings.default_project_id = PROJECT
+    settings.bigquery_port = port
+    query.execute = _with_destination(query.execute)
+    # Opened now, so that the first request does not pay for it.
+    database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+
+
+def _with_destination(execute):  # type: ignore[no-untyped-def]
+    """Name the table that a ``create table … as select`` made as the destination of its job, as BigQuery does.
+
+    dbt-bigquery reads it; local-bigquery 0.3.2 leaves it out.
+    """
+
+    def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+        statistics, children, destination = execute(*args, **kwargs)
+        if destination is None and statistics.statementType == "CREATE_TABLE_AS_SELECT":
+            destination = statistics.ddlTargetTable
+        return statistics, children, destination
+
+    return wrapped
+
+
+# Half of what one process may take in our limits (3 GB); DuckDB spills to disk beyond it.
+MEMORY_LIMIT = "1500MB"
+
+
+def prepare_extensions() -> None:
+    """Install DuckDB's extensions from their wheels into the user's DuckDB folder; no network is used."""
+    import duckdb
+    from duckdb_extensions import import_extension
+
+    with duckdb.connect() as connection:
+        for name in EXTENSIONS:
+            import_extension(name, con=connection)
+            connection.load_extension(name)
+
+
+def _publish(server, address: Path, url: str) -> None:  # type: ignore[no-untyped-def]
+    while not server.started:
+        time.sleep(0.01)
+    partial = address.with_suffix(".partial")
+    partial.write_text(url)
+    partial.replace(address)
+
+
+def _exit_after_last_user(data_dir: Path) -> None:
+    sys.stdin.buffer.read()
+    with _held(data_dir / "users.lock", fcntl.LOCK_EX):
+        # Every write is in DuckDB's log by the time that its request was answered: nothing is left to flush.
+        os._exit(0)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Serve the embedded BigQuery until standard input ends.")
+    parser.add_argument("data_dir", type=Path)
+    return serve(parser.parse_args().data_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

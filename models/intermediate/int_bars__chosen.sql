@@ -1,0 +1,78 @@
+with
+
+bars as (
+
+    select * from {{ ref('int_bars__checked') }}
+
+),
+
+checks as (
+
+    select
+        {% for check_id in var('bar_checks') -%}
+            max(if(check_id = '{{ check_id }}', weight, null)) as {{ check_id }}_weight,
+            logical_or(check_id = '{{ check_id }}' and severity = 'error') as {{ check_id }}_is_error,
+        {% endfor -%}
+        max(if(check_id = 'is_present', weight, null)) as is_present_weight
+    from {{ ref('quality_checks') }}
+
+),
+
+scored as (
+
+    select
+        bars.symbol,
+        bars.source_id,
+        array_concat(
+            {% for check_id in var('bar_checks') -%}
+                if(bars.{{ check_id }} is false, ['{{ check_id }}'], []){{ ',' if not loop.last }}
+            {% endfor -%}
+        ) as failed_checks,
+        array_concat(
+            {% for check_id in var('bar_checks') -%}
+                if(bars.{{ check_id }} is null, ['{{ check_id }}'], []){{ ',' if not loop.last }}
+            {% endfor -%}
+        ) as inapplicable_checks,
+        bars.open,
+        bars.high,
+        bars.low,
+        bars.close,
+        bars.volume,
+        bars.precedence,
+        checks.is_present_weight
+        {% for check_id in var('bar_checks') -%}
+            + if(bars.{{ check_id }} is true, checks.{{ check_id }}_weight, 0)
+        {% endfor -%}
+        as passed_weight,
+        checks.is_present_weight
+        {% for check_id in var('bar_checks') -%}
+            + if(bars.{{ check_id }} is null, 0, checks.{{ check_id }}_weight)
+        {% endfor -%}
+        as applicable_weight,
+        bars.is_provisional,
+        not (
+            {% for check_id in var('bar_checks') -%}
+                (checks.{{ check_id }}_is_error and bars.{{ check_id }} is false)
+                {{- ' or ' if not loop.last }}
+            {% endfor -%}
+        ) as is_valid,
+        bars.trade_date,
+        bars.extracted_at
+    from bars
+    cross join checks
+
+),
+
+-- The first source whose bar nothing forbids; where there is none, the first source's bar, marked as not valid.
+chosen as (
+
+    select * from scored
+    qualify
+        row_number() over (
+            partition by symbol, trade_date
+            order by is_valid desc, precedence, source_id
+        ) = 1
+
+)
+
+select * from chosen

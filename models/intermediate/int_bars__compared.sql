@@ -1,0 +1,184 @@
+-- A table, because two models read it; rebuilt by each run, it holds the run's window and what that looks back to.
+{{ config(materialized='table', cluster_by=['symbol']) }}
+
+with
+
+bars as (
+
+    select * from {{ ref('int_bars__deduplicated') }}
+
+),
+
+corporate_actions as (
+
+    select
+        symbol,
+        ex_date
+    from {{ ref('int_corporate_actions__deduplicated') }}
+    group by symbol, ex_date
+
+),
+
+instruments as (
+
+    select
+        instrument_id,
+        symbol,
+        listed_on
+    from {{ ref('dim_instruments') }}
+
+),
+
+trading_sessions as (
+
+    select
+        trade_date,
+        is_short,
+        closes_at
+    from {{ ref('dim_trading_sessions') }}
+
+),
+
+source_precedence as (
+
+    select * from {{ ref('source_precedence') }}
+
+),
+
+best_precedence_by_source as (
+
+    select
+        source_id,
+        min(precedence) as precedence
+    from source_precedence
+    group by source_id
+
+),
+
+primary_source as (
+
+    select source_id from best_precedence_by_source
+    qualify row_number() over (order by precedence) = 1
+
+),
+
+with_last_bar as (
+
+    select
+        symbol,
+        source_id,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        last_value(close) over last_bar as last_close,
+        last_value(
+            to_json_string(struct(open, high, low, close, volume))
+        ) over last_bar as last_values,
+        avg(nullif(volume, 0)) over last_month as average_volume,
+        date(extracted_at, 'Asia/Kolkata') <= trade_date as is_provisional,
+        trade_date,
+        extracted_at
+    from bars
+    window
+        last_bar as (
+            partition by symbol, source_id
+            order by unix_date(trade_date)
+            range between {{ var('context_days') }} preceding and 1 preceding
+        ),
+        last_month as (
+            partition by symbol, source_id
+            order by unix_date(trade_date)
+            range between 30 preceding and 1 preceding
+        )
+
+),
+
+-- The other source's bar of the same day: of the first source for a fallback, of the first fallback for the first source.
+peers as (
+
+    select
+        bars.symbol,
+        bars.source_id,
+        bars.trade_date,
+        peer_bars.source_id as peer_source_id,
+        peer_bars.close as peer_close,
+        peer_bars.open = peer_bars.close
+        and peer_bars.high = peer_bars.close
+        and peer_bars.low = peer_bars.close
+        and peer_bars.volume = 0 as is_peer_flat
+    from bars
+    inner join bars as peer_bars
+        on
+            bars.symbol = peer_bars.symbol
+            and bars.trade_date = peer_bars.trade_date
+            and bars.source_id != peer_bars.source_id
+    inner join best_precedence_by_source
+        on peer_bars.source_id = best_precedence_by_source.source_id
+    qualify
+        row_number() over (
+            partition by bars.symbol, bars.source_id, bars.trade_date
+            order by best_precedence_by_source.precedence
+        ) = 1
+
+),
+
+compared as (
+
+    select
+        with_last_bar.symbol,
+        with_last_bar.source_id,
+        peers.peer_source_id,
+        instruments.instrument_id,
+        with_last_bar.open,
+        with_last_bar.high,
+        with_last_bar.low,
+        with_last_bar.close,
+        with_last_bar.last_close,
+        peers.peer_close,
+        with_last_bar.volume,
+        with_last_bar.average_volume,
+        source_precedence.precedence,
+        with_last_bar.is_provisional,
+        with_last_bar.source_id = primary_source.source_id as is_from_primary,
+        trading_sessions.trade_date is not null as is_on_session,
+        coalesce(trading_sessions.is_short, false) as is_short_session,
+        coalesce(peers.is_peer_flat, false) as is_peer_flat,
+        corporate_actions.ex_date is not null as has_corporate_action,
+        to_json_string(
+            struct(
+                with_last_bar.open,
+                with_last_bar.high,
+                with_last_bar.low,
+                with_last_bar.close,
+                with_last_bar.volume
+            )
+        ) = with_last_bar.last_values as is_repeated,
+        with_last_bar.trade_date,
+        instruments.listed_on,
+        trading_sessions.closes_at,
+        with_last_bar.extracted_at
+    from with_last_bar
+    inner join source_precedence
+        on
+            with_last_bar.source_id = source_precedence.source_id
+            and with_last_bar.is_provisional = source_precedence.is_provisional
+    cross join primary_source
+    left join peers
+        on
+            with_last_bar.symbol = peers.symbol
+            and with_last_bar.source_id = peers.source_id
+            and with_last_bar.trade_date = peers.trade_date
+    left join instruments
+        on with_last_bar.symbol = instruments.symbol
+    left join trading_sessions
+        on with_last_bar.trade_date = trading_sessions.trade_date
+    left join corporate_actions
+        on
+            with_last_bar.symbol = corporate_actions.symbol
+            and with_last_bar.trade_date = corporate_actions.ex_date
+
+)
+
+select * from compared

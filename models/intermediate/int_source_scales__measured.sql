@@ -1,0 +1,113 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key=['symbol', 'source_id', 'month'],
+        incremental_predicates=['DBT_INTERNAL_DEST.month >= ' ~ window_start()],
+        on_schema_change='fail',
+        partition_by={'field': 'month', 'data_type': 'date', 'granularity': 'month'},
+        cluster_by=['symbol'],
+    )
+}}
+
+with
+
+-- Only bars that could be chosen say something about a scale.
+bars as (
+
+    select
+        symbol,
+        source_id,
+        close,
+        is_from_primary,
+        trade_date,
+        date_trunc(trade_date, month) as month
+    from {{ ref('int_bars__compared') }}
+    where
+        is_on_session
+        and close > 0
+        and volume > 0
+        {% if is_incremental() %}
+            and trade_date >= {{ window_start() }}
+        {% endif %}
+
+),
+
+fallback_sources as (
+
+    select source_id from {{ ref('source_precedence') }}
+    group by source_id
+    qualify row_number() over (order by min(precedence)) > 1
+
+),
+
+paired as (
+
+    select
+        bars.symbol,
+        fallback_sources.source_id,
+        max(if(not bars.is_from_primary, bars.close, null)) as close,
+        max(if(bars.is_from_primary, bars.close, null)) as primary_close,
+        bars.trade_date,
+        bars.month
+    from bars
+    inner join fallback_sources
+        on
+            bars.source_id = fallback_sources.source_id
+            or bars.is_from_primary
+    group by bars.symbol, fallback_sources.source_id, bars.trade_date, bars.month
+
+),
+
+medians as (
+
+    select
+        symbol,
+        source_id,
+        array_agg(primary_close / close order by primary_close / close) as ratios,
+        month
+    from paired
+    where
+        close is not null
+        and primary_close is not null
+    group by symbol, source_id, month
+
+),
+
+with_median as (
+
+    select
+        paired.symbol,
+        paired.source_id,
+        paired.close,
+        paired.primary_close,
+        round(medians.ratios[safe_offset(div(array_length(medians.ratios), 2))], 6) as median_ratio,
+        paired.month
+    from paired
+    left join medians
+        on
+            paired.symbol = medians.symbol
+            and paired.source_id = medians.source_id
+            and paired.month = medians.month
+
+),
+
+measured as (
+
+    select
+        symbol,
+        source_id,
+        any_value(median_ratio) as median_ratio,
+        countif(close is not null) as bar_count,
+        countif(primary_close is not null) as primary_bar_count,
+        countif(primary_close is not null and close is not null) as overlap_count,
+        countif(
+            abs(primary_close / close - median_ratio) <= median_ratio * {{ var('scale_tolerance') }}
+        ) as agreeing_count,
+        month
+    from with_median
+    group by symbol, source_id, month
+
+)
+
+select * from measured

@@ -1,0 +1,77 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key=['symbol', 'trade_date'],
+        incremental_predicates=['DBT_INTERNAL_DEST.trade_date >= ' ~ window_start()],
+        on_schema_change='fail',
+        partition_by={'field': 'trade_date', 'data_type': 'date', 'granularity': 'month'},
+        cluster_by=['symbol', 'sector'],
+    )
+}}
+
+with
+
+chosen as (
+
+    select * from {{ ref('int_bars__chosen') }}
+    {% if is_incremental() %}
+        where trade_date >= {{ window_start(context_days=var('context_days')) }}
+    {% endif %}
+
+),
+
+instruments as (
+
+    select
+        instrument_id,
+        symbol,
+        sector
+    from {{ ref('dim_instruments') }}
+
+),
+
+with_previous_close as (
+
+    select
+        chosen.*,
+        last_value(if(is_valid, close, null) ignore nulls) over (
+            partition by symbol
+            order by unix_date(trade_date)
+            range between {{ var('context_days') }} preceding and 1 preceding
+        ) as previous_close
+    from chosen
+
+),
+
+described as (
+
+    select
+        with_previous_close.symbol,
+        instruments.instrument_id,
+        with_previous_close.source_id,
+        instruments.sector,
+        with_previous_close.failed_checks,
+        with_previous_close.inapplicable_checks,
+        with_previous_close.open,
+        with_previous_close.high,
+        with_previous_close.low,
+        with_previous_close.close,
+        with_previous_close.previous_close,
+        with_previous_close.volume,
+        with_previous_close.passed_weight,
+        with_previous_close.applicable_weight,
+        with_previous_close.is_provisional,
+        with_previous_close.is_valid,
+        with_previous_close.trade_date,
+        with_previous_close.extracted_at
+    from with_previous_close
+    inner join instruments
+        on with_previous_close.symbol = instruments.symbol
+    {% if is_incremental() %}
+        where with_previous_close.trade_date >= {{ window_start() }}
+    {% endif %}
+
+)
+
+select * from described

@@ -1,0 +1,108 @@
+with
+
+trading_sessions as (
+
+    select
+        session_number,
+        trade_date,
+        closes_at
+    from {{ ref('dim_trading_sessions') }}
+
+),
+
+due_session as (
+
+    select
+        max(session_number) as session_number,
+        max(trade_date) as trade_date
+    from trading_sessions
+    where closes_at <= current_timestamp()
+
+),
+
+instruments as (
+
+    select count(*) as instrument_count from {{ ref('dim_instruments') }}
+
+),
+
+bars as (
+
+    select
+        count(*) as record_count,
+        count(distinct symbol) as symbol_count,
+        countif(is_valid) as valid_record_count,
+        countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
+        max(if(is_valid, trade_date, null)) as latest_trade_date
+    from {{ ref('fct_daily_bars') }}
+
+),
+
+latest_session as (
+
+    select
+        countif(matched.is_valid) as valid_record_count,
+        countif(matched.is_provisional) as provisional_record_count,
+        array_agg(if(matched.is_valid, null, matched.symbol) ignore nulls order by matched.symbol)
+            as unserved_symbols,
+        array_agg(
+            if(
+                'is_from_primary' in unnest(coalesce(matched.failed_checks, [])),
+                matched.symbol,
+                null
+            ) ignore nulls
+            order by matched.symbol
+        ) as fallback_symbols,
+        round(100 * sum(matched.passed_weight) / sum(matched.applicable_weight), 2) as quality_score
+    from {{ ref('int_expected_bars__matched') }} as matched
+    inner join bars
+        on matched.trade_date = bars.latest_trade_date
+
+),
+
+overall as (
+
+    select round(100 * sum(passed_weight) / sum(applicable_weight), 2) as quality_score
+    from {{ ref('int_expected_bars__matched') }}
+
+),
+
+unknown_symbols as (
+
+    select array_agg(distinct symbol order by symbol) as symbols
+    from {{ ref('int_bars__compared') }}
+    where instrument_id is null
+
+),
+
+described as (
+
+    select
+        latest_session.unserved_symbols,
+        latest_session.fallback_symbols,
+        unknown_symbols.symbols as unknown_symbols,
+        instruments.instrument_count,
+        bars.symbol_count,
+        bars.record_count,
+        bars.valid_record_count,
+        bars.unreconciled_record_count,
+        latest_session.valid_record_count as latest_valid_record_count,
+        latest_session.provisional_record_count as latest_provisional_record_count,
+        due_session.session_number - latest.session_number as sessions_behind,
+        latest_session.quality_score as latest_quality_score,
+        overall.quality_score,
+        bars.latest_trade_date,
+        due_session.trade_date as due_trade_date,
+        date '{{ var("calendar_end") }}' as calendar_ends_on
+    from bars
+    cross join instruments
+    cross join due_session
+    cross join latest_session
+    cross join overall
+    cross join unknown_symbols
+    left join trading_sessions as latest
+        on bars.latest_trade_date = latest.trade_date
+
+)
+
+select * from described

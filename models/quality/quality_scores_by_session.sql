@@ -1,0 +1,24 @@
+with
+
+bars as (
+
+    select * from {{ ref('int_expected_bars__matched') }}
+
+),
+
+scored as (
+
+    select
+        countif(is_expected) as expected_bar_count,
+        countif(is_expected and not is_present) as missing_bar_count,
+        countif(is_valid) as valid_bar_count,
+        countif(is_present and not is_valid) as invalid_bar_count,
+        countif(is_provisional) as provisional_bar_count,
+        round(100 * sum(passed_weight) / sum(applicable_weight), 2) as quality_score,
+        trade_date
+    from bars
+    group by trade_date
+
+)
+
+select * from scored
