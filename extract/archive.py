@@ -1,4 +1,4 @@
-"""The archive: one Parquet file for each batch that a provider sent. It is the source of truth; raw is built from it."""
+"""The archive: one Parquet file for each batch that a provider sent. The source of truth; raw is built from it."""
 
 import re
 from collections.abc import Iterator
@@ -52,8 +52,9 @@ class Batch:
     @property
     def oldest_date(self) -> date:
         """The oldest day that this batch can change: its first trade date, or the day it came, if that is older."""
-        first_session = pc.min(self.rows["date"]).as_py().astimezone(EXCHANGE_ZONE).date()
-        return min(first_session, pc.min(self.rows["_extracted_at"]).as_py().date())
+        first: datetime = pc.min(self.rows["date"]).as_py()
+        extracted: datetime = pc.min(self.rows["_extracted_at"]).as_py()
+        return min(first.astimezone(EXCHANGE_ZONE).date(), extracted.date())
 
 
 class Archive:

@@ -1,8 +1,11 @@
-"""Run dbt once over what the marts have not seen yet."""
+"""Run dbt once: over what the marts have not seen yet, or over everything, where the models have changed."""
 
+import hashlib
+import importlib
 import json
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,13 +47,15 @@ def build(
     *,
     full_refresh: bool = False,
 ) -> Build:
-    """Run ``dbt build`` with the window that the unmerged batches ask for, and note them as merged.
+    """Run ``dbt build`` over the window that the unmerged batches ask for, and note them as merged.
+
+    Everything is built where nothing was built before, or where a model, macro or seed has changed since.
 
     Args:
         settings: where dbt keeps its files.
         warehouse: where it builds.
         progress: is told, after each dbt node, how many are done, and how many there are.
-        full_refresh: drop the incremental models and build everything anew: after a change to a seed or a model.
+        full_refresh: build everything, whatever has changed.
 
     Raises:
         PipelineError: the warehouse failed, or dbt could not start. The next build takes the same batches in again.
@@ -58,38 +63,59 @@ def build(
     warehouse.create_raw()
     # Asked before dbt starts: a batch that another process loads meanwhile is left for the next build.
     merged = warehouse.unmerged_batches()
-    window_start = None if full_refresh else _window_start(warehouse)
+    digest = _project_digest()
+    window_start = None if full_refresh else _window_start(warehouse, digest)
     outcome = Build(window_start, len(merged))
     arguments = ["build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
-    if full_refresh:
-        arguments.append("--full-refresh")
+    # Unit tests judge a commit, not a day's data; `make test` runs them.
+    arguments += ["--exclude-resource-type", "unit_test"]
     if window_start:
-        arguments += ["--vars", json.dumps({"window_start": window_start.isoformat()})]
+        # The other models are views and tables of seeds, which are as the last full build left them.
+        arguments += ["--select", "tag:windowed", "--vars", json.dumps({"window_start": window_start.isoformat()})]
+    else:
+        arguments.append("--full-refresh")
     if settings.is_embedded:
         arguments += ["--target-path", str(settings.warehouse_dir / "dbt" / "target")]
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
     _run_dbt(arguments, warehouse, outcome, progress)
     if not outcome.failed:
         warehouse.note_batches("merged", ((path, None) for path in merged))
+        warehouse.note_build(digest, window_start)
     return outcome
 
 
-def _window_start(warehouse: Warehouse) -> date | None:
+def _project_digest() -> str:
+    """What the marts are made by: every file of models, macros and seeds, and the project's variables."""
+    files = [PROJECT_DIR / "dbt_project.yml"]
+    for folder in ("models", "macros", "seeds"):
+        files += (path for path in (PROJECT_DIR / folder).rglob("*") if path.is_file())
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _window_start(warehouse: Warehouse, project_digest: str) -> date | None:
+    """The first trade date to merge; None where the marts are not there, or another project made them."""
     dataset = warehouse.dataset
     window = f"{dataset}_operations.operations_build_window"
     datasets = {"fct_daily_bars": dataset, "int_source_scales__measured": f"{dataset}_intermediate"}
     needed = [*(f"{datasets[model]}.{model}" for model in INCREMENTAL_MODELS), window]
-    if not all(warehouse.exists(table) for table in needed):
+    if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
     (row,) = warehouse.query(f"select window_start from `{warehouse.client.project}.{window}`")
     start: date = row["window_start"]
     return start
 
 
-def _run_dbt(
-    arguments: list[str], warehouse: Warehouse, outcome: Build, progress: Callable[[int, int], None]
-) -> None:
+def preload_dbt() -> None:
+    """Start importing dbt, which takes seconds, while the warehouse starts."""
+    threading.Thread(target=importlib.import_module, args=("dbt.cli.main",), daemon=True).start()
+
+
+def _run_dbt(arguments: list[str], warehouse: Warehouse, outcome: Build, progress: Callable[[int, int], None]) -> None:
     # Imported here, because it takes seconds that `status` and `query` need not spend.
+    from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
     from dbt_common.events.base_types import EventMsg
 
@@ -97,12 +123,15 @@ def _run_dbt(
         if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
             # Tests name their total otherwise than models do.
             progress(event.data.index, getattr(event.data, "total", 0) or event.data.num_models)
+            node = event.data.node_info
+            _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
     with _environment(warehouse):
-        result = dbtRunner(callbacks=[listen]).invoke(["--quiet", *arguments])
+        result = dbtRunner(callbacks=[listen]).invoke(["--log-level", "none", "--log-level-file", "debug", *arguments])
     if result.exception is not None:
         raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
-    for node in result.result or ():
+    assert isinstance(result.result, RunExecutionResult)
+    for node in result.result.results:
         if node.status in ("success", "pass"):
             outcome.passed += 1
         elif node.status in ("error", "fail", "runtime error", "warn", "skipped"):
@@ -112,7 +141,7 @@ def _run_dbt(
 
 @contextmanager
 def _environment(warehouse: Warehouse) -> Iterator[None]:
-    """Tell dbt, which reads profiles.yml, where the warehouse is; and give it the root logger for as long as it runs."""
+    """Tell dbt, through profiles.yml, where the warehouse is; and take back the root logger, which it changes."""
     settings = {"BIGQUERY_DATASET": warehouse.dataset, "BIGQUERY_LOCATION": warehouse.location}
     if warehouse.address:
         settings["BIGQUERY_EMULATOR_HOST"] = warehouse.address

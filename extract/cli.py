@@ -5,9 +5,10 @@ import csv
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from extract.archive import Archive
-from extract.build import Build, build
+from extract.build import Build, build, preload_dbt
 from extract.errors import ConfigurationError, PipelineError
 from extract.settings import Settings
 from extract.sources.archive import Replay, replay
@@ -45,10 +46,10 @@ def main(arguments: list[str] | None = None) -> int:
             settings = replace(settings, archive_uri=options.archive)
         status: int = options.run(settings, options)
     except ConfigurationError as error:
-        _screen.print(f"trading-data: {error}", style="red", markup=False)
+        _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
         return USAGE
     except PipelineError as error:
-        _screen.print(f"trading-data: {error}", style="red", markup=False)
+        _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
         return FAILED
     except KeyboardInterrupt:
         _screen.print("trading-data: interrupted; run the same command again to go on", markup=False)
@@ -77,9 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     replayed.add_argument("--archive", metavar="URI", help="a folder or gs://bucket/prefix (default: ARCHIVE_URI)")
     replayed.add_argument("--no-build", action="store_true", help="load only")
     built = command("build", _build, "run dbt over what the marts have not seen yet, and its tests")
-    built.add_argument(
-        "--full-refresh", action="store_true", help="build everything anew: after a change to a seed or a model"
-    )
+    built.add_argument("--full-refresh", action="store_true", help="build everything, whatever has changed")
     shown = command("status", _status, "say whether the latest session is here and can be trusted")
     asked = command("query", _query, "ask the warehouse in GoogleSQL")
     asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
@@ -92,6 +91,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _replay(settings: Settings, options: argparse.Namespace) -> int:
     archive = Archive(settings.archive_uri)
+    if not options.no_build:
+        preload_dbt()
     with open_warehouse(settings) as warehouse:
         with _progress("batches loaded") as advance:
             replayed = replay(archive, warehouse, advance)
@@ -103,6 +104,7 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _build(settings: Settings, options: argparse.Namespace) -> int:
+    preload_dbt()
     with open_warehouse(settings) as warehouse, _progress("models and tests") as advance:
         built = build(settings, warehouse, advance, full_refresh=options.full_refresh)
     return _report(options, settings, None, built)
@@ -170,18 +172,18 @@ def _status_table(status: Status) -> Table:
         ("Latest session", f"{status.latest_trade_date or 'none'} ({lag}; due is {status.due_trade_date})"),
         (
             "Bars in it",
-            f"{status.latest_valid_record_count} valid of {status.instrument_count} instruments,"
-            f" {status.latest_provisional_record_count} of all provisional",
+            f"{status.latest_valid_record_count} of {status.instrument_count} valid,"
+            + f" {status.latest_fallback_record_count} of them from a fallback,"
+            + f" {status.latest_provisional_record_count} provisional",
         ),
         ("  without a valid bar", names(status.unserved_symbols)),
-        ("  from a fallback", names(status.fallback_symbols)),
         ("  score", score(status.latest_quality_score)),
         ("All bars", f"{status.record_count:,} of {status.symbol_count} symbols, {status.valid_record_count:,} valid"),
         ("  held back", f"{status.unreconciled_record_count:,} from a fallback on another scale"),
         ("  score", score(status.quality_score)),
         ("Unknown symbols", names(status.unknown_symbols)),
         ("Not yet built", f"{status.unmerged_batch_count} batches"),
-        ("Calendar ends", f"{status.calendar_ends_on}"),
+        ("Calendar ends", f"{status.calendar_ends_on}; infra/README.md says how to extend it"),
     ):
         table.add_row(label, value)
     return table
@@ -219,21 +221,12 @@ def _plain(value: object) -> object:
 def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
     if not settings.is_embedded:
         raise ConfigurationError("BIGQUERY_PROJECT or BIGQUERY_EMULATOR_HOST is set; unset it to use the embedded one")
-    with open_warehouse(settings) as warehouse:
+    with suppress(KeyboardInterrupt), open_warehouse(settings) as warehouse:
         _output.print(warehouse.address, markup=False)
         _screen.print("The embedded warehouse is running; other commands find it. Ctrl-C stops it.", markup=False)
-        try:
-            while True:
-                # Nothing to do but hold the warehouse open; a signal ends it.
-                _signal_wait()
-        except KeyboardInterrupt:
-            return OK
-
-
-def _signal_wait() -> None:
-    import signal
-
-    signal.pause()
+        while True:
+            signal.pause()
+    return OK
 
 
 @contextmanager
@@ -259,7 +252,8 @@ def _configure_logs() -> None:
         ]
         if not _screen.is_terminal
         else [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="%H:%M:%S"), renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        # On a terminal the progress bar tells what goes well.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if _screen.is_terminal else logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

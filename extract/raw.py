@@ -73,6 +73,4 @@ YAHOO_CORPORATE_ACTIONS = _table(
     split_ratio=pa.float64(),
 )
 
-RAW_TABLES = {
-    table.name: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, YAHOO_CORPORATE_ACTIONS)
-}
+RAW_TABLES = {table.name: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, YAHOO_CORPORATE_ACTIONS)}

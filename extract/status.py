@@ -1,9 +1,10 @@
 """The state of the data in one row, as the view data_status tells it."""
 
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
+from extract.archive import EXCHANGE_ZONE
 from extract.errors import PipelineError
 from extract.warehouse import Warehouse
 
@@ -13,7 +14,6 @@ class Status:
     """One row of data_status; the model describes each column."""
 
     unserved_symbols: list[str]
-    fallback_symbols: list[str]
     unknown_symbols: list[str]
     instrument_count: int
     symbol_count: int
@@ -22,6 +22,7 @@ class Status:
     unreconciled_record_count: int
     latest_valid_record_count: int
     latest_provisional_record_count: int
+    latest_fallback_record_count: int
     sessions_behind: int | None
     latest_quality_score: float | None
     quality_score: float | None
@@ -32,9 +33,13 @@ class Status:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether something that should be here is not: a session, a symbol, or a batch that no build has seen."""
+        """Whether something that should be here is not: a session, a symbol, a batch in the marts, or the calendar."""
         return bool(
-            self.sessions_behind != 0 or self.unserved_symbols or self.unknown_symbols or self.unmerged_batch_count
+            self.sessions_behind != 0
+            or self.unserved_symbols
+            or self.unknown_symbols
+            or self.unmerged_batch_count
+            or self.calendar_ends_on < datetime.now(EXCHANGE_ZONE).date()
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 import contextlib
 import hashlib
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from io import BytesIO
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import bigquery
+from requests.exceptions import RequestException
 
 from extract.archive import Batch
 from extract.errors import ConfigurationError, PipelineError
@@ -23,10 +25,12 @@ from extract.settings import Settings
 # The client's own retries go on for ten minutes, even against a refused connection.
 _TIMEOUT = 60.0
 _RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(120.0)
+_NO_RETRY: Retry = Retry(predicate=lambda _: False)
 _LOAD_SECONDS = 600.0
 
-# A load job that failed for good keeps its id for ever; its successor takes the next number.
-_LOAD_ATTEMPTS = 5
+# A load job keeps its id for ever, also when it failed or when the table that it filled was dropped since; the next one
+# takes the next number.
+_LOAD_ATTEMPTS = 20
 
 _BIGQUERY_TYPES = {
     pa.string(): "STRING",
@@ -45,6 +49,16 @@ _BATCH_EVENTS_SCHEMA = pa.schema(
         pa.field("event", pa.string()),
         pa.field("oldest_date", pa.date32()),
         pa.field("recorded_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
+# Which project of models and seeds made the marts; another one makes all of them anew.
+BUILDS = "builds"
+_BUILDS_SCHEMA = pa.schema(
+    [
+        pa.field("project_digest", pa.string()),
+        pa.field("window_start", pa.date32()),
+        pa.field("built_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 
@@ -71,17 +85,28 @@ class Warehouse:
         return f"{self.client.project}.{self.dataset}_raw"
 
     def create_raw(self) -> None:
-        """Create the raw dataset and its tables where they do not exist."""
+        """Create the raw dataset and its tables where they do not exist.
+
+        Raises:
+            PipelineError: BigQuery refused or failed; the text is its own.
+        """
         dataset = bigquery.Dataset(self.raw)
         dataset.location = self.location
-        self.client.create_dataset(dataset, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
         tables = [
-            _table(f"{self.raw}.{table.name}", table.schema, "_extracted_at", ["symbol"])
-            for table in RAW_TABLES.values()
+            *(_table(f"{self.raw}.{t.name}", t.schema, "_extracted_at", ["symbol"]) for t in RAW_TABLES.values()),
+            _table(f"{self.raw}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
+            _table(f"{self.raw}.{BUILDS}", _BUILDS_SCHEMA, "built_at", ["project_digest"]),
         ]
-        tables.append(_table(f"{self.raw}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]))
-        for table in tables:
-            self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
+        with _as_pipeline_error(f"creating {self.raw} failed"):
+            try:
+                listed = self.client.list_tables(dataset, timeout=_TIMEOUT, retry=_RETRY)
+                existing = {table.table_id for table in listed}
+            except NotFound:
+                existing = set()
+                self.client.create_dataset(dataset, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
+            for table in tables:
+                if table.table_id not in existing:
+                    self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
 
     def query(self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter] = ()) -> bigquery.table.RowIterator:
         """Run one statement of GoogleSQL and return its rows.
@@ -96,10 +121,11 @@ class Warehouse:
 
     def exists(self, table: str) -> bool:
         """Whether the table or view ``dataset.table`` exists."""
-        try:
-            self.client.get_table(f"{self.client.project}.{table}", timeout=_TIMEOUT, retry=_RETRY)
-        except NotFound:
-            return False
+        with _as_pipeline_error(f"looking for {table} failed"):
+            try:
+                self.client.get_table(f"{self.client.project}.{table}", timeout=_TIMEOUT, retry=_RETRY)
+            except NotFound:
+                return False
         return True
 
     def loaded_paths(self) -> set[str]:
@@ -110,32 +136,56 @@ class Warehouse:
     def load(self, batches: Sequence[Batch]) -> None:
         """Append batches of one raw table in one atomic job: all of them or none.
 
-        The job's id is derived from the batches' paths, and BigQuery takes an id once: where two processes load the same
-        batches at the same time, or an answer was lost, the second finds the first one's job instead of loading again.
+        The job's id is derived from the batches' paths, and BigQuery takes an id once: where two processes load the
+        same batches at once, or an answer was lost, the second finds the first one's job instead of loading again.
 
         Raises:
             PipelineError: BigQuery refused or failed; nothing of these batches is in raw.
         """
-        table = batches[0].table
-        self._append(
-            f"{self.raw}.{table.name}",
-            pa.concat_tables([batch.rows for batch in batches]),
-            f"load_{table.name}_{_digest(batch.path for batch in batches)}",
-        )
+        table = f"{self.raw}.{batches[0].table.name}"
+        paths = {batch.path for batch in batches}
+        rows = pa.concat_tables([batch.rows for batch in batches])
+        job_id = f"load_{batches[0].table.name}_{_digest([table, *sorted(paths)])}"
+        with _as_pipeline_error(f"loading into {table} failed"):
+            for attempt in range(1, _LOAD_ATTEMPTS + 1):
+                try:
+                    self._append(table, rows, f"{job_id}_{attempt}")
+                except Conflict:
+                    earlier = self.client.get_job(f"{job_id}_{attempt}", timeout=_TIMEOUT, retry=_RETRY)
+                    with contextlib.suppress(GoogleAPICallError):
+                        earlier.result(timeout=_LOAD_SECONDS)
+                    if not paths <= self._held_paths(paths):
+                        continue
+                return
+        raise PipelineError(f"loading into {table} failed {_LOAD_ATTEMPTS} times; see the jobs {job_id}_*")
 
     def note_batches(self, event: str, batches: Iterable[tuple[str, object]]) -> None:
         """Note for each batch (path, oldest date) that it is about to be ``landing``, or has been ``merged``."""
         now = datetime.now(UTC)
         rows = [
-            {"_archive_path": path, "event": event, "oldest_date": oldest, "recorded_at": now} for path, oldest in batches
+            {"_archive_path": path, "event": event, "oldest_date": oldest, "recorded_at": now}
+            for path, oldest in batches
         ]
         if rows:
-            self._append(
-                f"{self.raw}.{BATCH_EVENTS}",
-                pa.Table.from_pylist(rows, _BATCH_EVENTS_SCHEMA),
+            with _as_pipeline_error(f"noting batches as {event} failed"):
                 # Repeating a note is harmless, so each has an id of its own.
-                f"note_{event}_{_digest([*(str(row['_archive_path']) for row in rows), now.isoformat()])}",
-            )
+                self._append(
+                    f"{self.raw}.{BATCH_EVENTS}",
+                    pa.Table.from_pylist(rows, _BATCH_EVENTS_SCHEMA),
+                    f"note_{event}_{uuid.uuid4().hex}",
+                )
+
+    def note_build(self, project_digest: str, window_start: date | None) -> None:
+        """Note a build in which every model and test passed; without a window it was a full one."""
+        row = {"project_digest": project_digest, "window_start": window_start, "built_at": datetime.now(UTC)}
+        with _as_pipeline_error("noting the build failed"):
+            rows = pa.Table.from_pylist([row], _BUILDS_SCHEMA)
+            self._append(f"{self.raw}.{BUILDS}", rows, f"note_build_{uuid.uuid4().hex}")
+
+    def last_project_digest(self) -> str | None:
+        """The digest of the project that made the marts as they are; None where nothing was built."""
+        rows = list(self.query(f"select project_digest from `{self.raw}.{BUILDS}` order by built_at desc limit 1"))
+        return rows[0]["project_digest"] if rows else None
 
     def unmerged_batches(self) -> list[str]:
         """The paths of the batches that raw holds and that were not yet noted as merged, sorted.
@@ -150,18 +200,21 @@ class Warehouse:
             having countif(event = 'merged') = 0
             """
         )
-        unmerged = sorted(row["_archive_path"] for row in noted)
-        if not unmerged:
-            return []
+        return sorted(self._held_paths({row["_archive_path"] for row in noted}))
+
+    def _held_paths(self, paths: set[str]) -> set[str]:
+        """Those of the given batches that raw holds."""
+        if not paths:
+            return set()
         # Only the days on which they were extracted are read, however long the history.
-        first_day = min(path.split("extracted_on=")[1][:10] for path in unmerged)
+        first_day = min(path.split("extracted_on=")[1][:10] for path in paths)
         selects = (
             f"select distinct _archive_path from `{self.raw}.{name}`"
             f" where _extracted_at >= timestamp('{first_day}') and _archive_path in unnest(@paths)"
             for name in RAW_TABLES
         )
-        paths = bigquery.ArrayQueryParameter("paths", "STRING", unmerged)
-        return sorted(row["_archive_path"] for row in self.query("\nunion all\n".join(selects), [paths]))
+        asked = bigquery.ArrayQueryParameter("paths", "STRING", sorted(paths))
+        return {row["_archive_path"] for row in self.query("\nunion all\n".join(selects), [asked])}
 
     def _append(self, destination: str, rows: pa.Table, job_id: str) -> None:
         body = BytesIO()
@@ -172,21 +225,11 @@ class Warehouse:
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
-        with _as_pipeline_error(f"loading into {destination} failed"):
-            for attempt in range(1, _LOAD_ATTEMPTS + 1):
-                attempt_id = f"{job_id}_{attempt}"
-                body.seek(0)
-                try:
-                    job = self.client.load_table_from_file(
-                        body, destination, job_id=attempt_id, job_config=config, timeout=_LOAD_SECONDS
-                    )
-                except Conflict:
-                    job = self.client.get_job(attempt_id, timeout=_TIMEOUT, retry=_RETRY)
-                    if job.done(timeout=_TIMEOUT, retry=_RETRY) and job.error_result:
-                        continue
-                job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
-                return
-        raise PipelineError(f"loading into {destination} failed {_LOAD_ATTEMPTS} times; see the jobs {job_id}_*")
+        body.seek(0)
+        job = self.client.load_table_from_file(
+            body, destination, job_id=job_id, job_config=config, timeout=_LOAD_SECONDS
+        )
+        job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
 
 
 @contextlib.contextmanager
@@ -194,7 +237,8 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     """Connect to the warehouse that the settings name, and start the embedded one where they name none.
 
     Raises:
-        ConfigurationError: there are no credentials, or the embedded warehouse is not installed.
+        ConfigurationError: there are no credentials, nothing answers at the emulator's address, or the embedded
+            warehouse is not installed or cannot use its folder.
         PipelineError: the embedded warehouse did not start.
     """
     if settings.is_embedded:
@@ -202,15 +246,28 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             from infra.local import warehouse as embedded
         except ImportError as error:
             raise ConfigurationError(
-                "neither BIGQUERY_PROJECT nor BIGQUERY_EMULATOR_HOST is set, and the embedded warehouse is not installed"
+                "neither BIGQUERY_PROJECT nor BIGQUERY_EMULATOR_HOST is set, and the embedded warehouse is not"
+                " installed; set one of them, or run `make setup`"
             ) from error
-        try:
-            with embedded.running(settings.warehouse_dir) as address:
-                yield _connect(settings, embedded.PROJECT, address)
-        except embedded.WarehouseDidNotStart as error:
-            raise PipelineError(str(error)) from error
+        with contextlib.ExitStack() as leave:
+            try:
+                address = leave.enter_context(embedded.running(settings.warehouse_dir))
+            except embedded.WarehouseNotRunningError as error:
+                raise PipelineError(str(error)) from error
+            except OSError as error:
+                raise ConfigurationError(
+                    f"WAREHOUSE_DIR is {settings.warehouse_dir}, which cannot be used: {error.strerror}"
+                ) from error
+            yield _connect(settings, embedded.PROJECT, address)
     elif settings.emulator_host:
-        yield _connect(settings, settings.project or "local", settings.emulator_host)
+        warehouse = _connect(settings, settings.project or "local", settings.emulator_host)
+        try:
+            list(warehouse.client.list_datasets(max_results=1, timeout=_TIMEOUT, retry=_NO_RETRY))
+        except (RequestException, GoogleAPICallError) as error:
+            raise ConfigurationError(
+                f"BIGQUERY_EMULATOR_HOST is {settings.emulator_host}, and no BigQuery answers there"
+            ) from error
+        yield warehouse
     else:
         yield _connect(settings, settings.project, None)
 
@@ -235,7 +292,7 @@ def _connect(settings: Settings, project: str | None, address: str | None) -> Wa
 def _as_pipeline_error(what: str) -> Iterator[None]:
     try:
         yield
-    except (GoogleAPICallError, RetryError, ConnectionError, TimeoutError) as error:
+    except (GoogleAPICallError, RetryError, RequestException, ConnectionError, TimeoutError) as error:
         reason = getattr(error, "message", None) or str(error)
         raise PipelineError(f"{what}: {reason}") from error
 

@@ -1,0 +1,1 @@
+"""pytest, beside dbt's own tests (``*.sql``, ``generic/``)."""

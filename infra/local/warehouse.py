@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 # The project that the embedded warehouse serves; it has no meaning beyond this machine.
 PROJECT = "local"
@@ -34,7 +35,7 @@ STOP_SECONDS = 30.0
 _ALREADY_SERVED = 75
 
 
-class WarehouseDidNotStart(Exception):
+class WarehouseNotRunningError(Exception):
     """The embedded warehouse did not come up; the text says where its own words are."""
 
 
@@ -43,7 +44,7 @@ def running(data_dir: Path) -> Iterator[str]:
     """Yield the address (``http://127.0.0.1:PORT``) of the server of this folder, starting one where none runs.
 
     Raises:
-        WarehouseDidNotStart: the server ended, or did not listen within ``START_SECONDS``.
+        WarehouseNotRunningError: the server ended, or did not listen within ``START_SECONDS``.
     """
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -57,12 +58,12 @@ def running(data_dir: Path) -> Iterator[str]:
                 if server is not None and server.poll() == _ALREADY_SERVED:
                     server = None  # Another process was faster: its server is ours too.
                 elif server is not None and server.poll() is not None:
-                    raise WarehouseDidNotStart(
+                    raise WarehouseNotRunningError(
                         f"the embedded warehouse in {data_dir} ended with status {server.returncode}; "
                         f"its own words are in {data_dir / 'server.log'}"
                     )
                 if time.monotonic() > deadline:
-                    raise WarehouseDidNotStart(
+                    raise WarehouseNotRunningError(
                         f"the embedded warehouse in {data_dir} did not listen within {START_SECONDS:.0f} s; "
                         f"its own words are in {data_dir / 'server.log'}"
                     )
@@ -89,8 +90,9 @@ def _server(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
         assert process.stdin is not None
         process.stdin.close()
         # Where another command still uses the server, it outlives us, and ends after that command.
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(0.0 if _has_users(data_dir) else STOP_SECONDS)
+        deadline = time.monotonic() + STOP_SECONDS
+        while process.poll() is None and not _has_users(data_dir) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 @contextlib.contextmanager
@@ -100,20 +102,22 @@ def _held(path: Path, mode: int) -> Iterator[None]:
         yield
 
 
-def _is_free(path: Path) -> bool:
+def _is_free(path: Path, mode: int) -> bool:
     try:
-        with _held(path, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with _held(path, mode | fcntl.LOCK_NB):
             return True
     except BlockingIOError:
         return False
 
 
 def _is_served(data_dir: Path) -> bool:
-    return not _is_free(data_dir / "server.lock")
+    return not _is_free(data_dir / "server.lock", fcntl.LOCK_EX)
 
 
 def _has_users(data_dir: Path) -> bool:
-    return not _is_free(data_dir / "users.lock")
+    """Whether others hold the lock with us; a server on its way out holds it alone."""
+    lock = data_dir / "users.lock"
+    return not _is_free(lock, fcntl.LOCK_EX) and _is_free(lock, fcntl.LOCK_SH)
 
 
 def _address(data_dir: Path) -> str | None:
@@ -140,10 +144,8 @@ def serve(data_dir: Path) -> int:
             listener.bind(("127.0.0.1", 0))
             host, port = listener.getsockname()
             server = _bigquery(data_dir, port)
-            threading.Thread(target=_exit_after_last_user, args=(data_dir,), daemon=True).start()
-            threading.Thread(
-                target=_publish, args=(server, address, f"http://{host}:{port}"), daemon=True
-            ).start()
+            threading.Thread(target=_exit_after_last_user, args=(data_dir, lock), daemon=True).start()
+            threading.Thread(target=_publish, args=(server, address, f"http://{host}:{port}"), daemon=True).start()
             server.run(sockets=[listener])
     return 0
 
@@ -160,7 +162,7 @@ def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     settings.data_dir = data_dir / "bigquery"
     settings.default_project_id = PROJECT
     settings.bigquery_port = port
-    query.execute = _with_destination(query.execute)
+    query.execute = _with_destination(query.execute)  # type: ignore[no-untyped-call]
     # Opened now, so that the first request does not pay for it.
     database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
@@ -204,14 +206,17 @@ def _publish(server, address: Path, url: str) -> None:  # type: ignore[no-untype
     partial.replace(address)
 
 
-def _exit_after_last_user(data_dir: Path) -> None:
+def _exit_after_last_user(data_dir: Path, server_lock: IO[str]) -> None:
     sys.stdin.buffer.read()
     with _held(data_dir / "users.lock", fcntl.LOCK_EX):
+        # Given up first, so that who waits for the other lock never takes this server for a living one.
+        fcntl.flock(server_lock, fcntl.LOCK_UN)
         # Every write is in DuckDB's log by the time that its request was answered: nothing is left to flush.
         os._exit(0)
 
 
 def main() -> int:
+    """Serve; the command that starts the server calls this."""
     parser = argparse.ArgumentParser(description="Serve the embedded BigQuery until standard input ends.")
     parser.add_argument("data_dir", type=Path)
     return serve(parser.parse_args().data_dir)

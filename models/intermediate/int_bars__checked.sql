@@ -58,7 +58,8 @@ checked as (
         high >= greatest(open, low, close) as has_highest_high,
         low <= least(open, high, close) as has_lowest_low,
         coalesce(volume >= 0, false) as has_valid_volume,
-        is_on_session,
+        -- Beyond its end the calendar says nothing; data_status tells when it ends.
+        if(trade_date > date '{{ var("calendar_end") }}', null, is_on_session) as is_on_session,
         if(listed_on is null, null, trade_date >= listed_on) as is_after_listing,
         if(closes_at is null, null, extracted_at >= closes_at) as is_after_close,
         coalesce(
@@ -72,8 +73,9 @@ checked as (
             abs(close - last_close) <= last_close * numeric '0.20' or has_corporate_action,
             null
         ) as has_explained_return,
+        -- A flat bar without volume is no opinion.
         if(
-            close > 0,
+            close > 0 and not is_peer_flat,
             abs(peer_close * peer_ratio - close) <= close * numeric '0.005',
             null
         ) as agrees_with_other_source,

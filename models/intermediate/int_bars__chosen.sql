@@ -11,7 +11,9 @@ checks as (
     select
         {% for check_id in var('bar_checks') -%}
             max(if(check_id = '{{ check_id }}', weight, null)) as {{ check_id }}_weight,
-            logical_or(check_id = '{{ check_id }}' and severity = 'error') as {{ check_id }}_is_error,
+            logical_or(
+                check_id = '{{ check_id }}' and severity = 'error'
+            ) as {{ check_id }}_is_error,
         {% endfor -%}
         max(if(check_id = 'is_present', weight, null)) as is_present_weight
     from {{ ref('quality_checks') }}
@@ -39,23 +41,25 @@ scored as (
         bars.close,
         bars.volume,
         bars.precedence,
-        checks.is_present_weight
-        {% for check_id in var('bar_checks') -%}
-            + if(bars.{{ check_id }} is true, checks.{{ check_id }}_weight, 0)
-        {% endfor -%}
-        as passed_weight,
-        checks.is_present_weight
-        {% for check_id in var('bar_checks') -%}
-            + if(bars.{{ check_id }} is null, 0, checks.{{ check_id }}_weight)
-        {% endfor -%}
-        as applicable_weight,
-        bars.is_provisional,
-        not (
+        (
+            checks.is_present_weight
             {% for check_id in var('bar_checks') -%}
-                (checks.{{ check_id }}_is_error and bars.{{ check_id }} is false)
-                {{- ' or ' if not loop.last }}
+                + if(bars.{{ check_id }} is true, checks.{{ check_id }}_weight, 0)
             {% endfor -%}
-        ) as is_valid,
+        ) as passed_weight,
+        (
+            checks.is_present_weight
+            {% for check_id in var('bar_checks') -%}
+                + if(bars.{{ check_id }} is null, 0, checks.{{ check_id }}_weight)
+            {% endfor -%}
+        ) as applicable_weight,
+        bars.is_provisional,
+        (
+            0
+            {% for check_id in var('bar_checks') -%}
+                + if(checks.{{ check_id }}_is_error and bars.{{ check_id }} is false, 1, 0)
+            {% endfor -%}
+        ) = 0 as is_valid,
         bars.trade_date,
         bars.extracted_at
     from bars
@@ -63,14 +67,14 @@ scored as (
 
 ),
 
--- The first source whose bar nothing forbids; where there is none, the first source's bar, marked as not valid.
+-- The first source whose bar nothing forbids; where there is none, the first one's, not valid.
 chosen as (
 
     select * from scored
     qualify
         row_number() over (
             partition by symbol, trade_date
-            order by is_valid desc, precedence, source_id
+            order by is_valid desc, precedence asc, source_id asc
         ) = 1
 
 )

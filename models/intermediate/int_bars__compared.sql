@@ -1,5 +1,6 @@
--- A table, because two models read it; rebuilt by each run, it holds the run's window and what that looks back to.
-{{ config(materialized='table', cluster_by=['symbol']) }}
+-- A table, because two models read it. Each run rebuilds it, over its window and what that looks
+-- back to.
+{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed']) }}
 
 with
 
@@ -95,7 +96,8 @@ with_last_bar as (
 
 ),
 
--- The other source's bar of the same day: of the first source for a fallback, of the first fallback for the first source.
+-- The other source's bar of the same day: of the first source for a fallback, of the first fallback
+-- for the first source.
 peers as (
 
     select

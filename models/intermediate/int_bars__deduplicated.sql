@@ -1,12 +1,24 @@
+{{ config(tags=['windowed']) }}
+
 with
 
 bars as (
 
-    select * from {{ ref('int_bars__unioned') }}
-    -- The first merged bar looks back once to the bar before it, and that one once more to be checked itself.
+    select
+        symbol,
+        source_id,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        trade_date,
+        extracted_at
+    from {{ ref('int_bars__unioned') }}
+    -- The first merged bar looks back to the one before it, which looks back to be checked itself.
     where
         trade_date >= {{ window_start(context_days=2 * var('context_days')) }}
-        -- Implied by the line above, since no bar is received before its day; it prunes raw's partitions.
+        -- No bar is received before its day, so this leaves none out; it prunes raw's partitions.
         and extracted_at >= timestamp({{ window_start(context_days=2 * var('context_days')) }})
 
 ),
@@ -17,7 +29,8 @@ freshest as (
     qualify
         row_number() over (
             partition by symbol, trade_date, source_id
-            -- After the time, the values: two versions of one moment are told apart the same way in every order of arrival.
+            -- After the time, the values: two versions of one moment are told apart the same way,
+            -- in whatever order they arrived.
             order by extracted_at desc, close desc, open desc, high desc, low desc, volume desc
         ) = 1
 

@@ -1,8 +1,17 @@
+{{ config(tags=['windowed']) }}
+
 with
 
 corporate_actions as (
 
-    select * from {{ ref('stg_yahoo__corporate_actions') }}
+    select
+        symbol,
+        source_id,
+        dividend_amount,
+        split_ratio,
+        ex_date,
+        extracted_at
+    from {{ ref('stg_yahoo__corporate_actions') }}
     where
         ex_date >= {{ window_start(context_days=2 * var('context_days')) }}
         and extracted_at >= timestamp({{ window_start(context_days=2 * var('context_days')) }})

@@ -1,9 +1,36 @@
 with
 
+bars as (
+
+    select
+        symbol,
+        source_id,
+        failed_checks,
+        inapplicable_checks,
+        passed_weight,
+        applicable_weight,
+        is_provisional,
+        is_valid,
+        trade_date
+    from {{ ref('fct_daily_bars') }}
+
+),
+
+-- What is expected begins with the history that was asked for: with the first bar of any symbol.
+history as (
+
+    select min(trade_date) as first_trade_date from bars
+    where is_valid
+
+),
+
 trading_sessions as (
 
-    select trade_date from {{ ref('dim_trading_sessions') }}
-    where closes_at <= current_timestamp()
+    select sessions.trade_date
+    from {{ ref('dim_trading_sessions') }} as sessions
+    inner join history
+        on sessions.trade_date >= history.first_trade_date
+    where sessions.closes_at <= current_timestamp()
 
 ),
 
@@ -24,22 +51,6 @@ expected_bars as (
     from trading_sessions
     inner join instruments
         on trading_sessions.trade_date >= coalesce(instruments.listed_on, date '1900-01-01')
-
-),
-
-bars as (
-
-    select
-        symbol,
-        source_id,
-        failed_checks,
-        inapplicable_checks,
-        passed_weight,
-        applicable_weight,
-        is_provisional,
-        is_valid,
-        trade_date
-    from {{ ref('fct_daily_bars') }}
 
 ),
 

@@ -6,7 +6,7 @@ measured as (
         *,
         case
             when overlap_count < {{ var('scale_minimum_overlap') }} then null
-            -- A month in which an adjustment begins or ends has two ratios, and its median means nothing.
+            -- A month in which an adjustment begins or ends has two ratios and no median.
             when agreeing_count < 0.8 * overlap_count then 'unstable'
             when abs(median_ratio - 1) > {{ var('scale_tolerance') }} then 'apart'
             else 'same'
@@ -22,8 +22,8 @@ judged as (
         source_id,
         coalesce(
             own_verdict,
-            -- A month without its own comparison continues the one before it; what lies before the first comparison
-            -- is judged by that.
+            -- A month without its own comparison continues the one before it; what lies before the
+            -- first comparison is judged by that.
             last_value(own_verdict ignore nulls) over (
                 partition by symbol, source_id
                 order by month

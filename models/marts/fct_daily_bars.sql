@@ -1,5 +1,6 @@
 {{
     config(
+        tags=['windowed'],
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'trade_date'],

@@ -41,7 +41,7 @@ primary_source as (
 
 ),
 
--- Symbols whose first comparison of sources may lie in this window: it judges all that came before it.
+-- Symbols whose first comparison of sources may lie in this window: it judges all that came before.
 primary_in_window as (
 
     select bars.symbol

@@ -41,22 +41,21 @@ bars as (
 latest_session as (
 
     select
-        countif(matched.is_valid) as valid_record_count,
-        countif(matched.is_provisional) as provisional_record_count,
-        array_agg(if(matched.is_valid, null, matched.symbol) ignore nulls order by matched.symbol)
-            as unserved_symbols,
+        countif(expected_bars.is_valid) as valid_record_count,
+        countif(expected_bars.is_provisional) as provisional_record_count,
+        countif(
+            expected_bars.is_valid and 'is_from_primary' in unnest(expected_bars.failed_checks)
+        ) as fallback_record_count,
         array_agg(
-            if(
-                'is_from_primary' in unnest(coalesce(matched.failed_checks, [])),
-                matched.symbol,
-                null
-            ) ignore nulls
-            order by matched.symbol
-        ) as fallback_symbols,
-        round(100 * sum(matched.passed_weight) / sum(matched.applicable_weight), 2) as quality_score
-    from {{ ref('int_expected_bars__matched') }} as matched
+            if(expected_bars.is_valid, null, expected_bars.symbol) ignore nulls
+            order by expected_bars.symbol
+        ) as unserved_symbols,
+        round(
+            100 * sum(expected_bars.passed_weight) / sum(expected_bars.applicable_weight), 2
+        ) as quality_score
+    from {{ ref('int_expected_bars__matched') }} as expected_bars
     inner join bars
-        on matched.trade_date = bars.latest_trade_date
+        on expected_bars.trade_date = bars.latest_trade_date
 
 ),
 
@@ -69,7 +68,7 @@ overall as (
 
 unknown_symbols as (
 
-    select array_agg(distinct symbol order by symbol) as symbols
+    select array_agg(distinct symbol order by symbol) as unknown_symbols
     from {{ ref('int_bars__compared') }}
     where instrument_id is null
 
@@ -79,8 +78,7 @@ described as (
 
     select
         latest_session.unserved_symbols,
-        latest_session.fallback_symbols,
-        unknown_symbols.symbols as unknown_symbols,
+        unknown_symbols.unknown_symbols,
         instruments.instrument_count,
         bars.symbol_count,
         bars.record_count,
@@ -88,6 +86,7 @@ described as (
         bars.unreconciled_record_count,
         latest_session.valid_record_count as latest_valid_record_count,
         latest_session.provisional_record_count as latest_provisional_record_count,
+        latest_session.fallback_record_count as latest_fallback_record_count,
         due_session.session_number - latest.session_number as sessions_behind,
         latest_session.quality_score as latest_quality_score,
         overall.quality_score,

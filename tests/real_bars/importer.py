@@ -1,7 +1,7 @@
 """Turn files of real market data into archive batches, as an old export would enter.
 
-Each file becomes batches of one run, dated by when the file was fetched from the provider (its README says so): prices are
-adjusted as of that day.
+Each file becomes batches of one run, dated by when the file was fetched from the provider (its README says so): prices
+are adjusted as of that day.
 """
 
 import csv
@@ -54,9 +54,8 @@ def import_real_bars(archive: Archive, symbols: frozenset[str] | None = None) ->
         (KITE_DAILY_BARS, _renamed(kite_late), "kite-2025-07-02", _KITE_FETCHED_LATE),
         (YAHOO_CORPORATE_ACTIONS, actions, "actions-2025-06-06", _ACTIONS_FETCHED),
     ):
-        if symbols is not None:
-            rows = rows.filter(pc.is_in(rows["symbol"], pa.array(sorted(symbols))))
-        paths += _write(archive, table, rows, run_id, fetched)
+        chosen = rows if symbols is None else rows.filter(pc.is_in(rows["symbol"], pa.array(sorted(symbols))))
+        paths += _write(archive, table, chosen, run_id, fetched)
     return paths
 
 

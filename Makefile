@@ -1,0 +1,70 @@
+# `make` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+UV_VERSION := 0.13.9
+UV := .uv/bin/uv
+BIN := .venv/bin
+DEMO := .demo
+# A release is taken when it is this old: time for a bad one to be withdrawn, and for mirrors to have it.
+QUARANTINE := 14 days
+
+# Neither a user's settings nor an active environment decides where things go.
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
+export UV_NO_PROGRESS := 1
+
+.PHONY: help setup demo test lint verify-sql bench lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/ready ## Make .venv with everything in it; .venv/bin/trading-data is the command
+
+# uv makes the environment, because it can fetch a Python where the machine has no 3.13. It goes into a folder of its own:
+# a `uv` on the path may be a shim that refuses the version in .python-version, or be missing. `cd /` keeps that file from
+# choosing the python3 that installs it.
+$(UV): Makefile
+	@root="$$PWD"; cd /; \
+	command -v python3 >/dev/null || { echo "make: python3 is missing; install it (any version from 3.9 on, with pip)" >&2; exit 1; }; \
+	python3 -m pip --version >/dev/null 2>&1 || { echo "make: python3 has no pip; install it (Debian: apt-get install python3-pip)" >&2; exit 1; }; \
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target "$$root/.uv" "uv==$(UV_VERSION)" \
+		|| { echo "make: uv $(UV_VERSION) could not be installed; is the package index in reach?" >&2; exit 1; }
+	@touch $(UV)
+
+.venv/ready: $(UV) .python-version pyproject.toml requirements.txt requirements-dev.txt
+	@$(UV) venv --quiet --clear --python "$$(cat .python-version)" .venv \
+		|| { echo "make: no Python $$(cat .python-version) was found, and none could be fetched; install it and run make again" >&2; exit 1; }
+	@echo "Installing the requirements ..."
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'from infra.local.warehouse import prepare_extensions; prepare_extensions()'
+	@touch $@
+
+demo: setup ## See it work: a simulated market of 250 symbols, built and checked
+	@$(BIN)/python -m infra.local.demo $(DEMO)
+
+test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
+	@$(BIN)/pytest
+
+lint: setup ## sqlfluff on every model, ruff, mypy --strict
+	@$(BIN)/sqlfluff lint --disable-progress-bar models macros tests
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+
+verify-sql: setup ## Let Google's own analyzer read every statement that dbt sends
+	@$(BIN)/pytest tests/sql
+
+bench: setup ## Measure builds and queries at full size, as ratios within the run
+	@$(BIN)/python -m infra.local.bench
+
+lock: $(UV) ## Pin the requirements anew, with hashes
+	@$(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade --exclude-newer "$(QUARANTINE)" \
+		--group dev pyproject.toml -o requirements-dev.txt
+	@$(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade --exclude-newer "$(QUARANTINE)" \
+		-c requirements-dev.txt pyproject.toml -o requirements.txt
+
+clean: ## Remove everything that the targets made
+	@rm -rf .venv .uv .demo .bench .warehouse .warehouse-archive target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,145 @@
+"""The real parts, small: an archive in a folder, the embedded warehouse, the real dbt, the real command."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import structlog
+
+from extract.archive import Archive
+from extract.build import Build, build
+from extract.raw import RawTable
+from extract.settings import PROJECT_DIR, Settings
+from extract.sources.archive import Replay, replay
+from extract.warehouse import Warehouse, open_warehouse
+from infra.local.warehouse import running
+
+# What a replay in another order, or after a crash, has to reproduce row for row.
+KEPT_TABLES = (
+    "fct_daily_bars",
+    "daily_bars",
+    "dim_instruments",
+    "dim_trading_sessions",
+    "intermediate.int_source_scales__measured",
+    "quality.quality_source_agreement",
+    "quality.quality_scores_by_symbol",
+    "quality.quality_scores_by_session",
+)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """An archive and datasets of one test, with the pipeline's own functions on them."""
+
+    archive_dir: Path
+    warehouse_dir: Path
+    dataset: str = "trading_data"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that point the command at this test's folders, and at nothing of the user's."""
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_"))}
+        return inherited | {
+            "WAREHOUSE_DIR": str(self.warehouse_dir),
+            "ARCHIVE_URI": str(self.archive_dir),
+            "BIGQUERY_DATASET": self.dataset,
+        }
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that this environment makes."""
+        return Settings.from_environment(self.environment)
+
+    @property
+    def archive(self) -> Archive:
+        """The archive, opened."""
+        return Archive(self.settings.archive_uri)
+
+    @contextmanager
+    def warehouse(self) -> Iterator[Warehouse]:
+        """The embedded warehouse, running."""
+        with open_warehouse(self.settings) as warehouse:
+            yield warehouse
+
+    def replay(self, archive: Archive | None = None) -> Replay:
+        """Load what raw lacks."""
+        with self.warehouse() as warehouse:
+            return replay(archive or self.archive, warehouse, lambda *_: None)
+
+    def build(self, *, full_refresh: bool = False) -> Build:
+        """Build, and require that every model and test passed."""
+        with self.warehouse() as warehouse:
+            built = build(self.settings, warehouse, lambda *_: None, full_refresh=full_refresh)
+        assert not built.failed
+        return built
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        """Ask the warehouse; ``{d}`` in the statement is the marts' dataset."""
+        with self.warehouse() as warehouse:
+            rows = warehouse.query(sql.replace("{d}", f"{warehouse.client.project}.{warehouse.dataset}"))
+            return [tuple(row.values()) for row in rows]
+
+    def marts(self) -> dict[str, list[str]]:
+        """Every row of every kept table, in an order that does not depend on how it came there."""
+        kept = {}
+        with self.warehouse() as warehouse:
+            for table in KEPT_TABLES:
+                *schema, name = table.split(".")
+                dataset = "_".join([warehouse.dataset, *schema])
+                rows = warehouse.query(f"select * from `{warehouse.client.project}.{dataset}.{name}`")
+                kept[table] = sorted(repr(sorted(row.items())) for row in rows)
+        return kept
+
+    def command(
+        self, *arguments: str, environment: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``trading-data`` as a user would."""
+        return subprocess.run(
+            [sys.executable, "-m", "extract", *arguments],
+            env=self.environment | dict(environment or {}),
+            cwd=PROJECT_DIR,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+
+def write_bars(archive: Archive, table: RawTable, run_id: str, extracted_at: datetime, *rows: Mapping[str, Any]) -> str:
+    """Archive a few rows as one batch; columns that are not given are null."""
+    return archive.write(table, pa.Table.from_pylist(list(rows), table.provider_columns), run_id, 0, extracted_at)
+
+
+@pytest.fixture(autouse=True)
+def _quiet_logs() -> None:
+    """Take back the logger that a test of the command has pointed at its own standard error."""
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory(), cache_logger_on_first_use=False)
+
+
+@pytest.fixture(scope="session")
+def warehouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of an embedded warehouse that runs for as long as the tests do; each test has datasets of its own."""
+    folder = tmp_path_factory.mktemp("warehouse")
+    with running(folder):
+        yield folder
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, warehouse_dir: Path) -> Iterator[Pipeline]:
+    """A pipeline of this test's own, with an empty archive."""
+    made = Pipeline(tmp_path / "archive", warehouse_dir, f"test_{uuid.uuid4().hex[:12]}")
+    yield made
+    # The embedded warehouse looks through all its tables at each statement: dropped ones cost nothing.
+    with made.warehouse() as warehouse:
+        for dataset in warehouse.client.list_datasets(timeout=60):
+            if dataset.dataset_id.startswith(made.dataset):
+                warehouse.client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True, timeout=60)

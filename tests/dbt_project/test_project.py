@@ -1,0 +1,83 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.artifacts.schemas.run import RunExecutionResult
+from dbt.cli.main import dbtRunner
+
+from extract.build import INCREMENTAL_MODELS
+from extract.settings import PROJECT_DIR
+from infra.local.warehouse import PROJECT
+from tests.conftest import Pipeline
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path) -> Pipeline:
+    """An empty archive, built: every relation exists."""
+    pipeline = Pipeline(tmp_path_factory.mktemp("empty") / "archive", warehouse_dir, "unit_tests")
+    pipeline.build()
+    return pipeline
+
+
+@pytest.fixture(scope="module")
+def manifest(built: Pipeline) -> Any:
+    """dbt's own description of the project."""
+    return json.loads((built.warehouse_dir / "dbt" / "target" / "manifest.json").read_text())
+
+
+def test_every_unit_test_passes(built: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    with built.warehouse() as warehouse:
+        for name, value in (built.environment | {"BIGQUERY_EMULATOR_HOST": str(warehouse.address)}).items():
+            monkeypatch.setenv(name, value)
+        arguments = ["test", "--select", "test_type:unit", "--project-dir", str(PROJECT_DIR)]
+        arguments += ["--profiles-dir", str(PROJECT_DIR), "--target-path", str(built.warehouse_dir / "unit")]
+        result = dbtRunner().invoke([*arguments, "--log-path", str(built.warehouse_dir / "unit")])
+    assert isinstance(result.result, RunExecutionResult)
+    outcomes = {node.node.name: node.status for node in result.result.results}
+    assert {name: status for name, status in outcomes.items() if status != "pass"} == {}
+    assert len(outcomes) >= 8
+
+
+def test_the_build_knows_every_incremental_model(manifest: Any) -> None:
+    models = [node for node in manifest["nodes"].values() if node["resource_type"] == "model"]
+    incremental = {node["name"] for node in models if node["config"]["materialized"] == "incremental"}
+    assert incremental == set(INCREMENTAL_MODELS)
+
+
+def test_every_incremental_merge_is_bounded_by_the_window_on_both_sides(manifest: Any) -> None:
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "model" and node["config"]["materialized"] == "incremental":
+            (predicate,) = node["config"]["incremental_predicates"]
+            column = node["config"]["partition_by"]["field"]
+            assert predicate.startswith(f"DBT_INTERNAL_DEST.{column} >= date '")
+            assert "{{ window_start()" in node["raw_code"].partition("{% if is_incremental() %}")[2]
+            assert node["config"]["on_schema_change"] == "fail"
+
+
+def test_every_model_and_every_mart_column_is_described(manifest: Any) -> None:
+    models = {
+        node["name"]: node
+        for node in manifest["nodes"].values()
+        if node["resource_type"] in ("model", "seed") and node["package_name"] == "trading_data"
+    }
+    assert [name for name, node in models.items() if not node["description"]] == []
+    files = {path.stem for path in (PROJECT_DIR / "models").rglob("*.sql")}
+    assert files <= set(models)
+    # The contract names every column that the relation has: dbt refuses to build it otherwise.
+    promised = [n for n in models.values() if n["path"].startswith(("marts/", "quality/", "operations/"))]
+    assert promised
+    assert all(node["config"]["contract"]["enforced"] for node in promised)
+
+
+def test_only_staging_reads_sources_and_marts_read_no_staging(manifest: Any) -> None:
+    for node in manifest["nodes"].values():
+        if node["resource_type"] != "model":
+            continue
+        folder = Path(node["path"]).parts[0]
+        parents = node["depends_on"]["nodes"]
+        # The ledger of batches is the operations' own; no provider sent it.
+        sources = [p for p in parents if p.startswith("source.") and not p.endswith(".batch_events")]
+        assert not sources or folder == "staging", node["name"]
+        assert folder != "marts" or not [p for p in parents if ".stg_" in p], node["name"]
+        assert node["database"] == PROJECT

@@ -1,0 +1,82 @@
+import json
+
+import pytest
+
+from extract.cli import main
+from tests.conftest import Pipeline
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        ([], {}, "COMMAND"),
+        (["rplay"], {}, "rplay"),
+        (["status", "--yaml"], {}, "--yaml"),
+        (["query", "select 1", "--format", "xml"], {}, "xml"),
+        (["status"], {"BIGQUERY_DATASET": "my-data"}, "BIGQUERY_DATASET is 'my-data'"),
+        (["replay"], {"ARCHIVE_URI": "s3://bucket"}, "ARCHIVE_URI is 's3://bucket'"),
+        (["replay"], {"BIGQUERY_PROJECT": "prod", "ARCHIVE_URI": ""}, "BIGQUERY_PROJECT is set and ARCHIVE_URI is not"),
+        (["warehouse"], {"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"}, "BIGQUERY_EMULATOR_HOST is set"),
+        (["status"], {"BIGQUERY_EMULATOR_HOST": "127.0.0.1:1"}, "http://127.0.0.1:1, and no BigQuery answers there"),
+        (["status"], {"WAREHOUSE_DIR": "/dev/null/warehouse"}, "WAREHOUSE_DIR is /dev/null/warehouse"),
+    ],
+)
+def test_bad_usage_and_configuration_exit_2_and_say_what_is_wrong(
+    pipeline: Pipeline,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    environment: dict[str, str],
+    words: str,
+) -> None:
+    for name, value in (pipeline.environment | environment).items():
+        monkeypatch.setenv(name, value)
+    try:
+        status = main(arguments)
+    except SystemExit as ended:
+        status = int(ended.code or 0)
+    assert status == 2
+    assert words in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_status_before_any_build_says_what_to_run(pipeline: Pipeline) -> None:
+    done = pipeline.command("status")
+    assert done.returncode == 1
+    assert "run `trading-data replay`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_statement_that_bigquery_refuses_exits_1_with_its_words(pipeline: Pipeline) -> None:
+    done = pipeline.command("query", "select nothing from nowhere.at_all")
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("csv", "symbol,close,trade_date\nTCS,1.5,2024-01-02\n"),
+        ("json", '{"symbol": "TCS", "close": 1.5, "trade_date": "2024-01-02"}\n'),
+    ],
+)
+def test_query_prints_for_machines(pipeline: Pipeline, form: str, expected: str) -> None:
+    sql = "select 'TCS' as symbol, numeric '1.5' as close, date '2024-01-02' as trade_date"
+    done = pipeline.command("query", sql, "--format", form)
+    assert (done.returncode, done.stdout) == (0, expected)
+
+
+def test_replay_of_an_empty_archive_builds_empty_marts_and_status_is_degraded(pipeline: Pipeline) -> None:
+    done = pipeline.command("replay", "--json")
+    report = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert report["replay"]["found"] == 0
+    assert report["build"]["failed"] == []
+    done = pipeline.command("status", "--json")
+    status = json.loads(done.stdout)
+    assert done.returncode == 3
+    assert status["record_count"] == 0
+    assert status["latest_trade_date"] is None
+    assert status["is_degraded"]
+    # What goes to standard error, where no terminal is, is one JSON object a line.
+    assert all("severity" in json.loads(line) for line in done.stderr.splitlines())

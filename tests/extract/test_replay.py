@@ -1,0 +1,146 @@
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.sources import archive as archive_source
+from tests.conftest import Pipeline, write_bars
+
+TUESDAY, WEDNESDAY = datetime(2024, 1, 1, 18, 30, tzinfo=UTC), datetime(2024, 1, 2, 18, 30, tzinfo=UTC)
+ON_TUESDAY, ON_WEDNESDAY = datetime(2024, 1, 2, 13, 0, tzinfo=UTC), datetime(2024, 1, 3, 13, 0, tzinfo=UTC)
+
+
+def _bar(symbol: str, day: datetime, close: float) -> dict[str, object]:
+    return {
+        "symbol": symbol,
+        "date": day,
+        "open": close - 1,
+        "high": close + 1,
+        "low": close - 2,
+        "close": close,
+        "volume": 1000,
+    }
+
+
+def test_only_what_raw_lacks_is_loaded(pipeline: Pipeline) -> None:
+    first = write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    assert (pipeline.replay().loaded, pipeline.replay().loaded) == (1, 0)
+    second = write_bars(pipeline.archive, YAHOO_DAILY_BARS, "b", ON_WEDNESDAY, _bar("TCS", TUESDAY, 100))
+    outcome = pipeline.replay()
+    assert (outcome.found, outcome.loaded, outcome.rows) == (2, 1, 1)
+    with pipeline.warehouse() as warehouse:
+        assert warehouse.loaded_paths() == {first, second}
+    assert pipeline.query("select close, _run_id from `{d}_raw.kite_daily_bars`") == [(100.0, "a")]
+
+
+def test_an_archive_that_moved_replays_the_same(pipeline: Pipeline) -> None:
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    assert pipeline.replay().loaded == 1
+    moved = replace(pipeline, archive_dir=pipeline.archive_dir.with_name("moved"))
+    pipeline.archive_dir.rename(moved.archive_dir)
+    assert moved.replay().loaded == 0
+
+
+def test_many_batches_go_into_few_load_jobs(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive_source, "_BATCHES_PER_LOAD", 3)
+    for number in range(7):
+        write_bars(pipeline.archive, KITE_DAILY_BARS, f"run-{number}", ON_TUESDAY, _bar("TCS", TUESDAY, 100 + number))
+    assert pipeline.replay().loaded == 7
+    with pipeline.warehouse() as warehouse:
+        jobs = [job for job in warehouse.client.list_jobs(timeout=60) if job.job_id.startswith("load_kite")]
+        assert len([job for job in jobs if job.destination.dataset_id == f"{pipeline.dataset}_raw"]) == 3
+    assert pipeline.query("select count(distinct _archive_path), count(*) from `{d}_raw.kite_daily_bars`") == [(7, 7)]
+
+
+def test_a_load_whose_answer_was_lost_is_not_repeated(pipeline: Pipeline) -> None:
+    path = write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    with pipeline.warehouse() as warehouse:
+        warehouse.create_raw()
+        batch = pipeline.archive.read(path)
+        warehouse.load([batch])
+        warehouse.load([batch])
+    assert pipeline.query("select count(*) from `{d}_raw.kite_daily_bars`") == [(1,)]
+
+
+def test_raw_that_was_dropped_is_loaded_again(pipeline: Pipeline) -> None:
+    # BigQuery remembers the ids of the load jobs that filled the dropped tables.
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    for _ in range(3):
+        assert pipeline.replay().loaded == 1
+        assert pipeline.query("select close from `{d}_raw.kite_daily_bars`") == [(100.0,)]
+        with pipeline.warehouse() as warehouse:
+            warehouse.client.delete_dataset(warehouse.raw, delete_contents=True, timeout=60)
+
+
+def test_a_changed_project_is_built_in_full(pipeline: Pipeline) -> None:
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    pipeline.replay()
+    assert pipeline.build().window_start is None
+    assert pipeline.build().window_start is not None
+    with pipeline.warehouse() as warehouse:
+        warehouse.note_build("the digest of another project", None)
+    assert pipeline.build().window_start is None
+
+
+def test_what_is_refused_is_named_and_the_others_load_and_build(pipeline: Pipeline) -> None:
+    for run_id in ("good", "torn", "empty", "misplaced"):
+        write_bars(pipeline.archive, KITE_DAILY_BARS, run_id, ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    day = pipeline.archive_dir / "kite_daily_bars" / "extracted_on=2024-01-02"
+    (day / "torn-0000.parquet").write_bytes((day / "torn-0000.parquet").read_bytes()[:100])
+    (day / "empty-0000.parquet").write_bytes(b"")
+    (day / "misplaced-0000.parquet").rename(day / "mislaid-0000.parquet")
+    done = pipeline.command("replay")
+    assert done.returncode == 3
+    assert "4 batches found, 1 loaded (1 rows), 3 refused" in done.stdout
+    for name, reason in (("torn", "torn"), ("empty", "0 bytes"), ("mislaid", "lies under a wrong name")):
+        (line,) = [line for line in done.stdout.splitlines() if f"{name}-0000.parquet" in line]
+        assert reason in line
+    assert "Traceback" not in done.stderr
+    assert pipeline.query("select symbol, close, is_valid from `{d}.fct_daily_bars`") == [("TCS", 100, True)]
+    # They are refused again, and the one that loaded is not loaded again.
+    assert "4 batches found, 0 loaded (0 rows), 3 refused" in pipeline.command("replay", "--no-build").stdout
+
+
+def test_a_build_reaches_back_to_the_oldest_bar_that_it_has_not_seen(pipeline: Pipeline) -> None:
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_WEDNESDAY, _bar("TCS", WEDNESDAY, 100))
+    pipeline.replay()
+    assert pipeline.build().window_start is None
+    # A batch that nothing older than June is in, then one that has a bar of 2019.
+    june = datetime(2024, 6, 4, 13, 0, tzinfo=UTC)
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "b", june, _bar("TCS", datetime(2024, 6, 3, 18, 30, tzinfo=UTC), 120))
+    pipeline.replay()
+    assert pipeline.build().window_start == date(2024, 6, 1)
+    old = datetime(2019, 5, 13, 18, 30, tzinfo=UTC)
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "c", june, _bar("TCS", old, 80))
+    pipeline.replay()
+    built = pipeline.build()
+    assert (built.window_start, built.merged_batches) == (date(2019, 5, 1), 1)
+    closes = "select trade_date, close, previous_close from `{d}.fct_daily_bars` order by trade_date"
+    assert pipeline.query(closes) == [
+        (date(2019, 5, 14), 80, None),
+        (date(2024, 1, 3), 100, None),
+        (date(2024, 6, 4), 120, None),
+    ]
+    assert pipeline.build().merged_batches == 0
+
+
+def test_a_batch_that_was_noted_and_never_loaded_is_merged_when_it_comes(pipeline: Pipeline) -> None:
+    path = write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    with pipeline.warehouse() as warehouse:
+        warehouse.create_raw()
+        # The process died between its note and its load, and another one built.
+        warehouse.note_batches("landing", [(path, date(2024, 1, 2))])
+        assert warehouse.unmerged_batches() == []
+    assert pipeline.build().merged_batches == 0
+    pipeline.replay()
+    assert pipeline.build().merged_batches == 1
+    assert pipeline.query("select count(*) from `{d}.fct_daily_bars`") == [(1,)]
+
+
+def test_an_archive_that_cannot_be_opened_is_a_configuration_error(pipeline: Pipeline) -> None:
+    pipeline.archive_dir.write_text("not a folder")
+    done = pipeline.command("replay")
+    assert done.returncode == 2
+    assert str(pipeline.archive_dir) in done.stderr
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,1 @@
+"""The SQL as BigQuery would read it."""

@@ -1,0 +1,261 @@
+"""Google's own analyzer accepts every statement that dbt sends, and can refuse."""
+
+import copy
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from extract.archive import EXCHANGE_ZONE
+from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from infra.local.googlesql import (
+    Analyzer,
+    Refused,
+    analyzer_before_build,
+    contract_differences,
+    node_of,
+    sent_statements,
+)
+from tests.conftest import Pipeline, write_bars
+
+SYMBOLS = ("ABB", "RELIANCE", "TCS")
+SESSIONS = [date(2025, month, day) for month, days in ((6, (24, 25, 26, 27, 30)), (7, (1, 2, 3, 4, 7))) for day in days]
+LATER_SESSION = date(2025, 7, 8)
+
+
+@dataclass(frozen=True)
+class SentBuild:
+    """One build as the warehouse saw it.
+
+    Attributes:
+        is_full: it built everything, and not only a window.
+        manifest: dbt's, as it was after the build.
+        statements: all that it sent, in order.
+        refusals: what the analyzer said to those that it did not accept.
+        contract_differences: where models do not return what their contracts say.
+    """
+
+    is_full: bool
+    manifest: dict[str, Any]
+    statements: list[str]
+    refusals: list[str]
+    contract_differences: list[str]
+
+    def models(self, *, materialized: str | None = None) -> set[str]:
+        """The ids of the models that this build selects, or of those of one materialization among them."""
+        return {
+            unique_id
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] == "model"
+            and materialized in (None, node["config"]["materialized"])
+            and (self.is_full or "windowed" in node["config"]["tags"])
+        }
+
+    def tests(self) -> set[str]:
+        """The ids of the tests that this build selects: in a window, those of the windowed models."""
+        return {
+            unique_id
+            for unique_id, node in self.manifest["nodes"].items()
+            if node["resource_type"] == "test"
+            and (self.is_full or "windowed" in node["tags"] or self.models() & set(node["depends_on"]["nodes"]))
+        }
+
+
+@dataclass(frozen=True)
+class Builds:
+    """A full build and an incremental one after it; ``analyzer`` knows all that they made."""
+
+    full: SentBuild
+    incremental: SentBuild
+    analyzer: Analyzer
+    dbt_log: str
+
+
+def _bars(days: list[date]) -> list[dict[str, Any]]:
+    return [
+        {
+            "symbol": symbol,
+            "date": datetime(day.year, day.month, day.day, tzinfo=EXCHANGE_ZONE),
+            "open": 100.0,
+            "high": 102.0,
+            "low": 99.0,
+            "close": 101.0,
+            "volume": 1000,
+        }
+        for symbol in SYMBOLS
+        for day in days
+    ]
+
+
+def _archive(pipeline: Pipeline, run_id: str, days: list[date]) -> None:
+    extracted_at = datetime(days[-1].year, days[-1].month, days[-1].day, tzinfo=UTC) + timedelta(days=1)
+    for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS):
+        write_bars(pipeline.archive, table, run_id, extracted_at, *_bars(days))
+    dividend = {"symbol": "TCS", "date": datetime(2025, 7, 4, tzinfo=EXCHANGE_ZONE), "dividend": 11.0}
+    write_bars(pipeline.archive, YAHOO_CORPORATE_ACTIONS, run_id, extracted_at, dividend)
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
+    folder: Path = tmp_path_factory.mktemp("googlesql")
+    pipeline = Pipeline(archive_dir=folder / "archive", warehouse_dir=folder / "warehouse")
+    dbt_dir = pipeline.settings.warehouse_dir / "dbt"
+    with pipeline.warehouse() as warehouse:
+        analyzer: Analyzer | None = None
+        sent = []
+        for run_id, days in (("first", SESSIONS), ("second", [LATER_SESSION])):
+            _archive(pipeline, run_id, days)
+            pipeline.replay()
+            since = datetime.now(UTC)
+            is_full = pipeline.build().window_start is None
+            assert is_full == (run_id == "first")
+            statements = sent_statements(warehouse.client, since)
+            manifest = json.loads((dbt_dir / "target" / "manifest.json").read_text())
+            analyzer = analyzer or analyzer_before_build(warehouse.client, warehouse.raw, manifest)
+            refusals = _refusals(analyzer, statements)
+            differences = contract_differences(analyzer, manifest)
+            sent.append(SentBuild(is_full, manifest, statements, refusals, differences))
+        assert analyzer is not None
+        full, incremental = sent
+        yield Builds(full, incremental, analyzer, (dbt_dir / "logs" / "dbt.log").read_text())
+
+
+def _refusals(analyzer: Analyzer, statements: list[str]) -> list[str]:
+    refusals = []
+    for statement in statements:
+        try:
+            analyzer.analyze(statement)
+        except Refused as refusal:
+            refusals.append(f"{refusal}\n{statement}")
+    return refusals
+
+
+@pytest.fixture(params=["full", "incremental"])
+def sent_build(request: pytest.FixtureRequest, builds: Builds) -> SentBuild:
+    build: SentBuild = getattr(builds, request.param)
+    return build
+
+
+def test_every_statement_is_accepted(sent_build: SentBuild) -> None:
+    assert not sent_build.refusals, "\n\n".join(sent_build.refusals)
+
+
+def test_no_statement_was_missed(builds: Builds) -> None:
+    """Dbt writes each statement into its log before it sends it, through the same connection or not."""
+    sent = [text for build in (builds.full, builds.incremental) for text in build.statements if '"app": "dbt"' in text]
+    assert len(sent) == builds.dbt_log.count('"app": "dbt"')
+    assert not [text for text in sent if text.strip() not in builds.dbt_log]
+
+
+def test_every_model_and_test_was_seen(sent_build: SentBuild) -> None:
+    created = {node_of(text) for text in sent_build.statements if "create or replace" in text}
+    assert sent_build.models() <= created
+    assert sent_build.tests()
+    assert sent_build.tests() <= {node_of(text) for text in sent_build.statements}
+
+
+def test_incremental_models_were_merged(builds: Builds) -> None:
+    def merged(build: SentBuild) -> set[str]:
+        return {node_of(text) for text in build.statements if "merge into" in text}
+
+    assert merged(builds.incremental) == builds.incremental.models(materialized="incremental") != set()
+    assert merged(builds.full) == set()
+
+
+def test_models_return_what_their_contracts_say(sent_build: SentBuild) -> None:
+    assert not sent_build.contract_differences, "\n".join(sent_build.contract_differences)
+
+
+def test_a_contract_of_another_type_or_column_is_reported(builds: Builds) -> None:
+    model = "model.trading_data.daily_bars"
+    manifest = copy.deepcopy(builds.full.manifest)
+    columns = manifest["nodes"][model]["columns"]
+    columns["failed_checks"]["data_type"] = "string"
+    columns["daily_return"]["data_type"] = "numeric"
+    del columns["volume"]
+    assert contract_differences(builds.analyzer, manifest) == [
+        f"{model}: daily_return is float64, its contract says numeric",
+        f"{model}: failed_checks is array<string>, its contract says string",
+        f"{model}: volume is int64, its contract says absent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "replacement", "words"),
+    [
+        # A column that is not there.
+        ("stg_kite__daily_bars", "safe_cast(open as", "safe_cast(opening as", "Unrecognized name: opening"),
+        # DuckDB's function.
+        (
+            "stg_yahoo__daily_bars",
+            "date(date, 'Asia/Kolkata')",
+            "strftime(date, '%Y-%m-%d')",
+            "Function not found: strftime",
+        ),
+        # DuckDB's name of a type.
+        ("stg_yahoo__corporate_actions", "dividend as numeric", "dividend as double", "Type not found: double"),
+        # One column of two types in a union.
+        ("int_bars__unioned", "volume,", "cast(volume as string) as volume,", "UNION ALL has incompatible types"),
+        # A window function before the rows are chosen.
+        ("int_bars__deduplicated", "qualify", "where", "Analytic function not allowed in WHERE clause"),
+        # An alias that no table has.
+        ("int_bars__compared", "= instruments.symbol", "= instrument.symbol", "Unrecognized name: instrument"),
+        # A date compared with a text.
+        (
+            "dim_trading_sessions",
+            "weekdays.day = trading_holidays.closed_on",
+            "weekdays.day = cast(trading_holidays.closed_on as string)",
+            "No matching signature for operator = for argument types: DATE, STRING",
+        ),
+        # A column that is neither grouped nor aggregated.
+        ("quality_scores_by_session", "group by trade_date", "", "neither grouped nor aggregated"),
+        # An argument of the wrong type.
+        ("quality_bar_checks", "unnest(bars.failed_checks)", "unnest(bars.symbol)", "must be an array but was STRING"),
+        # A merge into a column that the table has not.
+        ("fct_daily_bars", "update set\n        `symbol` =", "update set `symbool` =", "Unrecognized name: symbool"),
+    ],
+)
+def test_a_mistake_in_a_model_is_refused_by_name(
+    builds: Builds, model: str, text: str, replacement: str, words: str
+) -> None:
+    model = f"model.trading_data.{model}"
+    sent = [*builds.full.statements, *builds.incremental.statements]
+    right = next(statement for statement in sent if node_of(statement) == model and text in statement)
+    builds.analyzer.analyze(right)
+    wrong = right.replace(text, replacement, 1)
+    assert wrong != right
+    with pytest.raises(Refused) as refusal:
+        builds.analyzer.analyze(wrong)
+    assert refusal.value.node == model
+    assert str(refusal.value).startswith(model)
+    assert words in refusal.value.reason
+
+
+@pytest.mark.parametrize(
+    ("statement", "words"),
+    [
+        ("select [1] = [1]", "Equality is not defined for arguments of type ARRAY<INT64>"),
+        ("create table local.nowhere.bars (symbol string)", "Dataset not found: local.nowhere"),
+        ("alter table local.trading_data.daily_bars add column mood string", "does not know"),
+        ("begin; select 1; end", "Syntax error"),
+    ],
+)
+def test_what_is_not_bigquery_or_not_known_is_never_passed_over(builds: Builds, statement: str, words: str) -> None:
+    with pytest.raises(Refused, match=r"^extract: ") as refusal:
+        builds.analyzer.analyze(statement)
+    assert words in refusal.value.reason
+
+
+def test_what_is_dropped_cannot_be_read() -> None:
+    analyzer = Analyzer("local")
+    analyzer.declare("local.marts.bars", {"symbol": "string", "closes": "array<numeric>"})
+    assert analyzer.columns("select * from `local.marts.bars`") == {"symbol": "string", "closes": "array<numeric>"}
+    analyzer.analyze("create or replace view `local`.`marts`.`names` as select symbol as name from `local.marts.bars`")
+    assert analyzer.columns("select * from `local`.`marts`.`names`") == {"name": "string"}
+    analyzer.analyze("drop table `local`.`marts`.`bars`")
+    with pytest.raises(Refused, match="Table not found"):
+        analyzer.columns("select * from `local.marts.bars`")
