@@ -79,7 +79,7 @@ def build(
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
     _run_dbt(arguments, warehouse, outcome, progress)
     if not outcome.failed:
-        warehouse.note_batches("merged", ((path, None) for path in merged))
+        warehouse.note_merged(merged)
         warehouse.note_build(digest, window_start)
     return outcome
 

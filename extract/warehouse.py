@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime
 from io import BytesIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
 from google.api_core.retry import Retry
@@ -48,6 +49,7 @@ _BATCH_EVENTS_SCHEMA = pa.schema(
         pa.field("_archive_path", pa.string()),
         pa.field("event", pa.string()),
         pa.field("oldest_date", pa.date32()),
+        pa.field("symbols", pa.string()),
         pa.field("recorded_at", pa.timestamp("us", tz="UTC")),
     ]
 )
@@ -159,20 +161,32 @@ class Warehouse:
                 return
         raise PipelineError(f"loading into {table} failed {_LOAD_ATTEMPTS} times; see the jobs {job_id}_*")
 
-    def note_batches(self, event: str, batches: Iterable[tuple[str, object]]) -> None:
-        """Note for each batch (path, oldest date) that it is about to be ``landing``, or has been ``merged``."""
+    def note_landing(self, batches: Sequence[Batch]) -> None:
+        """Note what batches that are about to be loaded can change: from which day on, and of which symbols."""
+        self._note(
+            {
+                "_archive_path": batch.path,
+                "event": "landing",
+                "oldest_date": batch.oldest_date,
+                "symbols": ",".join(sorted(pc.unique(batch.rows["symbol"]).to_pylist())),
+            }
+            for batch in batches
+        )
+
+    def note_merged(self, paths: Iterable[str]) -> None:
+        """Note that a build has taken these batches in."""
+        self._note({"_archive_path": path, "event": "merged"} for path in paths)
+
+    def _note(self, events: Iterable[dict[str, object]]) -> None:
         now = datetime.now(UTC)
-        rows = [
-            {"_archive_path": path, "event": event, "oldest_date": oldest, "recorded_at": now}
-            for path, oldest in batches
-        ]
+        rows = [event | {"recorded_at": now} for event in events]
         if rows:
-            with _as_pipeline_error(f"noting batches as {event} failed"):
+            with _as_pipeline_error(f"writing into {self.raw}.{BATCH_EVENTS} failed"):
                 # Repeating a note is harmless, so each has an id of its own.
                 self._append(
                     f"{self.raw}.{BATCH_EVENTS}",
                     pa.Table.from_pylist(rows, _BATCH_EVENTS_SCHEMA),
-                    f"note_{event}_{uuid.uuid4().hex}",
+                    f"note_{uuid.uuid4().hex}",
                 )
 
     def note_build(self, project_digest: str, window_start: date | None) -> None:

@@ -53,7 +53,7 @@ def replay(archive: Archive, warehouse: Warehouse, progress: Callable[[int, int]
     missing = [path for path in paths if path not in known]
     progress(0, len(missing))
     for batches in _load_jobs(_accepted(archive, missing, outcome)):
-        warehouse.note_batches("landing", ((batch.path, batch.oldest_date) for batch in batches))
+        warehouse.note_landing(batches)
         warehouse.load(batches)
         outcome.loaded += len(batches)
         rows = sum(batch.rows.num_rows for batch in batches)

@@ -5,6 +5,7 @@ batch_events as (
     select
         _archive_path as archive_path,
         event,
+        symbols,
         oldest_date
     from {{ source('raw', 'batch_events') }}
 
@@ -12,7 +13,11 @@ batch_events as (
 
 unmerged_batches as (
 
-    select min(oldest_date) as oldest_date from batch_events
+    select
+        archive_path,
+        any_value(symbols) as symbols,
+        min(oldest_date) as oldest_date
+    from batch_events
     group by archive_path
     having countif(event = 'merged') = 0
 
@@ -27,12 +32,6 @@ oldest as (
 
 ),
 
-scales as (
-
-    select * from {{ ref('int_source_scales__judged') }}
-
-),
-
 primary_source as (
 
     select source_id from {{ ref('source_precedence') }}
@@ -41,44 +40,58 @@ primary_source as (
 
 ),
 
--- Symbols whose first comparison of sources may lie in this window: it judges all that came before.
-primary_in_window as (
+-- Taken from the notes of the batches, and not from the bars, so that no history is read.
+received_symbols as (
 
-    select bars.symbol
-    from {{ ref('int_bars__unioned') }} as bars
-    inner join primary_source
-        on bars.source_id = primary_source.source_id
-    cross join oldest
-    where
-        bars.trade_date >= oldest.trade_date
-        and bars.extracted_at >= timestamp(oldest.trade_date)
-    group by bars.symbol
+    select
+        symbol,
+        logical_or(
+            starts_with(unmerged_batches.archive_path, concat(primary_source.source_id, '_'))
+        ) as is_from_primary
+    from unmerged_batches
+    cross join primary_source
+    cross join unnest(split(unmerged_batches.symbols, ',')) as symbol
+    group by symbol
 
 ),
 
-already_compared as (
+scales as (
 
-    select scales.symbol
+    select
+        symbol,
+        bar_count,
+        primary_bar_count,
+        is_compared,
+        month
+    from {{ ref('int_source_scales__judged') }}
+
+),
+
+scales_by_symbol as (
+
+    select
+        scales.symbol,
+        logical_or(scales.primary_bar_count > 0) as has_primary,
+        logical_or(
+            scales.is_compared and scales.month < date_trunc(oldest.trade_date, month)
+        ) as is_compared_before,
+        min(if(scales.bar_count > 0, scales.month, null)) as first_month
     from scales
     cross join oldest
-    where
-        scales.is_compared
-        and scales.month < date_trunc(oldest.trade_date, month)
     group by scales.symbol
 
 ),
 
+-- Where the sources of a symbol may be compared for the first time, that judges its whole past.
 rejudged as (
 
-    select min(scales.month) as month
-    from scales
-    inner join primary_in_window
-        on scales.symbol = primary_in_window.symbol
-    left join already_compared
-        on scales.symbol = already_compared.symbol
+    select min(scales_by_symbol.first_month) as first_month
+    from scales_by_symbol
+    inner join received_symbols
+        on scales_by_symbol.symbol = received_symbols.symbol
     where
-        already_compared.symbol is null
-        and scales.bar_count > 0
+        (scales_by_symbol.has_primary or received_symbols.is_from_primary)
+        and not scales_by_symbol.is_compared_before
 
 ),
 
@@ -87,7 +100,7 @@ bounded as (
     select
         oldest.batch_count as unmerged_batch_count,
         date_trunc(
-            least(oldest.trade_date, coalesce(rejudged.month, oldest.trade_date)), month
+            least(oldest.trade_date, coalesce(rejudged.first_month, oldest.trade_date)), month
         ) as window_start
     from oldest
     cross join rejudged

@@ -130,7 +130,7 @@ def test_a_batch_that_was_noted_and_never_loaded_is_merged_when_it_comes(pipelin
     with pipeline.warehouse() as warehouse:
         warehouse.create_raw()
         # The process died between its note and its load, and another one built.
-        warehouse.note_batches("landing", [(path, date(2024, 1, 2))])
+        warehouse.note_landing([pipeline.archive.read(path)])
         assert warehouse.unmerged_batches() == []
     assert pipeline.build().merged_batches == 0
     pipeline.replay()
