@@ -37,12 +37,13 @@ $(UV): Makefile
 	@$(UV) venv --quiet --clear --python "$$(cat .python-version)" .venv \
 		|| { echo "make: no Python $$(cat .python-version) was found, and none could be fetched; install it and run make again" >&2; exit 1; }
 	@echo "Installing the requirements ..."
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt
+	@# Compiled here once: where Python may not write bytecode, each command would compile its imports, for seconds.
+	@$(UV) pip install --no-config --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c 'from infra.local.warehouse import prepare_extensions; prepare_extensions()'
 	@touch $@
 
-demo: setup ## See it work: a simulated market of 250 symbols, built and checked
+demo: setup ## See it work: the scheduled job against simulated providers, one of which fails
 	@$(BIN)/python -m infra.local.demo $(DEMO)
 
 test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
@@ -57,7 +58,7 @@ lint: setup ## sqlfluff on every model, ruff, mypy --strict
 verify-sql: setup ## Let Google's own analyzer read every statement that dbt sends
 	@$(BIN)/pytest tests/sql
 
-bench: setup ## Measure builds and queries at full size, as ratios within the run
+bench: setup ## Measure builds, queries and fetching at full size, as ratios within the run (quarter of an hour)
 	@$(BIN)/python -m infra.local.bench
 
 lock: $(UV) ## Pin the requirements anew, with hashes
