@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import obstore
 import pyarrow as pa
@@ -17,8 +16,7 @@ from obstore.store import LocalStore, from_url
 
 from extract.errors import ConfigurationError, PipelineError
 from extract.raw import PROVENANCE, RAW_TABLES, RawTable
-
-EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
+from extract.seeds import EXCHANGE_ZONE
 
 _RUN_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _BATCH_PATH = re.compile(
@@ -52,9 +50,19 @@ class Batch:
     @property
     def oldest_date(self) -> date:
         """The oldest day that this batch can change: its first trade date, or the day it came, if that is older."""
-        first: datetime = pc.min(self.rows["date"]).as_py()
         extracted: datetime = pc.min(self.rows["_extracted_at"]).as_py()
-        return min(first.astimezone(EXCHANGE_ZONE).date(), extracted.date())
+        oldest = extracted.date()
+        for column in self.table.dates:
+            first: datetime | date | None = pc.min(self.rows[column]).as_py()
+            if isinstance(first, datetime):
+                first = first.astimezone(EXCHANGE_ZONE).date()
+            oldest = min(oldest, first or oldest)
+        return oldest
+
+    @property
+    def symbols(self) -> list[str]:
+        """The symbols of its rows, sorted."""
+        return sorted(pc.unique(self.rows[self.table.symbol]).to_pylist())
 
 
 class Archive:
@@ -115,9 +123,16 @@ class Archive:
         """The paths of all files that could be batches, sorted: every ``.parquet`` file, whatever its name."""
         return sorted(self._listed())
 
-    def _listed(self) -> Iterator[str]:
+    def paths_since(self, day: date) -> list[str]:
+        """The paths of the batches that were extracted on ``day`` (UTC) or later, sorted; no older folder is listed."""
+        found: list[str] = []
+        for table in RAW_TABLES:
+            found += self._listed(prefix=f"{table}/", offset=f"{table}/extracted_on={day}")
+        return sorted(found)
+
+    def _listed(self, prefix: str | None = None, offset: str | None = None) -> Iterator[str]:
         try:
-            for page in obstore.list(self._store):
+            for page in obstore.list(self._store, prefix=prefix, offset=offset):
                 yield from (entry["path"] for entry in page if entry["path"].endswith(".parquet"))
         except BaseError as error:
             raise PipelineError(f"the archive {self.uri} cannot be listed: {_first_line(error)}") from error

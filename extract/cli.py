@@ -7,25 +7,32 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from extract.archive import Archive
-from extract.build import Build, build, preload_dbt
 from extract.errors import ConfigurationError, PipelineError
+from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
-from extract.sources.archive import Replay, replay
-from extract.status import Status, read_status
-from extract.warehouse import open_warehouse
+
+# What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
+# start, which takes as long.
+if TYPE_CHECKING:
+    from extract.build import Build
+    from extract.run import Job
+    from extract.sources import Request
+    from extract.sources.archive import Replay
+    from extract.status import Status
 
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
@@ -33,13 +40,19 @@ OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 _screen = Console(stderr=True, highlight=False)
 _output = Console(highlight=False)
 
+# As far back as the trading calendar in the seeds goes.
+_FIRST_DAY = date(2010, 1, 1)
+
 type _Advance = Callable[[int, int], None]
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 incomplete."""
     options = _parser().parse_args(arguments)
-    _configure_logs()
+    options.run_id = new_run_id(options.command, _clock())
+    _configure_logs(options.run_id)
+    # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = Settings.from_environment(os.environ)
         if getattr(options, "archive", None):
@@ -60,6 +73,10 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"trading-data: {message}; see `{self.prog} --help`\n")
@@ -71,9 +88,41 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, run: Callable[[Settings, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, command=name)
         return added
 
+    ran = command("run", _run, "the scheduled job: fetch what is new, build, report")
+    ran.add_argument(
+        "--mode",
+        choices=("full", "quotes"),
+        default="full",
+        help="full: the deep window of each symbol, which shows restatements (the default); quotes: today's bar of all"
+        " symbols in a request or two, provisional",
+    )
+    extracted = command("extract", _extract, "fetch and land only; without --from, what is new")
+    extracted.add_argument("--from", dest="first", type=_day, metavar="DAY", help="YYYY-MM-DD")
+    filled = command(
+        "backfill", _backfill, "fetch a range of the past, going on where the last one stopped; then build"
+    )
+    filled.add_argument(
+        "--from", dest="first", type=_day, metavar="DAY", default=_FIRST_DAY, help="(default: %(default)s)"
+    )
+    for ranged in (extracted, filled):
+        ranged.add_argument("--to", dest="last", type=_day, metavar="DAY", help="(default: the last closed session)")
+        ranged.add_argument("--again", action="store_true", help="ask for all of it, whatever was answered before")
+        ranged.add_argument(
+            "--source",
+            choices=("auto", "kite", "yahoo", "alpha_vantage"),
+            default="auto",
+            help="(default: auto, all that serve the exchange's bars)",
+        )
+    for fetching in (ran, extracted, filled):
+        fetching.add_argument("--symbols", default="ALL", metavar="A,B", help="(default: %(default)s)")
+        fetching.add_argument("--dry-run", action="store_true", help="print the plan: requests, and how long they take")
+    logged_in = command("kite-login", _kite_login, "open Kite's session of the day; it takes a person and a browser")
+    logged_in.add_argument(
+        "answer", nargs="?", metavar="ADDRESS", help="where Kite redirected to, or the request token"
+    )
     replayed = command("replay", _replay, "load archived batches that raw lacks, then build")
     replayed.add_argument("--archive", metavar="URI", help="a folder or gs://bucket/prefix (default: ARCHIVE_URI)")
     replayed.add_argument("--no-build", action="store_true", help="load only")
@@ -84,69 +133,288 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
     asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
     command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
-    for reporting in (replayed, built, shown):
+    for reporting in (ran, extracted, filled, replayed, built, shown):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
 
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD") from None
+
+
+def _clock() -> datetime:
+    return datetime.now(UTC)
+
+
+def new_run_id(command: str, now: datetime) -> str:
+    """An id for a run: sortable by time, and no other run's."""
+    return f"{command}-{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def _run(settings: Settings, options: argparse.Namespace) -> int:
+    with _job(settings, options) as job:
+        from extract.run import daily_plan, fetch, fetch_quotes, quotes_plan
+
+        plan = quotes_plan(job) if options.mode == "quotes" else daily_plan(job)
+        if options.dry_run:
+            return _show_plan(settings, options, plan)
+        if options.mode == "quotes":
+            fetch_quotes(job, plan)
+        else:
+            fetch(job, plan)
+        return _report_job(settings, options, job, is_built=True)
+
+
+def _extract(settings: Settings, options: argparse.Namespace) -> int:
+    return _fetch_range(settings, options, is_built=False)
+
+
+def _backfill(settings: Settings, options: argparse.Namespace) -> int:
+    return _fetch_range(settings, options, is_built=True)
+
+
+def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
+    with _job(settings, options) as job:
+        from extract.run import daily_plan, fetch, range_plan
+
+        if options.first is None:
+            plan = daily_plan(job, options.source)
+        else:
+            last = min(options.last or job.due, job.today)
+            if last < options.first:
+                raise ConfigurationError(f"--from {options.first} lies after {last}; choose an earlier day")
+            plan = range_plan(job, options.source, options.first, last, again=options.again)
+        if options.dry_run:
+            return _show_plan(settings, options, plan)
+        fetch(job, plan)
+        return _report_job(settings, options, job, is_built=is_built)
+
+
+@contextmanager
+def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[Job]":
+    """A run on its way, with a warehouse that is opened when it is first asked for."""
+    now = _clock()
+    try:
+        symbols = None if options.symbols == "ALL" else options.symbols.split(",")
+        instruments, due = listed_instruments(symbols), last_closed_session(now)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    with _starting(settings), ExitStack() as leave:
+        from extract.archive import Archive
+        from extract.run import Job
+        from extract.warehouse import Warehouse, open_warehouse
+
+        opened: list[Warehouse] = []
+
+        def warehouse() -> Warehouse:
+            if not opened:
+                opened.append(leave.enter_context(open_warehouse(settings)))
+                opened[0].create_raw()
+            return opened[0]
+
+        advance = leave.enter_context(_progress("requests answered"))
+        archive = Archive(settings.archive_uri)
+        yield Job(
+            settings, instruments, due, options.run_id, archive, warehouse, _clock, advance, is_dry=options.dry_run
+        )
+
+
+@contextmanager
+def _starting(settings: Settings) -> Iterator[None]:
+    """Let the embedded warehouse start in the background. What is wrong with it is told by whoever opens it."""
+    is_over = threading.Event()
+
+    def start() -> None:
+        with suppress(Exception):
+            from infra.local.warehouse import running
+
+            with running(settings.warehouse_dir):
+                is_over.wait()
+
+    starter = threading.Thread(target=start, daemon=True)
+    if settings.is_embedded:
+        starter.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        if settings.is_embedded:
+            starter.join()
+
+
+def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[Request]") -> int:
+    from extract.plan import by_source
+
+    paces = {
+        "kite": settings.kite.requests_per_second,
+        "yahoo": settings.yahoo.requests_per_second,
+        "alpha_vantage": 1.0,
+    }
+    rows = []
+    for planned in by_source(plan):
+        bars = [request for request in planned.requests if request.instruments]
+        rows.append(
+            {
+                "source": planned.source_id,
+                "requests": len(planned.requests),
+                "symbols": len({i.symbol for request in bars for i in request.instruments}),
+                "from": min((request.first for request in bars), default=None),
+                "to": max((request.last for request in bars), default=None),
+                "seconds": round(planned.seconds(paces[planned.source_id])),
+            }
+        )
+    if options.json:
+        _output.print_json(json.dumps({"exit_status": OK, "plan": rows}, default=str))
+    elif not rows:
+        _output.print("Nothing is missing.")
+    else:
+        table = Table(*rows[0])
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        _output.print(table)
+    return OK
+
+
+def _report_job(settings: Settings, options: argparse.Namespace, job: "Job", *, is_built: bool) -> int:
+    """Build what has come, and report both."""
+    from extract.run import shortfalls
+
+    built = None
+    if is_built:
+        from extract.build import build
+
+        with _progress("models and tests") as advance:
+            built = build(settings, job.warehouse(), advance)
+    extraction = job.extraction
+    missed = shortfalls(job)
+    status = FAILED if built and built.failed else INCOMPLETE if missed else OK
+    log = structlog.get_logger()
+    log.info("run finished", exit_status=status, landed_rows=dict(extraction.landed_rows), shortfalls=missed)
+    outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
+    if options.json:
+        report = {
+            "exit_status": status,
+            "run_id": extraction.run_id,
+            "due": job.due,
+            "outcomes": outcomes,
+            "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
+            "landed_rows": dict(extraction.landed_rows),
+            "shortfalls": missed,
+        }
+        _output.print_json(json.dumps(report | _build_report(built), default=str))
+        return status
+    for source, counts in outcomes.items():
+        told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        _say(f"Asked {source} for {sum(counts.values())} symbols in {extraction.seconds.get(source, 0):.1f} s: {told}.")
+    if not outcomes:
+        _say(f"Nothing was missing up to {job.due}.")
+    if extraction.landed_rows:
+        landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
+        _say(f"Landed rows: {landed}.")
+    for sentence in missed:
+        _say(f"  {sentence}", style="yellow")
+    _say_build(built)
+    return status
+
+
+def _kite_login(settings: Settings, options: argparse.Namespace) -> int:
+    from extract.kite_session import log_in, login_url
+
+    address = login_url(settings.kite)
+    answer = options.answer
+    if answer is None:
+        _say(f"Log in here, in a browser: {address}")
+        _say("Then paste the address that the browser was sent to, or the request_token in it:")
+        answer = sys.stdin.readline()
+    session = log_in(settings.kite, answer, _clock())
+    until = session.expires_at.astimezone(EXCHANGE_ZONE)
+    _say(f"Kite's session holds until {until:%Y-%m-%d %H:%M} IST; it is kept in {settings.kite.token_store}.")
+    return OK
+
+
 def _replay(settings: Settings, options: argparse.Namespace) -> int:
-    archive = Archive(settings.archive_uri)
-    if not options.no_build:
-        preload_dbt()
-    with open_warehouse(settings) as warehouse:
-        with _progress("batches loaded") as advance:
-            replayed = replay(archive, warehouse, advance)
-        built = None
+    with _starting(settings):
+        from extract.archive import Archive
+        from extract.build import build, preload_dbt
+        from extract.sources.archive import replay
+        from extract.warehouse import open_warehouse
+
+        archive = Archive(settings.archive_uri)
         if not options.no_build:
-            with _progress("models and tests") as advance:
-                built = build(settings, warehouse, advance)
+            preload_dbt()
+        with open_warehouse(settings) as warehouse:
+            with _progress("batches loaded") as advance:
+                replayed = replay(archive, warehouse, advance)
+            built = None
+            if not options.no_build:
+                with _progress("models and tests") as advance:
+                    built = build(settings, warehouse, advance)
     return _report(options, settings, replayed, built)
 
 
 def _build(settings: Settings, options: argparse.Namespace) -> int:
-    preload_dbt()
-    with open_warehouse(settings) as warehouse, _progress("models and tests") as advance:
-        built = build(settings, warehouse, advance, full_refresh=options.full_refresh)
+    with _starting(settings):
+        from extract.build import build, preload_dbt
+        from extract.warehouse import open_warehouse
+
+        preload_dbt()
+        with open_warehouse(settings) as warehouse, _progress("models and tests") as advance:
+            built = build(settings, warehouse, advance, full_refresh=options.full_refresh)
     return _report(options, settings, None, built)
 
 
-def _report(options: argparse.Namespace, settings: Settings, replayed: Replay | None, built: Build | None) -> int:
+def _report(options: argparse.Namespace, settings: Settings, replayed: "Replay | None", built: "Build | None") -> int:
     status = FAILED if built and built.failed else INCOMPLETE if replayed and replayed.refused else OK
     if options.json:
         report: dict[str, Any] = {"exit_status": status}
         if replayed:
             refused = [{"path": path, "reason": reason} for path, reason in replayed.refused]
             report["replay"] = asdict(replayed) | {"archive": settings.archive_uri, "refused": refused}
-        if built:
-            failed = [{"node": node, "reason": reason} for node, reason in built.failed]
-            report["build"] = asdict(built) | {"failed": failed}
-        _output.print_json(json.dumps(report, default=str))
+        _output.print_json(json.dumps(report | _build_report(built), default=str))
         return status
     if replayed:
-        _output.print(
+        _say(
             f"Replayed {settings.archive_uri}: {replayed.found} batches found, {replayed.loaded} loaded"
-            f" ({replayed.rows:,} rows), {len(replayed.refused)} refused.",
-            markup=False,
-            soft_wrap=True,
+            f" ({replayed.rows:,} rows), {len(replayed.refused)} refused."
         )
         for path, reason in replayed.refused:
-            _output.print(f"  refused {path}: {reason}", style="red", markup=False, soft_wrap=True)
-    if built:
-        since = f"from {built.window_start}" if built.window_start else "everything"
-        _output.print(
-            f"Built {since}: {built.passed} models and tests passed, {len(built.failed)} did not;"
-            f" {built.merged_batches} new batches.",
-            markup=False,
-            soft_wrap=True,
-        )
-        for node, reason in built.failed:
-            _output.print(f"  {node}: {reason}", style="red", markup=False, soft_wrap=True)
+            _say(f"  refused {path}: {reason}", style="red")
+    _say_build(built)
     return status
 
 
+def _build_report(built: "Build | None") -> dict[str, Any]:
+    if built is None:
+        return {}
+    return {"build": asdict(built) | {"failed": [{"node": node, "reason": reason} for node, reason in built.failed]}}
+
+
+def _say_build(built: "Build | None") -> None:
+    if built is None:
+        return
+    since = f"from {built.window_start}" if built.window_start else "everything"
+    _say(
+        f"Built {since}: {built.passed} models and tests passed, {len(built.failed)} did not;"
+        f" {built.merged_batches} new batches."
+    )
+    for node, reason in built.failed:
+        _say(f"  {node}: {reason}", style="red")
+
+
+def _say(sentence: str, style: str | None = None) -> None:
+    _output.print(sentence, style=style, markup=False, soft_wrap=True)
+
+
 def _status(settings: Settings, options: argparse.Namespace) -> int:
-    with open_warehouse(settings) as warehouse:
-        status = read_status(warehouse)
+    with _starting(settings):
+        from extract.status import read_status
+        from extract.warehouse import open_warehouse
+
+        with open_warehouse(settings) as warehouse:
+            status = read_status(warehouse)
     if options.json:
         _output.print_json(json.dumps(status.as_json()))
     else:
@@ -154,7 +422,7 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
     return INCOMPLETE if status.is_degraded else OK
 
 
-def _status_table(status: Status) -> Table:
+def _status_table(status: "Status") -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -182,6 +450,14 @@ def _status_table(status: Status) -> Table:
         ("  held back", f"{status.unreconciled_record_count:,} from a fallback on another scale"),
         ("  score", score(status.quality_score)),
         ("Unknown symbols", names(status.unknown_symbols)),
+        *(
+            (
+                "Last run" if number == 0 else "",
+                f"{source.source_id} at {source.started_at:%Y-%m-%d %H:%M} UTC: {source.ok_count} of"
+                f" {source.symbol_count} symbols. {source.failure_message or ''}",
+            )
+            for number, source in enumerate(status.last_run)
+        ),
         ("Not yet built", f"{status.unmerged_batch_count} batches"),
         ("Calendar ends", f"{status.calendar_ends_on}; infra/README.md says how to extend it"),
     ):
@@ -191,10 +467,13 @@ def _status_table(status: Status) -> Table:
 
 def _query(settings: Settings, options: argparse.Namespace) -> int:
     sql = sys.stdin.read() if options.sql == "-" else options.sql
-    with open_warehouse(settings) as warehouse:
-        rows = warehouse.query(sql)
-        names = [field.name for field in rows.schema]
-        values = [tuple(row.values()) for row in rows]
+    with _starting(settings):
+        from extract.warehouse import open_warehouse
+
+        with open_warehouse(settings) as warehouse:
+            rows = warehouse.query(sql)
+            names = [field.name for field in rows.schema]
+            values = [tuple(row.values()) for row in rows]
     if options.format == "csv":
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerows([names, *([_plain(value) for value in row] for row in values)])
@@ -221,6 +500,8 @@ def _plain(value: object) -> object:
 def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
     if not settings.is_embedded:
         raise ConfigurationError("BIGQUERY_PROJECT or BIGQUERY_EMULATOR_HOST is set; unset it to use the embedded one")
+    from extract.warehouse import open_warehouse
+
     with suppress(KeyboardInterrupt), open_warehouse(settings) as warehouse:
         _output.print(warehouse.address, markup=False)
         _screen.print("The embedded warehouse is running; other commands find it. Ctrl-C stops it.", markup=False)
@@ -238,16 +519,27 @@ def _progress(what: str) -> Iterator[_Advance]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
-def _configure_logs() -> None:
+def _configure_logs(run_id: str) -> None:
     """Log to standard error: readable on a terminal, one JSON object a line elsewhere, with Cloud Logging's names."""
-    renderer = structlog.dev.ConsoleRenderer() if _screen.is_terminal else structlog.processors.JSONRenderer()
+
+    # Not by context variables, which the threads of the sources and of dbt do not inherit.
+    def with_run_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"run_id": run_id, **event}
+
+    plain = structlog.dev.plain_traceback
+    renderer = (
+        structlog.dev.ConsoleRenderer(exception_formatter=plain)
+        if _screen.is_terminal
+        else structlog.processors.JSONRenderer()
+    )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            with_run_id,
             structlog.processors.add_log_level,
             _with_severity,
             structlog.processors.TimeStamper(fmt="iso", key="time"),
             structlog.processors.EventRenamer("message"),
+            structlog.processors.format_exc_info,
             renderer,
         ]
         if not _screen.is_terminal

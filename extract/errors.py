@@ -7,3 +7,38 @@ class ConfigurationError(Exception):
 
 class PipelineError(Exception):
     """The work could not be done: exit status 1."""
+
+
+class SourceRefused(Exception):
+    """A provider refused, and asking again will not help: the token, the plan or the symbol is ours to mend.
+
+    Attributes:
+        stops_source: nothing else will be served by this provider either, until somebody mends it.
+    """
+
+    def __init__(self, message: str, *, stops_source: bool = False) -> None:
+        super().__init__(message)
+        self.stops_source = stops_source
+
+
+class SourceUnavailable(Exception):
+    """A provider failed, which is its own to mend; another attempt may succeed.
+
+    Attributes:
+        retry_after: the seconds that the provider asked us to wait; None where it did not say.
+        stops_source: no other attempt is to be made in this run.
+        is_rate_limit: the provider found us too fast.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        stops_source: bool = False,
+        is_rate_limit: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.stops_source = stops_source
+        self.is_rate_limit = is_rate_limit

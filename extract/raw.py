@@ -20,13 +20,21 @@ class RawTable:
 
     Attributes:
         name: the table's name in the raw dataset and the first folder of its batches.
+        source_id: the provider that fills it; of the ledger, none.
         schema: all columns in order, provenance last.
         keys: the columns without which a row means nothing; a batch with a null there is refused.
+        symbol: the column that names the instrument.
+        dates: the columns that place a row in time; none where no mart is made of the table.
+        values: the columns that make a row another version of what was received before.
     """
 
     name: str
+    source_id: str | None
     schema: pa.Schema
     keys: tuple[str, ...]
+    symbol: str
+    dates: tuple[str, ...]
+    values: tuple[str, ...]
 
     @property
     def provider_columns(self) -> pa.Schema:
@@ -34,43 +42,141 @@ class RawTable:
         return pa.schema(list(self.schema)[: -len(PROVENANCE)])
 
 
-def _table(name: str, **columns: pa.DataType) -> RawTable:
+def _table(
+    name: str,
+    source_id: str | None,
+    columns: dict[str, pa.DataType],
+    *,
+    keys: tuple[str, ...] = ("symbol", "date"),
+    symbol: str = "symbol",
+    dates: tuple[str, ...] = ("date",),
+    values: tuple[str, ...] = (),
+) -> RawTable:
     fields = [pa.field(column, kind) for column, kind in columns.items()]
-    return RawTable(name, pa.schema([*fields, *PROVENANCE]), keys=("symbol", "date", "_run_id", "_extracted_at"))
+    schema = pa.schema([*fields, *PROVENANCE])
+    return RawTable(name, source_id, schema, (*keys, "_run_id", "_extracted_at"), symbol, dates, values)
 
+
+_PRICES = dict.fromkeys(("open", "high", "low", "close"), pa.float64())
+_BAR_VALUES = ("open", "high", "low", "close", "volume")
 
 KITE_DAILY_BARS = _table(
     "kite_daily_bars",
-    symbol=pa.string(),
-    instrument_token=pa.int64(),
-    date=_TIMESTAMP,
-    open=pa.float64(),
-    high=pa.float64(),
-    low=pa.float64(),
-    close=pa.float64(),
-    volume=pa.int64(),
+    "kite",
+    {"symbol": pa.string(), "instrument_token": pa.int64(), "date": _TIMESTAMP, **_PRICES, "volume": pa.int64()},
+    values=_BAR_VALUES,
+)
+
+KITE_QUOTES = _table(
+    "kite_quotes",
+    "kite",
+    {
+        "symbol": pa.string(),
+        "instrument_token": pa.int64(),
+        "timestamp": _TIMESTAMP,
+        "last_trade_time": _TIMESTAMP,
+        "last_price": pa.float64(),
+        **_PRICES,
+        "volume": pa.int64(),
+    },
+    keys=("symbol", "timestamp"),
+    dates=("timestamp", "last_trade_time"),
+)
+
+KITE_INSTRUMENTS = _table(
+    "kite_instruments",
+    "kite",
+    {
+        "instrument_token": pa.int64(),
+        "exchange_token": pa.string(),
+        "tradingsymbol": pa.string(),
+        "name": pa.string(),
+        "last_price": pa.float64(),
+        "expiry": pa.string(),
+        "strike": pa.float64(),
+        "tick_size": pa.float64(),
+        "lot_size": pa.int64(),
+        "instrument_type": pa.string(),
+        "segment": pa.string(),
+        "exchange": pa.string(),
+    },
+    keys=("instrument_token", "tradingsymbol"),
+    symbol="tradingsymbol",
+    dates=(),
 )
 
 YAHOO_DAILY_BARS = _table(
     "yahoo_daily_bars",
-    symbol=pa.string(),
-    ticker=pa.string(),
-    date=_TIMESTAMP,
-    open=pa.float64(),
-    high=pa.float64(),
-    low=pa.float64(),
-    close=pa.float64(),
-    adj_close=pa.float64(),
-    volume=pa.int64(),
+    "yahoo",
+    {
+        "symbol": pa.string(),
+        "ticker": pa.string(),
+        "date": _TIMESTAMP,
+        **_PRICES,
+        "adj_close": pa.float64(),
+        "volume": pa.int64(),
+    },
+    # Not adj_close: each dividend rewrites all of it, and no model reads it.
+    values=_BAR_VALUES,
 )
 
 YAHOO_CORPORATE_ACTIONS = _table(
     "yahoo_corporate_actions",
-    symbol=pa.string(),
-    ticker=pa.string(),
-    date=_TIMESTAMP,
-    dividend=pa.float64(),
-    split_ratio=pa.float64(),
+    "yahoo",
+    {
+        "symbol": pa.string(),
+        "ticker": pa.string(),
+        "date": _TIMESTAMP,
+        "dividend": pa.float64(),
+        "split_ratio": pa.float64(),
+    },
+    values=("dividend", "split_ratio"),
 )
 
-RAW_TABLES = {table.name: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, YAHOO_CORPORATE_ACTIONS)}
+ALPHA_VANTAGE_DAILY_BARS = _table(
+    "alpha_vantage_daily_bars",
+    "alpha_vantage",
+    {
+        "symbol": pa.string(),
+        "ticker": pa.string(),
+        "date": pa.date32(),
+        **dict.fromkeys(("open", "high", "low", "close", "volume"), pa.string()),
+    },
+    values=_BAR_VALUES,
+)
+
+EXTRACT_REQUESTS = _table(
+    "extract_requests",
+    None,
+    {
+        "source_id": pa.string(),
+        "raw_table": pa.string(),
+        "symbol": pa.string(),
+        "outcome": pa.string(),
+        "error_class": pa.string(),
+        "message": pa.string(),
+        "attempts": pa.int64(),
+        "elapsed_ms": pa.int64(),
+        "row_count": pa.int64(),
+        "first_date": pa.date32(),
+        "last_date": pa.date32(),
+        "asked_from": pa.date32(),
+        "asked_to": pa.date32(),
+        "requested_at": _TIMESTAMP,
+    },
+    keys=("source_id", "raw_table", "outcome", "requested_at"),
+    dates=(),
+)
+
+RAW_TABLES = {
+    table.name: table
+    for table in (
+        KITE_DAILY_BARS,
+        KITE_QUOTES,
+        KITE_INSTRUMENTS,
+        YAHOO_DAILY_BARS,
+        YAHOO_CORPORATE_ACTIONS,
+        ALPHA_VANTAGE_DAILY_BARS,
+        EXTRACT_REQUESTS,
+    )
+}

@@ -1,14 +1,66 @@
 """Every setting of the pipeline, read from the environment in one place. The README lists them in a table."""
 
+import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from extract.errors import ConfigurationError
 
 # The folder that holds dbt_project.yml, models/, seeds/: the checkout on a laptop, /app in the container.
 PROJECT_DIR = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True, slots=True)
+class KiteSettings:
+    """How Kite Connect is reached.
+
+    Attributes:
+        api_key: of the app that was registered at developers.kite.trade.
+        api_secret: of the same app; only ``kite-login`` needs it.
+        access_token: of today's session; None where it is in the token store.
+        token_store: where ``kite-login`` puts the day's token: a file, or ``projects/<project>/secrets/<secret>``.
+        secret_manager_host: the address of a Secret Manager emulator; set, no credentials are used.
+        base_url: another server than Kite's: scheme, host and port alone.
+        requests_per_second: the pace of requests for candles; 3 is Kite's limit for a key.
+    """
+
+    api_key: str | None
+    api_secret: str | None = field(repr=False)
+    access_token: str | None = field(repr=False)
+    token_store: str
+    secret_manager_host: str | None
+    base_url: str | None
+    requests_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class YahooSettings:
+    """How Yahoo Finance is reached.
+
+    Attributes:
+        base_url: another server than Yahoo's.
+        requests_per_second: the pace; Yahoo documents no limit, and blocks those who go faster than about one.
+    """
+
+    base_url: str | None
+    requests_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlphaVantageSettings:
+    """How Alpha Vantage is reached.
+
+    Attributes:
+        api_key: None where there is to be no third opinion.
+        base_url: another server than Alpha Vantage's.
+        requests_per_day: the budget; 25 is the limit of a free key.
+    """
+
+    api_key: str | None = field(repr=False)
+    base_url: str | None
+    requests_per_day: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +74,9 @@ class Settings:
         emulator_host: the address of a running BigQuery emulator; set, no credentials are used.
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
+        kite: how Kite Connect is reached.
+        yahoo: how Yahoo Finance is reached.
+        alpha_vantage: how Alpha Vantage is reached.
     """
 
     project: str | None
@@ -30,6 +85,9 @@ class Settings:
     emulator_host: str | None
     warehouse_dir: Path
     archive_uri: str
+    kite: KiteSettings
+    yahoo: YahooSettings
+    alpha_vantage: AlphaVantageSettings
 
     @property
     def is_embedded(self) -> bool:
@@ -46,6 +104,21 @@ class Settings:
 
         def value(name: str, default: str = "") -> str:
             return environment.get(name, "").strip() or default
+
+        def number(name: str, default: str) -> float:
+            try:
+                given = float(value(name, default))
+            except ValueError:
+                given = 0.0
+            if not 0 < given < math.inf:
+                raise ConfigurationError(f"{name} is {value(name)!r}: use a number above zero")
+            return given
+
+        def url(name: str) -> str | None:
+            given = value(name)
+            if given and not re.fullmatch(r"https?://[^/\s]+/?", given):
+                raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if need be")
+            return given.rstrip("/") or None
 
         dataset = value("BIGQUERY_DATASET", "trading_data")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", dataset):
@@ -72,4 +145,21 @@ class Settings:
             emulator_host=emulator_host,
             warehouse_dir=warehouse_dir,
             archive_uri=archive_uri,
+            kite=KiteSettings(
+                api_key=value("KITE_API_KEY") or None,
+                api_secret=value("KITE_API_SECRET") or None,
+                access_token=value("KITE_ACCESS_TOKEN") or None,
+                token_store=value("KITE_TOKEN_STORE", "~/.config/trading-data/kite-session.json"),
+                secret_manager_host=url("SECRET_MANAGER_EMULATOR_HOST"),
+                base_url=url("KITE_BASE_URL"),
+                requests_per_second=number("KITE_REQUESTS_PER_SECOND", "3"),
+            ),
+            yahoo=YahooSettings(
+                base_url=url("YAHOO_BASE_URL"), requests_per_second=number("YAHOO_REQUESTS_PER_SECOND", "1")
+            ),
+            alpha_vantage=AlphaVantageSettings(
+                api_key=value("ALPHA_VANTAGE_API_KEY") or None,
+                base_url=url("ALPHA_VANTAGE_BASE_URL"),
+                requests_per_day=int(number("ALPHA_VANTAGE_REQUESTS_PER_DAY", "25")),
+            ),
         )

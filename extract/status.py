@@ -4,14 +4,30 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
-from extract.archive import EXCHANGE_ZONE
 from extract.errors import PipelineError
+from extract.seeds import EXCHANGE_ZONE, source_order
 from extract.warehouse import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
+class SourceStatus:
+    """What came of one source in the last run that fetched; a row of operations_extractions, in part."""
+
+    source_id: str
+    symbol_count: int
+    ok_count: int
+    failure_message: str | None
+    started_at: datetime
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it failed for a symbol. The third opinion has a budget, and is asked again."""
+        return self.ok_count < self.symbol_count and self.source_id in source_order()
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """One row of data_status; the model describes each column."""
+    """The row of data_status, whose model describes each column; what waits to be built; and the last run's sources."""
 
     unserved_symbols: list[str]
     unknown_symbols: list[str]
@@ -30,22 +46,25 @@ class Status:
     due_trade_date: date
     calendar_ends_on: date
     unmerged_batch_count: int
+    last_run: list[SourceStatus]
 
     @property
     def is_degraded(self) -> bool:
-        """Whether something that should be here is not: a session, a symbol, a batch in the marts, or the calendar."""
+        """Whether something that should be here is not: a session, a symbol, a source, a batch, or the calendar."""
         return bool(
             self.sessions_behind != 0
             or self.unserved_symbols
             or self.unknown_symbols
             or self.unmerged_batch_count
+            or any(source.is_degraded for source in self.last_run)
             or self.calendar_ends_on < datetime.now(EXCHANGE_ZONE).date()
         )
 
     def as_json(self) -> dict[str, Any]:
         """The row with ISO dates, and whether it is degraded."""
         plain = {k: v.isoformat() if isinstance(v, date) else v for k, v in asdict(self).items()}
-        return plain | {"is_degraded": self.is_degraded}
+        sources = [asdict(s) | {"started_at": s.started_at.isoformat()} for s in self.last_run]
+        return plain | {"last_run": sources, "is_degraded": self.is_degraded}
 
 
 def read_status(warehouse: Warehouse) -> Status:
@@ -56,7 +75,21 @@ def read_status(warehouse: Warehouse) -> Status:
     """
     if not warehouse.exists(f"{warehouse.dataset}_quality.data_status"):
         raise PipelineError(
-            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet; run `trading-data replay`"
+            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet; run `trading-data run`, or"
+            " `trading-data replay` where there is an archive"
         )
-    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{warehouse.dataset}_quality.data_status`")
-    return Status(**dict(row.items()), unmerged_batch_count=len(warehouse.unmerged_batches()))
+    base = f"{warehouse.client.project}.{warehouse.dataset}"
+    (row,) = warehouse.query(f"select * from `{base}_quality.data_status`")
+    sources = warehouse.query(
+        f"""
+        select source_id, symbol_count, ok_count, failure_message, started_at
+        from `{base}_operations.operations_extractions`
+        qualify first_value(run_id) over (order by started_at desc) = run_id
+        order by source_id
+        """
+    )
+    return Status(
+        **dict(row.items()),
+        unmerged_batch_count=len(warehouse.unmerged_batches()),
+        last_run=[SourceStatus(**dict(source.items())) for source in sources],
+    )

@@ -9,7 +9,6 @@ from datetime import UTC, date, datetime
 from io import BytesIO
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
 from google.api_core.retry import Retry
@@ -95,7 +94,7 @@ class Warehouse:
         dataset = bigquery.Dataset(self.raw)
         dataset.location = self.location
         tables = [
-            *(_table(f"{self.raw}.{t.name}", t.schema, "_extracted_at", ["symbol"]) for t in RAW_TABLES.values()),
+            *(_table(f"{self.raw}.{t.name}", t.schema, "_extracted_at", [t.symbol]) for t in RAW_TABLES.values()),
             _table(f"{self.raw}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
             _table(f"{self.raw}.{BUILDS}", _BUILDS_SCHEMA, "built_at", ["project_digest"]),
         ]
@@ -130,9 +129,10 @@ class Warehouse:
                 return False
         return True
 
-    def loaded_paths(self) -> set[str]:
-        """The archive paths of all batches that raw holds."""
-        selects = (f"select distinct _archive_path from `{self.raw}.{name}`" for name in RAW_TABLES)
+    def loaded_paths(self, since: date | None = None) -> set[str]:
+        """The archive paths of the batches that raw holds: of all, or of those extracted on a day (UTC) or later."""
+        where = f" where _extracted_at >= timestamp('{since}')" if since else ""
+        selects = (f"select distinct _archive_path from `{self.raw}.{name}`{where}" for name in RAW_TABLES)
         return {row["_archive_path"] for row in self.query("\nunion all\n".join(selects))}
 
     def load(self, batches: Sequence[Batch]) -> None:
@@ -162,15 +162,19 @@ class Warehouse:
         raise PipelineError(f"loading into {table} failed {_LOAD_ATTEMPTS} times; see the jobs {job_id}_*")
 
     def note_landing(self, batches: Sequence[Batch]) -> None:
-        """Note what batches that are about to be loaded can change: from which day on, and of which symbols."""
+        """Note what batches that are about to be loaded can change: from which day on, and of which symbols.
+
+        Those that no mart is made of are not noted.
+        """
         self._note(
             {
                 "_archive_path": batch.path,
                 "event": "landing",
                 "oldest_date": batch.oldest_date,
-                "symbols": ",".join(sorted(pc.unique(batch.rows["symbol"]).to_pylist())),
+                "symbols": ",".join(batch.symbols),
             }
             for batch in batches
+            if batch.table.dates
         )
 
     def note_merged(self, paths: Iterable[str]) -> None:

@@ -47,11 +47,13 @@ class Pipeline:
     @property
     def environment(self) -> dict[str, str]:
         """The variables that point the command at this test's folders, and at nothing of the user's."""
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_"))}
+        users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(users)}
         return inherited | {
             "WAREHOUSE_DIR": str(self.warehouse_dir),
             "ARCHIVE_URI": str(self.archive_dir),
             "BIGQUERY_DATASET": self.dataset,
+            "KITE_TOKEN_STORE": str(self.archive_dir.parent / "kite-session.json"),
         }
 
     @property

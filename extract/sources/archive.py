@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import date
 from itertools import groupby
 
 import structlog
@@ -34,22 +35,25 @@ class Replay:
     refused: list[tuple[str, str]] = field(default_factory=list)
 
 
-def replay(archive: Archive, warehouse: Warehouse, progress: Callable[[int, int], None]) -> Replay:
+def replay(
+    archive: Archive, warehouse: Warehouse, progress: Callable[[int, int], None], *, since: date | None = None
+) -> Replay:
     """Load every batch of the archive that raw lacks; what cannot be loaded is refused by name, and the others load.
 
     Args:
         archive: where the batches are.
         warehouse: where they go.
         progress: is told, after each load, how many of the missing batches are done, and how many there are.
+        since: look only at what was extracted on this day (UTC) or later.
 
     Raises:
         PipelineError: the archive or the warehouse failed. What was loaded before stays; run it again for the rest.
     """
     warehouse.create_raw()
     outcome = Replay()
-    paths = archive.paths()
+    paths = archive.paths_since(since) if since else archive.paths()
     outcome.found = len(paths)
-    known = warehouse.loaded_paths()
+    known = warehouse.loaded_paths(since)
     missing = [path for path in paths if path not in known]
     progress(0, len(missing))
     for batches in _load_jobs(_accepted(archive, missing, outcome)):

@@ -1,11 +1,16 @@
-"""``make demo``: the real commands on a simulated market."""
+"""``make demo``: the scheduled job, through the real clients, against simulated providers, one of which fails."""
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import requests
 from rich.console import Console
 
 from extract.settings import PROJECT_DIR
@@ -13,7 +18,14 @@ from extract.settings import PROJECT_DIR
 _console = Console(highlight=False, soft_wrap=True)
 
 # What the user could have set, and what a demo must not touch.
-_NOT_OURS = ("BIGQUERY_PROJECT", "BIGQUERY_EMULATOR_HOST", "BIGQUERY_DATASET", "BIGQUERY_LOCATION")
+_NOT_OURS = ("BIGQUERY_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_")
+
+# The simulated providers' limits are raised, so that nobody waits five minutes for what a laptop computes in one.
+_FASTER = 15
+_LIMITS = {"kite_candles": 3 * _FASTER, "kite_others": 10 * _FASTER, "yahoo": 2 * _FASTER}
+
+# After so many answers, Kite's session ends.
+_ANSWERS_BEFORE_THE_END = 120
 
 _NEXT = (
     (
@@ -22,42 +34,57 @@ _NEXT = (
         " from trading_data.daily_bars where symbol = 'RELIANCE' order by trade_date desc limit 5",
     ),
     (
+        "the ledger: what each run asked for, and what came",
+        "select run_id, source_id, symbol_count, ok_count, refused_count, skipped_count, failure_message"
+        " from trading_data_operations.operations_extractions order by started_at",
+    ),
+    (
         "what the checks found, by source",
         "select check_id, source_id, severity, count(*) as bars from trading_data_quality.quality_bar_checks"
         " where status = 'failed' group by check_id, source_id, severity order by bars desc",
-    ),
-    (
-        "where Kite and Yahoo are not on one scale",
-        "select symbol, verdict, min(month) as first_month, max(month) as last_month, count(*) as months"
-        " from trading_data_quality.quality_source_agreement where verdict in ('apart', 'unstable')"
-        " group by symbol, verdict order by symbol",
     ),
 )
 
 
 def demo(folder: Path) -> int:
-    """Make a simulated market in the folder, replay it, build, show the status, and say what to try next."""
-    environment = {name: value for name, value in os.environ.items() if name not in _NOT_OURS}
-    environment |= {"WAREHOUSE_DIR": str(folder / "warehouse"), "ARCHIVE_URI": str(folder / "archive")}
-
-    def run(*command: str, show: str) -> int:
-        _console.print(f"\n$ {show}", style="bold", markup=False)
-        done = subprocess.run([sys.executable, "-m", *command], env=environment, cwd=PROJECT_DIR, check=False)
-        return done.returncode
-
-    market = ("infra.local.market", "--archive", str(folder / "archive"))
-    for command, show in (
-        (market, "python -m infra.local.market --archive .demo/archive"),
-        (("extract", "replay"), "trading-data replay"),
-    ):
-        if status := run(*command, show=show):
+    """Run the job twice: Kite's session ends in the middle of the first; a person logs in; the second mends it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with providers() as address:
+        ours = {
+            "WAREHOUSE_DIR": str(folder / "warehouse"),
+            "ARCHIVE_URI": str(folder / "archive"),
+            "KITE_TOKEN_STORE": str(folder / "kite-session.json"),
+            "KITE_REQUESTS_PER_SECOND": str(3 * _FASTER),
+            "YAHOO_REQUESTS_PER_SECOND": str(_FASTER),
+        }
+        environment = _inherited() | address | ours
+        simulate(address, limits=_LIMITS, request_tokens=["morning", "evening"])
+        _tell(
+            f"Kite, Yahoo and Alpha Vantage are simulated, at {_FASTER} times their limits."
+            " A person opens Kite's session:"
+        )
+        if status := _run(environment, "kite-login", "morning"):
             return status
-    run("extract", "status", show="trading-data status")
-    _console.print(
-        "\nThe prices are simulated: every series starts at 100.00 and walks at random, on the real sessions of the"
-        " exchange. The defects in them are those that the real providers have, and the status above shows them found:"
-        " a degraded last session is part of the show."
-    )
+        simulate(address, faults=[{"source": "kite", "kind": "dead_token", "after": _ANSWERS_BEFORE_THE_END}])
+        _tell("The scheduled job, in a warehouse that is empty; in the middle of it, Kite's session ends:")
+        status = _run(environment, "run")
+        if status != 3:
+            return status or 1
+        _tell("Exit status 3: done, but degraded. Yahoo has served what Kite did not. Is the data there?")
+        _run(environment, "status")
+        simulate(address, faults=[])
+        _tell("Whoever was called logs in and runs the job again, which asks for what is missing and for nothing else:")
+        if status := _run(environment, "kite-login", "evening"):
+            return status
+        status = _run(environment, "run")
+        if status != 3:
+            return status or 1
+        _tell(
+            "What is still named is planted in the simulated market as well: one symbol is not served by Kite, and"
+            " another not by Yahoo. The prices are simulated: every series starts at 100.00 and walks at random, on the"
+            " real sessions of the exchange."
+        )
     _console.print("\nTry next:", style="bold")
     _console.print(f"  export WAREHOUSE_DIR={folder}/warehouse ARCHIVE_URI={folder}/archive", markup=False)
     for text, sql in _NEXT:
@@ -66,9 +93,53 @@ def demo(folder: Path) -> int:
     return 0
 
 
+def simulate(address: Mapping[str, str], **wanted: Any) -> None:
+    """Tell the simulated providers what to do; see ``infra.local.providers``."""
+    requests.put(f"{address['KITE_BASE_URL']}/simulation", json=wanted, timeout=10).raise_for_status()
+
+
+@contextmanager
+def providers(*arguments: str) -> Iterator[dict[str, str]]:
+    """Run the simulated providers in a process of their own; yield the settings that point a command at them."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "infra.local.providers", *arguments],
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    try:
+        settings: dict[str, str] = {}
+        for line in process.stdout:
+            if not line.startswith("export "):
+                break
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            settings[name] = value
+        yield settings
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_OURS)}
+
+
+def _tell(sentence: str) -> None:
+    _console.print(f"\n{sentence}", markup=False)
+
+
+def _run(environment: Mapping[str, str], *arguments: str) -> int:
+    _console.print(f"$ trading-data {' '.join(arguments)}", style="bold", markup=False)
+    command: Sequence[str] = [sys.executable, "-m", "extract", *arguments]
+    # The log of each request is for machines; what a person needs is in the report.
+    log = None if _console.is_terminal else subprocess.DEVNULL
+    return subprocess.run(command, env=environment, cwd=PROJECT_DIR, stderr=log, check=False).returncode
+
+
 def main() -> int:
     """Run the demo; ``make demo`` calls this."""
-    parser = argparse.ArgumentParser(description="Run the pipeline on a simulated market.")
+    parser = argparse.ArgumentParser(description="Run the job against simulated providers.")
     parser.add_argument("folder", type=Path, help="where the demo keeps its archive and warehouse")
     return demo(parser.parse_args().folder.absolute())
 

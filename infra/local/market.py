@@ -5,7 +5,6 @@ providers have shown each of them. A year of ten instruments holds all of them, 
 """
 
 import argparse
-import csv
 import sys
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +17,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from extract.archive import EXCHANGE_ZONE, Archive
+from extract.archive import Archive
 from extract.errors import ConfigurationError, PipelineError
 from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
-from extract.settings import PROJECT_DIR
+from extract.seeds import (
+    EXCHANGE_ZONE,
+    Instrument,
+    Session,
+    last_closed_session,
+    listed_instruments,
+    trading_holidays,
+    trading_sessions,
+)
 
 DEFAULT_FIRST = date(2021, 1, 1)
 DEFAULT_SEED = 20100104
@@ -29,9 +36,9 @@ DEFAULT_SEED = 20100104
 # The market arrives as one backfill and a run on each evening of these last sessions.
 DAILY_RUNS = 5
 
-_TICKS_PER_RUPEE = 20
-_FIRST_CLOSE = 100 * _TICKS_PER_RUPEE
-_LOWEST_PRICE = 1 * _TICKS_PER_RUPEE
+TICKS_PER_RUPEE = 20
+_FIRST_CLOSE = 100 * TICKS_PER_RUPEE
+_LOWEST_PRICE = 1 * TICKS_PER_RUPEE
 _ROWS_PER_BATCH = 60_000
 
 # What the planted defects need: one instrument a role, and a year.
@@ -40,25 +47,6 @@ _YEAR_OF_SESSIONS = 240
 
 type _Grid = npt.NDArray[np.int64]
 type _Mask = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class Instrument:
-    """What the simulation takes from a row of the seed ``instruments``."""
-
-    instrument_id: int
-    symbol: str
-    ticker: str
-    listed_on: date
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session of the exchange, of the seeds ``trading_holidays`` and ``special_sessions``."""
-
-    trade_date: date
-    closes_at: datetime
-    is_short: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +100,13 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True)
-class _Draft:
-    """The market on its way from clean to written; planting edits it in place."""
+class Draft:
+    """The market as each provider has it, with the defects planted; planting edits it in place."""
 
     instruments: Sequence[Instrument]
     sessions: Sequence[Session]
+    # What the exchange itself would say.
+    truth: Bars
     kite: Bars
     yahoo: Bars
     # Yahoo's adj_close over its close.
@@ -128,14 +118,16 @@ class _Draft:
     defects: list[Defect] = field(default_factory=list)
 
     def note(self, check_id: str | None, source_id: str | None, rows: Sequence[int], day: int, text: str) -> None:
+        """Say that something was planted."""
         symbols = tuple(self.instruments[row].symbol for row in rows)
         self.defects.append(Defect(check_id, source_id, symbols, self.sessions[day].trade_date, text))
 
     def act(self, row: int, day: int, *, dividend: float = 0.0, split_ratio: float = 0.0) -> None:
+        """Let Yahoo report a corporate action."""
         self.corporate_actions.append(
             {
                 "symbol": self.instruments[row].symbol,
-                "ticker": self.instruments[row].ticker,
+                "ticker": self.instruments[row].yahoo_ticker,
                 "date": datetime.combine(self.sessions[day].trade_date, time(), EXCHANGE_ZONE),
                 "dividend": dividend,
                 "split_ratio": split_ratio,
@@ -167,14 +159,8 @@ def write_market(
         ValueError: a symbol is unknown, or there are fewer than six sessions.
         PipelineError: the archive cannot be written, or holds another market under the same names.
     """
-    sessions = trading_sessions(first, last)
-    if len(sessions) <= DAILY_RUNS:
-        raise ValueError(f"{first} to {last} holds {len(sessions)} sessions; a market needs {DAILY_RUNS + 1}")
-    known = listed_instruments(symbols)
-    instruments = [instrument for instrument in known if instrument.listed_on <= sessions[-1].trade_date]
-    clean = clean_bars(instruments, sessions, seed)
-    draft = _Draft(instruments, sessions, clean, deepcopy(clean), np.ones(clean.close.shape))
-    _plant(draft)
+    draft = draft_market(first=first, last=last, symbols=symbols, seed=seed)
+    _plant_last_run(draft)
     paths: list[str] = []
     bar_count = 0
     for table, rows, extracted_at in _runs(draft):
@@ -186,56 +172,17 @@ def write_market(
     return Market(tuple(paths), tuple(draft.defects), bar_count)
 
 
-def trading_sessions(first: date, last: date) -> list[Session]:
-    """The sessions from ``first`` to ``last``, both included, of the years whose holidays are known."""
-    holidays = _holidays()
-    end = min(last, date(max(holidays).year, 12, 31))
-    special = {
-        date.fromisoformat(row["trade_date"]): (row["closes_at_ist"], row["is_short"] == "true")
-        for row in _seed("special_sessions")
-    }
-    sessions = []
-    for ordinal in range(first.toordinal(), end.toordinal() + 1):
-        day = date.fromordinal(ordinal)
-        if day in special or (day.weekday() < 5 and day not in holidays):
-            closes_at, is_short = special.get(day, ("15:30:00", False))
-            # Where the hours are not documented, the latest end of any session, as in dim_trading_sessions.
-            closing = datetime.combine(day, time.fromisoformat(closes_at or "19:30:00"), EXCHANGE_ZONE)
-            sessions.append(Session(day, closing, is_short))
-    return sessions
-
-
-def last_closed_session(now: datetime) -> date:
-    """The trade date of the last session that had closed by ``now``, a time with zone."""
-    day = now.astimezone(EXCHANGE_ZONE).date()
-    return max(
-        session.trade_date
-        # No closure of the exchange is longer than a month.
-        for session in trading_sessions(day - timedelta(days=31), day)
-        if session.closes_at <= now
-    )
-
-
-def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]:
-    """The instruments of these symbols, or all, in the order of the seed.
-
-    Raises:
-        ValueError: a symbol is not in the seed.
-    """
-    instruments = [
-        Instrument(
-            int(row["instrument_id"]),
-            row["symbol"],
-            row["yahoo_ticker"],
-            date.fromisoformat(row["listed_on"] or "1900-01-01"),
-        )
-        for row in _seed("instruments")
-    ]
-    if symbols is None:
-        return instruments
-    if unknown := set(symbols) - {instrument.symbol for instrument in instruments}:
-        raise ValueError(f"{', '.join(sorted(unknown))}: not in seeds/instruments.csv")
-    return [instrument for instrument in instruments if instrument.symbol in symbols]
+def draft_market(*, first: date, last: date, symbols: Sequence[str] | None = None, seed: int = DEFAULT_SEED) -> Draft:
+    """Make up a market, with what is wrong in each provider's history of it; see ``write_market``."""
+    sessions = trading_sessions(first, last)
+    if len(sessions) <= DAILY_RUNS:
+        raise ValueError(f"{first} to {last} holds {len(sessions)} sessions; a market needs {DAILY_RUNS + 1}")
+    known = listed_instruments(symbols)
+    instruments = [instrument for instrument in known if instrument.listed_on <= sessions[-1].trade_date]
+    clean = clean_bars(instruments, sessions, seed)
+    draft = Draft(instruments, sessions, clean, deepcopy(clean), deepcopy(clean), np.ones(clean.close.shape))
+    _plant(draft)
+    return draft
 
 
 def clean_bars(instruments: Sequence[Instrument], sessions: Sequence[Session], seed: int) -> Bars:
@@ -273,9 +220,15 @@ def _ticks(prices: npt.NDArray[np.float64]) -> _Grid:
     return np.maximum(np.rint(prices), _LOWEST_PRICE).astype(np.int64)
 
 
-def _plant(draft: _Draft) -> None:
-    veterans = [row for row in range(len(draft.instruments)) if draft.kite.is_sent[row, 0]]
-    if len(veterans) < _ROLES or len(draft.sessions) < _YEAR_OF_SESSIONS:
+def _veterans(draft: Draft) -> list[int]:
+    """The rows of the instruments that are listed throughout; none where the market cannot hold the defects."""
+    rows = [row for row in range(len(draft.instruments)) if draft.truth.is_sent[row, 0]]
+    return rows if len(rows) >= _ROLES and len(draft.sessions) >= _YEAR_OF_SESSIONS else []
+
+
+def _plant(draft: Draft) -> None:
+    veterans = _veterans(draft)
+    if not veterans:
         return
     yahoo_only, kite_only, *served = veterans
     month_start = _month_start(draft.sessions)
@@ -291,7 +244,6 @@ def _plant(draft: _Draft) -> None:
     _plant_placeholders(draft)
     # After the session that Yahoo lacks, since the phantom bar repeats the bar before it.
     _plant_phantom_day(draft, places[1])
-    _plant_last_run(draft, yahoo_only, kite_only)
 
 
 def _month_start(sessions: Sequence[Session]) -> int:
@@ -304,16 +256,16 @@ def _month_start(sessions: Sequence[Session]) -> int:
     return next((day for day in candidates if sessions[day].trade_date.month == 1), candidates[0])
 
 
-def _plant_true_events(draft: _Draft, rows: Sequence[int], days: Sequence[int]) -> None:
+def _plant_true_events(draft: Draft, rows: Sequence[int], days: Sequence[int]) -> None:
     jumped, payer, divided = rows
     jump, ex_dividend, ex_split = days
-    for bars in (draft.kite, draft.yahoo):
+    for bars in (draft.truth, draft.kite, draft.yahoo):
         factor = 1.4 * bars.close[jumped, jump - 1] / bars.close[jumped, jump]
         for prices in (bars.open, bars.high, bars.low, bars.close):
             prices[jumped, jump:] = _ticks(prices[jumped, jump:] * factor)
     text = "A day of +40 % that is true: both sources show it."
     draft.note("has_explained_return", "kite", [jumped], jump, text)
-    last_close = draft.yahoo.close[payer, ex_dividend - 1] / _TICKS_PER_RUPEE
+    last_close = draft.yahoo.close[payer, ex_dividend - 1] / TICKS_PER_RUPEE
     dividend = round(0.01 * last_close, 2)
     draft.act(payer, ex_dividend, dividend=dividend)
     draft.dividend_factor[payer, :ex_dividend] = 1 - dividend / last_close
@@ -321,7 +273,7 @@ def _plant_true_events(draft: _Draft, rows: Sequence[int], days: Sequence[int]) 
     draft.act(divided, ex_split, split_ratio=2.0)
 
 
-def _plant_absent_sources(draft: _Draft, yahoo_only: int, kite_only: int) -> None:
+def _plant_absent_sources(draft: Draft, yahoo_only: int, kite_only: int) -> None:
     draft.kite.is_sent[yahoo_only] = False
     draft.note("is_from_primary", "yahoo", [yahoo_only], 0, "Kite does not serve the instrument, on any day.")
     draft.yahoo.is_sent[kite_only] = False
@@ -329,7 +281,7 @@ def _plant_absent_sources(draft: _Draft, yahoo_only: int, kite_only: int) -> Non
 
 
 def _plant_absent_bars(
-    draft: _Draft, yahoo_only: int, kite_only: int, absent: Sequence[int], days: Sequence[int]
+    draft: Draft, yahoo_only: int, kite_only: int, absent: Sequence[int], days: Sequence[int]
 ) -> None:
     lacking, gap = days
     # 24 sessions since 2010, among them 2012-10-26, 2019-02-13 and 2019-03-29, which were ordinary weekdays.
@@ -343,7 +295,7 @@ def _plant_absent_bars(
     draft.note("is_present", None, absent, gap, "Both sources lack the bar.")
 
 
-def _plant_flat_bars(draft: _Draft, kite_only: int, unserved: int, day: int) -> None:
+def _plant_flat_bars(draft: Draft, kite_only: int, unserved: int, day: int) -> None:
     # 2025-03-18: 95 % of the tickers, still so 15 months later.
     flat = [
         row
@@ -361,7 +313,7 @@ def _plant_flat_bars(draft: _Draft, kite_only: int, unserved: int, day: int) -> 
     draft.note("is_traded", "yahoo", uncovered, day, f"{text}; Kite has no bar.")
 
 
-def _plant_wrong_bars(draft: _Draft, yahoo_only: int, rows: Sequence[int], days: Sequence[int]) -> None:
+def _plant_wrong_bars(draft: Draft, yahoo_only: int, rows: Sequence[int], days: Sequence[int]) -> None:
     kite, yahoo = draft.kite, draft.yahoo
     misordered, stale, apart = rows
     kite_order, yahoo_order, repeat, difference = days
@@ -382,7 +334,7 @@ def _plant_wrong_bars(draft: _Draft, yahoo_only: int, rows: Sequence[int], days:
     draft.note("agrees_with_other_source", "kite", [apart], difference, text)
 
 
-def _plant_half_applied_splits(draft: _Draft, yahoo_only: int, served: int, month_start: int) -> None:
+def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month_start: int) -> None:
     # MOTILALOFS, CGCL, GPIL: bonuses of 2024 reached back to 2024-01-01 only, still so nine months later.
     for row in (yahoo_only, served):
         for prices in (draft.yahoo.open, draft.yahoo.high, draft.yahoo.low, draft.yahoo.close):
@@ -397,7 +349,7 @@ def _plant_half_applied_splits(draft: _Draft, yahoo_only: int, served: int, mont
         draft.note("is_reconciled", "yahoo", [served], day, text)
 
 
-def _plant_placeholders(draft: _Draft) -> None:
+def _plant_placeholders(draft: Draft) -> None:
     # Seen for MAZDOCK and PRIVISCL.
     kite = draft.kite
     first_days = kite.is_sent.argmax(axis=1)
@@ -411,11 +363,11 @@ def _plant_placeholders(draft: _Draft) -> None:
                 draft.note(check_id, "kite", [row], day, "Kite sends zeros for a session before the listing.")
 
 
-def _plant_phantom_day(draft: _Draft, day: int) -> None:
+def _plant_phantom_day(draft: Draft, day: int) -> None:
     trade_dates = [session.trade_date for session in draft.sessions]
     holiday = next(
         holiday
-        for holiday in _holidays()
+        for holiday in trading_holidays()
         if holiday > trade_dates[day] and holiday.weekday() < 5 and holiday not in trade_dates
     )
     draft.phantom_days.append(holiday)
@@ -425,7 +377,11 @@ def _plant_phantom_day(draft: _Draft, day: int) -> None:
     draft.defects.append(Defect("is_on_session", "yahoo", symbols, holiday, text))
 
 
-def _plant_last_run(draft: _Draft, yahoo_only: int, kite_only: int) -> None:
+def _plant_last_run(draft: Draft) -> None:
+    veterans = _veterans(draft)
+    if not veterans:
+        return
+    yahoo_only, kite_only, *_ = veterans
     last = len(draft.sessions) - 1
     third = range(2 * len(draft.instruments) // 3, len(draft.instruments))
     draft.unanswered.extend(
@@ -443,7 +399,7 @@ def _true_rows(mask: _Mask) -> list[int]:
     return [int(row) for row in np.flatnonzero(mask)]
 
 
-def _runs(draft: _Draft) -> Iterator[tuple[RawTable, pa.Table, datetime]]:
+def _runs(draft: Draft) -> Iterator[tuple[RawTable, pa.Table, datetime]]:
     """What each run received of each raw table, and when."""
     days = np.arange(len(draft.sessions))
     is_past = days < len(days) - DAILY_RUNS
@@ -457,7 +413,7 @@ def _runs(draft: _Draft) -> Iterator[tuple[RawTable, pa.Table, datetime]]:
     schema = YAHOO_CORPORATE_ACTIONS.provider_columns
     yield YAHOO_CORPORATE_ACTIONS, pa.Table.from_pylist(draft.corporate_actions, schema), extracted_at
 
-    same_day = _same_day_bars(draft.kite)
+    same_day = same_day_bars(draft.kite)
     for day in days[-DAILY_RUNS:]:
         session = draft.sessions[day]
         evening = datetime.combine(session.trade_date, time(18, 30), EXCHANGE_ZONE)
@@ -472,7 +428,7 @@ def _runs(draft: _Draft) -> Iterator[tuple[RawTable, pa.Table, datetime]]:
         yield YAHOO_DAILY_BARS, today, extracted_at
 
 
-def _same_day_bars(final: Bars) -> Bars:
+def same_day_bars(final: Bars) -> Bars:
     """Kite's bars on the evening of their day: the last trade for the close, and not yet all of the volume.
 
     Measured on 2026-07-03, medians: 14 bps from the official close, and 0.9968 of the final volume.
@@ -485,7 +441,7 @@ def _same_day_bars(final: Bars) -> Bars:
     return Bars(final.open, final.high, final.low, close, volume, final.is_sent, final.has_prices)
 
 
-def _phantom_rows(draft: _Draft, day: date) -> pa.Table:
+def _phantom_rows(draft: Draft, day: date) -> pa.Table:
     before = bisect_left([session.trade_date for session in draft.sessions], day) - 1
     is_before = np.arange(len(draft.sessions)) == before
     rows = _rows(draft, draft.yahoo, draft.yahoo.is_sent & is_before, np.float32)
@@ -497,7 +453,7 @@ def _phantom_rows(draft: _Draft, day: date) -> pa.Table:
     return pa.table(columns)
 
 
-def _rows(draft: _Draft, bars: Bars, is_selected: _Mask, price_type: type[np.floating] = np.float64) -> pa.Table:
+def _rows(draft: Draft, bars: Bars, is_selected: _Mask, price_type: type[np.floating] = np.float64) -> pa.Table:
     """The selected bars, by instrument and session, in the columns of both providers; prices are in INR."""
     instrument_at, session_at = np.nonzero(is_selected)
     has_no_prices = ~bars.has_prices[is_selected]
@@ -505,7 +461,7 @@ def _rows(draft: _Draft, bars: Bars, is_selected: _Mask, price_type: type[np.flo
 
     def prices(ticks: _Grid, factor: npt.NDArray[np.float64] | float = 1.0) -> pa.Array:
         # Yahoo's prices are 32-bit floats: 1892.20 arrives as 1892.199951171875.
-        received = (ticks[is_selected] / _TICKS_PER_RUPEE * factor).astype(price_type)
+        received = (ticks[is_selected] / TICKS_PER_RUPEE * factor).astype(price_type)
         return pa.array(received.astype(np.float64), mask=has_no_prices)
 
     def of_instrument(values: Iterable[str | int]) -> pa.Array:
@@ -515,7 +471,7 @@ def _rows(draft: _Draft, bars: Bars, is_selected: _Mask, price_type: type[np.flo
     return pa.table(
         {
             "symbol": of_instrument(instrument.symbol for instrument in listed),
-            "ticker": of_instrument(instrument.ticker for instrument in listed),
+            "ticker": of_instrument(instrument.yahoo_ticker for instrument in listed),
             # A token of Kite is 256 times the exchange's, which our own number stands for, plus 1 for NSE.
             "instrument_token": of_instrument(256 * instrument.instrument_id + 1 for instrument in listed),
             "date": pa.array(midnights[session_at], pa.timestamp("us", tz="UTC")),
@@ -527,15 +483,6 @@ def _rows(draft: _Draft, bars: Bars, is_selected: _Mask, price_type: type[np.flo
             "volume": pa.array(bars.volume[is_selected]),
         }
     )
-
-
-def _holidays() -> list[date]:
-    return sorted(date.fromisoformat(row["closed_on"]) for row in _seed("trading_holidays"))
-
-
-def _seed(name: str) -> list[dict[str, str]]:
-    with (PROJECT_DIR / "seeds" / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def main(arguments: Sequence[str] | None = None, now: datetime | None = None) -> int:

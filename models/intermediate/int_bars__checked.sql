@@ -79,6 +79,14 @@ checked as (
             abs(peer_close * peer_ratio - close) <= close * numeric '0.005',
             null
         ) as agrees_with_other_source,
+        -- In rupees as they are: a third close on another scale is near neither of the two.
+        if(
+            third_close > 0 and peer_close > 0,
+            abs(close - peer_close) <= peer_close * numeric '0.005'
+            or abs(third_close - close) <= close * numeric '0.005'
+            or abs(third_close - peer_close) > peer_close * numeric '0.005',
+            null
+        ) as is_not_outvoted,
         if(
             is_short_session or average_volume is null,
             null,

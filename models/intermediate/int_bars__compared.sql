@@ -40,6 +40,16 @@ trading_sessions as (
 
 ),
 
+third_opinions as (
+
+    select
+        symbol,
+        close,
+        trade_date
+    from {{ ref('int_third_opinions__deduplicated') }}
+
+),
+
 source_precedence as (
 
     select * from {{ ref('source_precedence') }}
@@ -78,7 +88,7 @@ with_last_bar as (
             to_json_string(struct(open, high, low, close, volume))
         ) over last_bar as last_values,
         avg(nullif(volume, 0)) over last_month as average_volume,
-        date(extracted_at, 'Asia/Kolkata') <= trade_date as is_provisional,
+        is_provisional,
         trade_date,
         extracted_at
     from bars
@@ -139,6 +149,7 @@ compared as (
         with_last_bar.close,
         with_last_bar.last_close,
         peers.peer_close,
+        third_opinions.close as third_close,
         with_last_bar.volume,
         with_last_bar.average_volume,
         source_precedence.precedence,
@@ -172,6 +183,10 @@ compared as (
             with_last_bar.symbol = peers.symbol
             and with_last_bar.source_id = peers.source_id
             and with_last_bar.trade_date = peers.trade_date
+    left join third_opinions
+        on
+            with_last_bar.symbol = third_opinions.symbol
+            and with_last_bar.trade_date = third_opinions.trade_date
     left join instruments
         on with_last_bar.symbol = instruments.symbol
     left join trading_sessions

@@ -12,6 +12,7 @@ bars as (
         low,
         close,
         volume,
+        is_provisional,
         trade_date,
         extracted_at
     from {{ ref('int_bars__unioned') }}
@@ -29,9 +30,17 @@ freshest as (
     qualify
         row_number() over (
             partition by symbol, trade_date, source_id
-            -- After the time, the values: two versions of one moment are told apart the same way,
-            -- in whatever order they arrived.
-            order by extracted_at desc, close desc, open desc, high desc, low desc, volume desc
+            -- A quote of the next morning does not replace the official close. After the time, the
+            -- values: two versions of one moment are told apart the same way, in any order of
+            -- arrival.
+            order by
+                is_provisional asc,
+                extracted_at desc,
+                close desc,
+                open desc,
+                high desc,
+                low desc,
+                volume desc
         ) = 1
 
 )

@@ -6,6 +6,7 @@ select
     low,
     close,
     volume,
+    date(extracted_at, 'Asia/Kolkata') <= trade_date as is_provisional,
     trade_date,
     extracted_at
 from {{ ref('stg_kite__daily_bars') }}
@@ -20,6 +21,22 @@ select
     low,
     close,
     volume,
+    true as is_provisional,
+    trade_date,
+    extracted_at
+from {{ ref('stg_kite__quotes') }}
+
+union all
+
+select
+    symbol,
+    source_id,
+    open,
+    high,
+    low,
+    close,
+    volume,
+    date(extracted_at, 'Asia/Kolkata') <= trade_date as is_provisional,
     trade_date,
     extracted_at
 from {{ ref('stg_yahoo__daily_bars') }}

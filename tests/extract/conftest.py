@@ -1,20 +1,35 @@
-"""An archive in which the order of arrival matters, and the marts that it makes undisturbed."""
+"""Simulated providers; and an archive in which the order of arrival matters, with the marts that it makes."""
 
 import shutil
 import uuid
-from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.compute as pc
 import pytest
 
 from extract.archive import Archive
-from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
-from infra.local.market import write_market
+from extract.cli import new_run_id
+from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS, RawTable
+from extract.run import Job
+from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
+from extract.settings import Settings
+from infra.local.market import Draft, draft_market, write_market
+from infra.local.providers import ACCESS_TOKEN, Limits, Providers, environment, serving
 from tests.conftest import Pipeline
 
 SYMBOLS = ("ABB", "ACC", "BEL", "DLF", "GAIL", "INFY", "ITC", "LT", "NTPC", "SBIN", "TCS", "UPL")
+
+# A market without planted defects, up to the last session of 2024.
+TRADED = ("ABB", "ACC", "BAJAJ-AUTO", "BEL", "M&M", "TCS")
+LAST_DAY = date(2024, 12, 31)
+EVENING = datetime(2024, 12, 31, 18, 30, tzinfo=EXCHANGE_ZONE)
+MORNING = datetime(2025, 1, 1, 8, 0, tzinfo=EXCHANGE_ZONE)
+
+FAST = Limits(kite_candles=1000, kite_quotes=1000, yahoo=1000, alpha_vantage=1000)
 
 type Marts = dict[str, list[str]]
 
@@ -72,3 +87,67 @@ def assert_same(marts: Marts, expected: Marts) -> None:
     for table, rows in expected.items():
         assert rows, table
         assert marts[table] == rows, table
+
+
+@dataclass
+class Exchange:
+    """Simulated providers at an address, and runs against them at a time of the test's choice."""
+
+    providers: Providers
+    address: str
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def market(self) -> Draft:
+        """What the providers serve."""
+        return self.providers.market
+
+    def environment(self, pipeline: Pipeline) -> dict[str, str]:
+        """The variables that point a command at these providers and this pipeline, at a pace without waits."""
+        paces = {"KITE_REQUESTS_PER_SECOND": "500", "YAHOO_REQUESTS_PER_SECOND": "500"}
+        return pipeline.environment | environment(self.address) | paces | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN}
+
+    @contextmanager
+    def run(self, pipeline: Pipeline, now: datetime, **settings: str) -> Iterator[Job]:
+        """A run at this time, on the pipeline's warehouse and archive."""
+        self.providers.clock = lambda: now
+        symbols = [instrument.symbol for instrument in self.market.instruments]
+        with pipeline.warehouse() as warehouse:
+            warehouse.create_raw()
+            yield Job(
+                settings=Settings.from_environment(self.environment(pipeline) | settings),
+                instruments=listed_instruments(symbols),
+                due=last_closed_session(now),
+                run_id=new_run_id("test", now),
+                archive=pipeline.archive,
+                warehouse=lambda: warehouse,
+                clock=lambda: now,
+                progress=lambda *_: None,
+                first_wait=0.01,
+            )
+
+
+@pytest.fixture(scope="module")
+def exchange() -> Iterator[Exchange]:
+    """Providers of half a year of six instruments."""
+    market = draft_market(first=date(2024, 6, 3), last=LAST_DAY + timedelta(days=10), symbols=TRADED)
+    providers = Providers(market, limits=FAST)
+    with serving(providers) as address:
+        yield Exchange(providers, address)
+
+
+@pytest.fixture
+def faultless(exchange: Exchange) -> Exchange:
+    """The providers, with nothing wrong with them."""
+    exchange.providers.fail()
+    exchange.providers.tokens = {ACCESS_TOKEN}
+    exchange.providers.answered.clear()
+    return exchange
+
+
+def received(pipeline: Pipeline, table: RawTable) -> list[tuple[str, date, float, int]]:
+    """Symbol, trade date, close and volume of each row that raw holds, sorted."""
+    rows = pipeline.query(
+        f"select symbol, date(date, 'Asia/Kolkata'), round(close, 2), volume from `{{d}}_raw.{table.name}`"
+    )
+    return sorted(rows)

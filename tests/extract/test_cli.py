@@ -18,6 +18,13 @@ from tests.conftest import Pipeline
         (["replay"], {"BIGQUERY_PROJECT": "prod", "ARCHIVE_URI": ""}, "BIGQUERY_PROJECT is set and ARCHIVE_URI is not"),
         (["warehouse"], {"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"}, "BIGQUERY_EMULATOR_HOST is set"),
         (["status"], {"BIGQUERY_EMULATOR_HOST": "127.0.0.1:1"}, "http://127.0.0.1:1, and no BigQuery answers there"),
+        (["run", "--symbols", "TCS,NOBODY"], {}, "NOBODY: not in seeds/instruments.csv"),
+        (["run", "--mode", "deep"], {}, "deep"),
+        (["extract", "--from", "yesterday"], {}, "'yesterday' is no day; write YYYY-MM-DD"),
+        (["backfill", "--from", "2024-02-01", "--to", "2024-01-01"], {}, "--from 2024-02-01 lies after 2024-01-01"),
+        (["run"], {"KITE_REQUESTS_PER_SECOND": "fast"}, "KITE_REQUESTS_PER_SECOND is 'fast': use a number above zero"),
+        (["run"], {"KITE_BASE_URL": "http://127.0.0.1:1/kite"}, "KITE_BASE_URL is 'http://127.0.0.1:1/kite'"),
+        (["kite-login"], {"KITE_API_KEY": "key"}, "KITE_API_KEY and KITE_API_SECRET are needed"),
         (["status"], {"WAREHOUSE_DIR": "/dev/null/warehouse"}, "WAREHOUSE_DIR is /dev/null/warehouse"),
     ],
 )
@@ -42,7 +49,7 @@ def test_bad_usage_and_configuration_exit_2_and_say_what_is_wrong(
 def test_status_before_any_build_says_what_to_run(pipeline: Pipeline) -> None:
     done = pipeline.command("status")
     assert done.returncode == 1
-    assert "run `trading-data replay`" in done.stderr
+    assert "run `trading-data run`" in done.stderr
     assert "Traceback" not in done.stderr
 
 

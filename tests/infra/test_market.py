@@ -13,16 +13,13 @@ import pyarrow as pa
 import pytest
 
 from extract.archive import Archive
+from extract.seeds import Instrument, last_closed_session, listed_instruments, trading_sessions
 from infra.local.market import (
     Bars,
     Defect,
-    Instrument,
     Market,
     clean_bars,
-    last_closed_session,
-    listed_instruments,
     main,
-    trading_sessions,
     write_market,
 )
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from extract.archive import EXCHANGE_ZONE
 from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.seeds import EXCHANGE_ZONE
 from infra.local.googlesql import (
     Analyzer,
     Refused,

@@ -1,0 +1,80 @@
+"""How fast a provider is asked, and how often again."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import tenacity
+
+from extract.errors import SourceUnavailable
+
+# With full jitter the waits before the second to the fifth attempt are at most 0.5, 1, 2 and 4 s: where a fifth of all
+# requests fails at random, one symbol in three thousand stays unserved.
+ATTEMPTS = 5
+FIRST_WAIT = 0.5
+_LONGEST_WAIT = 30.0
+
+
+class Sleep(Protocol):
+    """Wait for some seconds; may return early, where the run is to stop."""
+
+    def __call__(self, seconds: float, /) -> object:
+        """Wait."""
+        ...
+
+
+class Pacer:
+    """Spaces the requests to one provider evenly, over all threads that ask it."""
+
+    def __init__(
+        self, requests_per_second: float, clock: Callable[[], float] = time.monotonic, sleep: Sleep = time.sleep
+    ) -> None:
+        """Let ``requests_per_second`` pass, and no two closer together than that."""
+        # A hundredth more than the limit asks for: on their way, the second of two requests may gain some milliseconds
+        # on the first, and the provider counts arrivals.
+        self._interval = 1.01 / requests_per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = clock()
+
+    def wait(self) -> None:
+        """Return when the next request may be sent."""
+        with self._lock:
+            slot = max(self._clock(), self._next)
+            self._next = slot + self._interval
+        if (seconds := slot - self._clock()) > 0:
+            self._sleep(seconds)
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing for some seconds: the provider said that we are too fast."""
+        with self._lock:
+            self._next = max(self._next, self._clock() + seconds)
+
+
+def attempts(stop: threading.Event, first_wait: float) -> tenacity.Retrying:
+    """Attempts for as long as a provider is unavailable and waiting may help; the last error is raised.
+
+    Args:
+        stop: set, no further attempt is made, and no wait goes on.
+        first_wait: seconds before the second attempt, at most; each further wait is twice as long.
+    """
+    backoff = tenacity.wait_random_exponential(multiplier=first_wait, max=_LONGEST_WAIT)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, SourceUnavailable) else None
+        return max(asked or 0.0, backoff(state))
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_may_pass),
+        stop=tenacity.stop_any(tenacity.stop_after_attempt(ATTEMPTS), tenacity.stop_when_event_set(stop)),
+        wait=wait,
+        sleep=tenacity.sleep_using_event(stop),
+        reraise=True,
+    )
+
+
+def _may_pass(error: BaseException) -> bool:
+    return isinstance(error, SourceUnavailable) and not error.stops_source and (error.retry_after or 0) <= _LONGEST_WAIT

@@ -1,0 +1,179 @@
+"""What to ask of whom: from the seeds, and from what raw lacks."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from extract.raw import (
+    ALPHA_VANTAGE_DAILY_BARS,
+    KITE_DAILY_BARS,
+    KITE_INSTRUMENTS,
+    KITE_QUOTES,
+    YAHOO_DAILY_BARS,
+)
+from extract.received import (
+    answered_ranges,
+    attempts_of_last_day,
+    has_instruments_of,
+    open_disputes,
+    symbols_with_bar,
+)
+from extract.seeds import EXCHANGE_ZONE, Instrument, trading_sessions
+from extract.sources import Request
+from extract.warehouse import Warehouse
+
+DAILY_BARS = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, ALPHA_VANTAGE_DAILY_BARS)}
+
+# The longest range that one request to a provider may span, in days. Kite's own limit is 2,000; Yahoo has none.
+_LONGEST_RANGE = {"kite": 1990, "yahoo": 36_500}
+# Kite counts requests and not rows, so a deep window costs what a short one does, and shows restatements.
+_DEEP_DAYS = 1990
+_QUOTES_PER_REQUEST = 500
+# 100 sessions, which is as far back as a free key of Alpha Vantage sees.
+_THIRD_OPINION_DAYS = 140
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSource:
+    """What one provider is to be asked, and how long its limit makes that take."""
+
+    source_id: str
+    requests: tuple[Request, ...]
+
+    def seconds(self, requests_per_second: float) -> float:
+        """How long the requests take at this pace."""
+        return sum(bool(request.instruments) for request in self.requests) / requests_per_second
+
+
+def daily_requests(
+    warehouse: Warehouse, source_ids: Sequence[str], instruments: Sequence[Instrument], due: date, now: datetime
+) -> list[Request]:
+    """The deep window of each symbol whose bar of the due session a source has not delivered for good.
+
+    Args:
+        warehouse: whose raw says what is missing.
+        source_ids: of whom.
+        instruments: whose bars.
+        due: the last session that has closed.
+        now: a time with zone.
+    """
+    today = now.astimezone(EXCHANGE_ZONE).date()
+    # Whole months, because what came before is recognised by month.
+    first = _next_month(due - timedelta(days=_DEEP_DAYS))
+    requests: list[Request] = []
+    for source_id in source_ids:
+        table = DAILY_BARS[source_id]
+        served = symbols_with_bar(warehouse, table, due, now)
+        requests += [
+            Request(table, (instrument,), max(first, _month(instrument.listed_on)), today)
+            for instrument in instruments
+            if instrument.symbol not in served and instrument.listed_on <= due
+        ]
+    return _with_instruments(warehouse, requests, today)
+
+
+def quote_requests(instruments: Sequence[Instrument], today: date) -> list[Request]:
+    """The quotes of all instruments: one request for each five hundred."""
+    listed = [instrument for instrument in instruments if instrument.listed_on <= today]
+    return [
+        Request(KITE_QUOTES, tuple(listed[start : start + _QUOTES_PER_REQUEST]), today, today)
+        for start in range(0, len(listed), _QUOTES_PER_REQUEST)
+    ]
+
+
+def range_requests(
+    warehouse: Warehouse,
+    source_ids: Sequence[str],
+    instruments: Sequence[Instrument],
+    first: date,
+    last: date,
+    now: datetime,
+    *,
+    again: bool = False,
+) -> list[Request]:
+    """What the sources have not yet answered of a range, in as few requests as their limits allow.
+
+    Args:
+        warehouse: whose ledger says what was answered.
+        source_ids: of whom.
+        instruments: whose bars.
+        first: the first trade date.
+        last: the last one.
+        now: a time with zone.
+        again: ask for all of it, whatever was answered before.
+    """
+    requests: list[Request] = []
+    for source_id in source_ids:
+        table = DAILY_BARS[source_id]
+        answered = {} if again else answered_ranges(warehouse, table)
+        for instrument in instruments:
+            start = max(first, _month(instrument.listed_on))
+            for missing_from, missing_to in _missing(start, last, answered.get(instrument.symbol, [])):
+                requests += [
+                    Request(table, (instrument,), window_from, window_to)
+                    for window_from, window_to in _windows(missing_from, missing_to, _LONGEST_RANGE[source_id])
+                    if trading_sessions(window_from, window_to)
+                ]
+    return _with_instruments(warehouse, requests, now.astimezone(EXCHANGE_ZONE).date())
+
+
+def third_opinion_requests(
+    warehouse: Warehouse, instruments: Sequence[Instrument], requests_per_day: int, now: datetime
+) -> list[Request]:
+    """The symbols with open disputes, the latest first, as far as what is left of the day's requests goes."""
+    left = requests_per_day - attempts_of_last_day(warehouse, "alpha_vantage", now)
+    today = now.astimezone(EXCHANGE_ZONE).date()
+    by_symbol = {instrument.symbol: instrument for instrument in instruments}
+    disputed = [by_symbol[symbol] for symbol in open_disputes(warehouse) if symbol in by_symbol]
+    first = _month(today - timedelta(days=_THIRD_OPINION_DAYS))
+    return [Request(ALPHA_VANTAGE_DAILY_BARS, (i,), first, today) for i in disputed[: max(left, 0)]]
+
+
+def by_source(requests: Iterable[Request]) -> list[PlannedSource]:
+    """The requests apart by provider, in their order."""
+    grouped: dict[str, list[Request]] = {}
+    for request in requests:
+        assert request.table.source_id is not None
+        grouped.setdefault(request.table.source_id, []).append(request)
+    return [PlannedSource(source_id, tuple(of_source)) for source_id, of_source in grouped.items()]
+
+
+def _with_instruments(warehouse: Warehouse, requests: list[Request], today: date) -> list[Request]:
+    """Put Kite's instruments dump first, where Kite is asked for bars and raw lacks the dump of the day."""
+    asks_kite = any(request.table is KITE_DAILY_BARS for request in requests)
+    if asks_kite and not has_instruments_of(warehouse, today):
+        return [Request(KITE_INSTRUMENTS, (), today, today), *requests]
+    return requests
+
+
+def _missing(first: date, last: date, answered: Collection[tuple[date, date]]) -> list[tuple[date, date]]:
+    """What the answered ranges, sorted, leave of a range."""
+    missing = []
+    start = first
+    for answered_from, answered_to in answered:
+        if answered_from > start:
+            missing.append((start, min(last, answered_from - timedelta(days=1))))
+        start = max(start, answered_to + timedelta(days=1))
+    missing.append((start, last))
+    return [(missing_from, missing_to) for missing_from, missing_to in missing if missing_from <= min(missing_to, last)]
+
+
+def _windows(first: date, last: date, days: int) -> list[tuple[date, date]]:
+    """Cut a range into windows of at most so many days that end with months."""
+    windows = []
+    start = first
+    while start <= last:
+        end = last
+        if (last - start).days >= days:
+            end = _month(start + timedelta(days=days)) - timedelta(days=1)
+        windows.append((start, end))
+        start = end + timedelta(days=1)
+    return windows
+
+
+def _month(day: date) -> date:
+    return day.replace(day=1)
+
+
+def _next_month(day: date) -> date:
+    return _month(_month(day) + timedelta(days=31))

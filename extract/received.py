@@ -1,0 +1,207 @@
+"""What raw holds already: the only memory of what was asked, what came, and what is missing. There is no state file."""
+
+import hashlib
+import math
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import date, datetime, timedelta
+
+import pyarrow as pa
+from google.cloud import bigquery
+
+from extract.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
+from extract.seeds import EXCHANGE_ZONE
+from extract.warehouse import Warehouse
+
+# A bar received on its own day is provisional, and worth asking for again after this long.
+_FRESH = timedelta(hours=2)
+
+# Prices have four decimals at most; the rounding is the same arithmetic in SQL and in Python.
+_SCALE = 10_000
+
+
+def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, now: datetime) -> set[str]:
+    """The symbols whose bar of this session need not be asked for: it is final, or came within the last two hours."""
+    # No bar is received before its day, so older partitions cannot hold it.
+    rows = warehouse.query(
+        f"""
+        select distinct symbol
+        from `{warehouse.raw}.{table.name}`
+        where _extracted_at >= timestamp('{trade_date}')
+            and date(date, 'Asia/Kolkata') = '{trade_date}'
+            and (
+                date(_extracted_at, 'Asia/Kolkata') > '{trade_date}'
+                or _extracted_at >= timestamp('{(now - _FRESH).isoformat()}')
+            )
+        """
+    )
+    return {row["symbol"] for row in rows}
+
+
+def has_instruments_of(warehouse: Warehouse, day: date) -> bool:
+    """Whether raw holds Kite's instruments dump of a day."""
+    start = datetime.combine(day, datetime.min.time(), EXCHANGE_ZONE)
+    rows = warehouse.query(
+        f"""
+        select 1 as one
+        from `{warehouse.raw}.{KITE_INSTRUMENTS.name}`
+        where _extracted_at >= timestamp('{start.isoformat()}')
+        limit 1
+        """
+    )
+    return bool(list(rows))
+
+
+def answered_ranges(warehouse: Warehouse, table: RawTable) -> dict[str, list[tuple[date, date]]]:
+    """The ranges of trade dates for which a provider has answered, by symbol, in the order of their first days.
+
+    The day of the request itself is not among them: its bar was provisional.
+    """
+    rows = warehouse.query(
+        f"""
+        select
+            symbol,
+            asked_from,
+            max(least(asked_to, date_sub(date(requested_at, 'Asia/Kolkata'), interval 1 day))) as asked_to
+        from `{warehouse.raw}.{EXTRACT_REQUESTS.name}`
+        where raw_table = '{table.name}' and outcome in ('ok', 'empty') and symbol is not null
+        group by symbol, asked_from
+        """
+    )
+    ranges = defaultdict(list)
+    for row in rows:
+        ranges[row["symbol"]].append((row["asked_from"], row["asked_to"]))
+    return {symbol: sorted(of_symbol) for symbol, of_symbol in ranges.items()}
+
+
+def attempts_of_last_day(warehouse: Warehouse, source_id: str, now: datetime) -> int:
+    """How many requests a provider was sent in the last 24 hours."""
+    since = (now - timedelta(days=1)).isoformat()
+    (row,) = warehouse.query(
+        f"""
+        select coalesce(sum(attempts), 0) as attempts
+        from `{warehouse.raw}.{EXTRACT_REQUESTS.name}`
+        where source_id = '{source_id}' and requested_at >= timestamp('{since}')
+            and _extracted_at >= timestamp('{since}')
+        """
+    )
+    return int(row["attempts"])
+
+
+def open_disputes(warehouse: Warehouse) -> dict[str, date]:
+    """The symbols on whose recent bars the sources are apart or silent, each with the oldest such session.
+
+    The latest dispute comes first; without marts there is none.
+    """
+    view = f"{warehouse.dataset}_quality.quality_disputes"
+    if not warehouse.exists(view):
+        return {}
+    rows = warehouse.query(
+        f"""
+        select symbol, min(trade_date) as oldest
+        from `{warehouse.client.project}.{view}`
+        where verdict = 'open' and not is_asked
+        group by symbol
+        order by max(trade_date) desc, symbol
+        """
+    )
+    return {row["symbol"]: row["oldest"] for row in rows}
+
+
+class Received:
+    """What raw holds of one table, as a digest of each symbol's months: what came before is not landed again.
+
+    A digest that differs, for whatever reason, only lands a month once more; dbt keeps the freshest version.
+    """
+
+    def __init__(self, table: RawTable, digests: dict[tuple[str, date], str]) -> None:
+        """Know the digests, by symbol and first day of the month."""
+        self._table = table
+        self._digests = digests
+
+    @classmethod
+    def read(
+        cls, warehouse: Warehouse, table: RawTable, symbols: Collection[str], first: date, last: date
+    ) -> "Received":
+        """Read the digests of the symbols' latest versions, of trade dates from ``first`` to ``last``."""
+        kinds = {field.name: field.type for field in table.schema}
+        day = "date" if kinds["date"] == pa.date32() else "date(date, 'Asia/Kolkata')"
+        values = ", ',', ".join(_as_text(name, kinds[name]) for name in table.values)
+        asked = bigquery.ArrayQueryParameter("symbols", "STRING", sorted(symbols))
+        rows = warehouse.query(
+            f"""
+            with
+
+            latest as (
+
+                select *, {day} as day
+                from `{warehouse.raw}.{table.name}`
+                where symbol in unnest(@symbols) and {day} between '{first}' and '{last}'
+                qualify row_number() over (partition by symbol, {day} order by _extracted_at desc) = 1
+
+            ),
+
+            described as (
+
+                select
+                    symbol,
+                    day,
+                    concat(
+                        cast(day as string), ',', {values}, ',',
+                        if(date(_extracted_at, 'Asia/Kolkata') > day, 'final', 'provisional')
+                    ) as line
+                from latest
+
+            )
+
+            select
+                symbol,
+                date_trunc(day, month) as month,
+                to_hex(md5(string_agg(line, '\\n' order by day))) as digest
+            from described
+            group by symbol, month
+            """,
+            [asked],
+        )
+        return cls(table, {(row["symbol"], row["month"]): row["digest"] for row in rows})
+
+    @property
+    def month_count(self) -> int:
+        """How many months of symbols raw holds of what is asked for."""
+        return len(self._digests)
+
+    def new_rows(self, rows: pa.Table, extracted_at: datetime) -> pa.Table:
+        """The rows of those months of which raw holds something else, or nothing.
+
+        Args:
+            rows: whole months of symbols, in the provider's columns.
+            extracted_at: when the provider answered.
+        """
+        today = extracted_at.astimezone(EXCHANGE_ZONE).date()
+        lines: dict[tuple[str, date], list[tuple[str, int]]] = defaultdict(list)
+        columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
+        for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
+            day = time.astimezone(EXCHANGE_ZONE).date() if isinstance(time, datetime) else time
+            finality = "final" if today > day else "provisional"
+            line = ",".join([day.isoformat(), *(_text(value) for value in values), finality])
+            lines[symbol, day.replace(day=1)].append((line, number))
+        new = []
+        for month, of_month in lines.items():
+            # ISO dates come first in a line, so the lines sort by day.
+            text = "\n".join(line for line, _ in sorted(of_month))
+            if self._digests.get(month) != hashlib.md5(text.encode(), usedforsecurity=False).hexdigest():
+                new += [number for _, number in of_month]
+        return rows.take(pa.array(sorted(new), pa.int64()))
+
+
+def _as_text(column: str, kind: pa.DataType) -> str:
+    """A value as text in SQL, as ``_text`` makes it."""
+    if kind == pa.float64():
+        column = f"cast(floor({column} * {_SCALE} + 0.5) as int64)"
+    return f"ifnull(cast({column} as string), '')"
+
+
+def _text(value: float | int | str | None) -> str:
+    if value is None:
+        return ""
+    return str(math.floor(value * _SCALE + 0.5)) if isinstance(value, float) else str(value)

@@ -1,0 +1,280 @@
+"""The scheduled job's steps: connect to the providers, ask for what is missing, and say how it went."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date
+
+from extract.archive import Archive
+from extract.errors import SourceRefused
+from extract.extraction import Extraction, LedgerEntry, extract, load_unloaded
+from extract.kite_session import access_token
+from extract.pace import FIRST_WAIT
+from extract.plan import (
+    DAILY_BARS,
+    by_source,
+    daily_requests,
+    quote_requests,
+    range_requests,
+    third_opinion_requests,
+)
+from extract.raw import KITE_QUOTES
+from extract.seeds import EXCHANGE_ZONE, Instrument, source_order
+from extract.settings import Settings
+from extract.sources import Answer, Clock, Request, Source
+from extract.warehouse import Warehouse
+
+type Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A run on its way.
+
+    Attributes:
+        settings: of the command.
+        instruments: whose bars are asked for.
+        due: the last session that had closed when it began.
+        run_id: on every row, ledger entry and log line of it.
+        archive: takes each batch before raw does.
+        warehouse: gives the warehouse, with its raw tables; it may start while the first requests are under way.
+        clock: the time, with zone.
+        progress: is told, after each answer, how many requests are done, and how many there are.
+        first_wait: seconds before a second attempt, at most.
+        is_dry: nothing is fetched, and nothing loaded.
+        extraction: what has come so far.
+    """
+
+    settings: Settings
+    instruments: Sequence[Instrument]
+    due: date
+    run_id: str
+    archive: Archive
+    warehouse: Callable[[], Warehouse]
+    clock: Clock
+    progress: Progress
+    first_wait: float = FIRST_WAIT
+    is_dry: bool = False
+    extraction: Extraction = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with nothing."""
+        object.__setattr__(self, "extraction", Extraction(self.run_id))
+
+    @property
+    def today(self) -> date:
+        """The exchange's date."""
+        return self.clock().astimezone(EXCHANGE_ZONE).date()
+
+    def prepared_warehouse(self) -> Warehouse:
+        """The warehouse, after what an interrupted run archived and did not load was loaded into it."""
+        warehouse = self.warehouse()
+        if not self.is_dry:
+            load_unloaded(self.archive, warehouse, self.clock())
+        return warehouse
+
+
+@dataclass(slots=True)
+class Refusing:
+    """A provider that cannot be asked, for a reason that is ours to mend: it refuses each request with it."""
+
+    source_id: str
+    reason: SourceRefused
+    workers: int = 1
+    requests_per_second: float = 1.0
+
+    def fetch(self, request: Request) -> Answer:  # noqa: ARG002
+        """Refuse; see ``Source``."""
+        raise self.reason
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing, as always."""
+
+
+@contextmanager
+def connected(
+    settings: Settings, source_ids: Sequence[str], clock: Clock, stop: threading.Event
+) -> Iterator[dict[str, Source]]:
+    """Yield the sources by id. One that cannot be asked refuses, so that the others serve.
+
+    Args:
+        settings: addresses, keys and paces.
+        source_ids: which of them; the client of another is not even imported.
+        clock: the time, with zone.
+        stop: set, no source waits for its pace any more.
+    """
+    sources: dict[str, Source] = {}
+    with ExitStack() as leave:
+        if "kite" in source_ids:
+            sources["kite"] = _kite(settings, clock, stop)
+        if "yahoo" in source_ids:
+            from extract.sources.yahoo import Yahoo
+
+            yahoo = Yahoo(
+                base_url=settings.yahoo.base_url,
+                requests_per_second=settings.yahoo.requests_per_second,
+                clock=clock,
+                sleep=stop.wait,
+            )
+            leave.callback(yahoo.close)
+            sources["yahoo"] = yahoo
+        if "alpha_vantage" in source_ids:
+            from extract.sources.alpha_vantage import AlphaVantage
+
+            if settings.alpha_vantage.api_key:
+                third = AlphaVantage(
+                    settings.alpha_vantage.api_key,
+                    base_url=settings.alpha_vantage.base_url,
+                    clock=clock,
+                    sleep=stop.wait,
+                )
+                leave.callback(third.close)
+                sources["alpha_vantage"] = third
+            else:
+                reason = SourceRefused("Alpha Vantage is not configured: set ALPHA_VANTAGE_API_KEY", stops_source=True)
+                sources["alpha_vantage"] = Refusing("alpha_vantage", reason)
+        yield sources
+
+
+def _kite(settings: Settings, clock: Clock, stop: threading.Event) -> Source:
+    from extract.sources.kite import Kite
+
+    try:
+        token = access_token(settings.kite, clock())
+    except SourceRefused as refused:
+        return Refusing("kite", refused)
+    assert settings.kite.api_key is not None
+    return Kite(
+        settings.kite.api_key,
+        token,
+        base_url=settings.kite.base_url,
+        requests_per_second=settings.kite.requests_per_second,
+        clock=clock,
+        sleep=stop.wait,
+    )
+
+
+def daily_plan(job: Job, source: str = "auto") -> list[Request]:
+    """What is new: of each source that serves bars, and of the third opinion what its budget allows.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    warehouse = job.prepared_warehouse()
+    if source == "alpha_vantage":
+        return _third_opinions(job, warehouse)
+    requests = daily_requests(warehouse, _source_ids(source), job.instruments, job.due, job.clock())
+    if source == "auto" and job.settings.alpha_vantage.api_key:
+        requests += _third_opinions(job, warehouse)
+    return requests
+
+
+def range_plan(job: Job, source: str, first: date, last: date, *, again: bool) -> list[Request]:
+    """What the sources have not answered yet of a range.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    warehouse = job.prepared_warehouse()
+    if source == "alpha_vantage":
+        return _third_opinions(job, warehouse)
+    return range_requests(warehouse, _source_ids(source), job.instruments, first, last, job.clock(), again=again)
+
+
+def quotes_plan(job: Job) -> list[Request]:
+    """Today's bar of all symbols, in a request or two."""
+    return quote_requests(job.instruments, job.today)
+
+
+def fetch(job: Job, requests: Sequence[Request]) -> None:
+    """Ask for what was planned, and land it.
+
+    Raises:
+        PipelineError: the archive or the warehouse failed.
+        KeyboardInterrupt: the run was stopped; what had been answered is landed.
+    """
+    stop = threading.Event()
+    source_ids = [planned.source_id for planned in by_source(requests)]
+    with connected(job.settings, source_ids, job.clock, stop) as sources:
+        extract(
+            requests,
+            sources,
+            job.archive,
+            job.warehouse,
+            job.extraction,
+            job.clock,
+            stop,
+            job.progress,
+            job.first_wait,
+        )
+
+
+def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
+    """Get the quotes, and from the next sources in order the bars of the symbols that had none.
+
+    Raises:
+        PipelineError: the archive or the warehouse failed.
+        KeyboardInterrupt: the run was stopped; what had been answered is landed.
+    """
+    fetch(job, requests)
+    # After the quotes, which are in a hurry.
+    job.prepared_warehouse()
+    for source_id in source_order():
+        table = DAILY_BARS[source_id]
+        served = job.extraction.served(job.due)
+        # Whole months, because what came before is recognised by month.
+        unserved = [
+            Request(table, (instrument,), job.due.replace(day=1), job.today)
+            for instrument in job.instruments
+            if instrument.symbol not in served and instrument.listed_on <= job.due
+        ]
+        if unserved and source_id != KITE_QUOTES.source_id:
+            fetch(job, unserved)
+
+
+def _third_opinions(job: Job, warehouse: Warehouse) -> list[Request]:
+    budget = job.settings.alpha_vantage.requests_per_day
+    return third_opinion_requests(warehouse, job.instruments, budget, job.clock())
+
+
+def _source_ids(source: str) -> list[str]:
+    return source_order() if source == "auto" else [source]
+
+
+def shortfalls(job: Job) -> list[str]:
+    """What was asked for and did not come, a sentence each; none where all is well.
+
+    The third opinion is no part of it: it has a budget, and is asked again.
+    """
+    extraction, due = job.extraction, job.due
+    order = source_order()
+    found = [f"{source}: given up. {reason}" for source, reason in extraction.stopped.items() if source in order]
+    by_reason: dict[tuple[str, str, str], list[LedgerEntry]] = {}
+    for entry in extraction.failures():
+        if entry.source_id in order and entry.message != extraction.stopped.get(entry.source_id):
+            by_reason.setdefault((entry.source_id, entry.outcome, str(entry.message)), []).append(entry)
+    for (source, outcome, said), entries in by_reason.items():
+        found.append(f"{source}: {outcome} for {_names([str(e.symbol or e.raw_table) for e in entries])}. {said}")
+    for source, symbols in extraction.late(due).items():
+        if source in order:
+            found.append(f"{source}: answered without the bar of {due} for {_names(symbols)}")
+    # Who was not asked has sent the bar before.
+    asked = Counter(
+        symbol for source_id, symbol in {(e.source_id, e.symbol) for e in extraction.entries if e.source_id in order}
+    )
+    served = extraction.served(due)
+    unserved = [
+        i.symbol
+        for i in job.instruments
+        if asked[i.symbol] >= len(order) and i.symbol not in served and i.listed_on <= due
+    ]
+    if unserved:
+        found.append(f"no source sent the bar of {due} for {_names(unserved)}")
+    return found
+
+
+def _names(symbols: Sequence[str]) -> str:
+    shown = ", ".join(symbols[:8])
+    return f"{len(symbols)} symbols ({shown}, ...)" if len(symbols) > 8 else shown

@@ -1,0 +1,129 @@
+"""Alpha Vantage: the BSE's prices, as a third opinion where the other two are apart or absent.
+
+It does not serve the NSE. Every refusal comes as status 200 with a sentence, which is told apart here.
+https://www.alphavantage.co/documentation/
+"""
+
+from datetime import date
+from typing import Any
+
+import httpx
+
+from extract.errors import SourceRefused, SourceUnavailable
+from extract.pace import Pacer, Sleep
+from extract.raw import ALPHA_VANTAGE_DAILY_BARS
+from extract.sources import Answer, Clock, Request, as_table
+
+BASE_URL = "https://www.alphavantage.co"
+# What a free key is shown: the last 100 sessions.
+SESSIONS = 100
+_REQUESTS_PER_SECOND = 1.0
+_TIMEOUT_SECONDS = 7.0
+
+
+class AlphaVantage:
+    """The third opinion."""
+
+    source_id = "alpha_vantage"
+    workers = 1
+    requests_per_second = _REQUESTS_PER_SECOND
+
+    def __init__(self, api_key: str, *, base_url: str | None, clock: Clock, sleep: Sleep) -> None:
+        """Connect to Alpha Vantage, or to the server at ``base_url``."""
+        self._api_key = api_key
+        self._client = httpx.Client(base_url=base_url or BASE_URL, timeout=_TIMEOUT_SECONDS)
+        self._pacer = Pacer(_REQUESTS_PER_SECOND, sleep=sleep)
+        self._clock = clock
+
+    def hold(self, seconds: float) -> None:
+        """Send nothing for some seconds."""
+        self._pacer.hold(seconds)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def fetch(self, request: Request) -> Answer:
+        """Fetch the last 100 sessions of one instrument, and keep those that were asked for; see ``Source``."""
+        (instrument,) = request.instruments
+        ticker = instrument.alpha_vantage_ticker
+        self._pacer.wait()
+        asked = {"function": "TIME_SERIES_DAILY", "symbol": ticker, "outputsize": "compact", "apikey": self._api_key}
+        try:
+            response = self._client.get("/query", params=asked)
+            body = response.json() if response.status_code == 200 else None
+        except httpx.HTTPError as error:
+            raise SourceUnavailable(f"Alpha Vantage could not be reached: {self._redacted(str(error))}") from None
+        except ValueError as error:
+            raise SourceUnavailable("Alpha Vantage's answer is no JSON") from error
+        if body is None:
+            wait = response.headers.get("Retry-After", "")
+            raise SourceUnavailable(
+                f"Alpha Vantage answered {response.status_code}",
+                retry_after=float(wait) if wait.isdigit() else None,
+                is_rate_limit=response.status_code == 429,
+            )
+        series = body.get("Time Series (Daily)") if isinstance(body, dict) else None
+        if not series:
+            raise self._refusal(body if isinstance(body, dict) else {}, ticker)
+        try:
+            days = {date.fromisoformat(day): _fields(fields) for day, fields in series.items()}
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
+        rows = [
+            {"symbol": instrument.symbol, "ticker": ticker, "date": day} | fields
+            for day, fields in days.items()
+            if request.first <= day <= request.last
+        ]
+        return {ALPHA_VANTAGE_DAILY_BARS.name: as_table(ALPHA_VANTAGE_DAILY_BARS, rows)}
+
+    def _refusal(self, body: dict[str, Any], ticker: str) -> Exception:
+        text = " ".join(str(body[key]) for key in ("Information", "Note", "Error Message") if key in body)
+        told = self._redacted(text)
+        refusals: list[tuple[tuple[str, ...], Exception]] = [
+            # The sentence for a burst names the daily limit as well: it is looked for first.
+            (
+                ("sparingly", "per second"),
+                SourceUnavailable("Alpha Vantage found us too fast", retry_after=1.0, is_rate_limit=True),
+            ),
+            (
+                ("per minute",),
+                SourceUnavailable("Alpha Vantage found us too fast", retry_after=15.0, is_rate_limit=True),
+            ),
+            (
+                ("per day",),
+                SourceUnavailable(
+                    "Alpha Vantage has answered its requests for today; the next run asks for the rest",
+                    stops_source=True,
+                ),
+            ),
+            (
+                ("apikey",),
+                SourceRefused(
+                    f"Alpha Vantage refuses the key ({told}); correct ALPHA_VANTAGE_API_KEY", stops_source=True
+                ),
+            ),
+            (
+                ("premium",),
+                SourceRefused(f"Alpha Vantage wants a paid plan for this ({told})", stops_source=True),
+            ),
+            (
+                ("Invalid API call",),
+                SourceRefused(
+                    f"Alpha Vantage does not know {ticker}; correct alpha_vantage_ticker in seeds/instruments.csv"
+                ),
+            ),
+        ]
+        for words, refusal in refusals:
+            if any(word in text for word in words):
+                return refusal
+        return SourceUnavailable(f"Alpha Vantage sent nothing for {ticker}{': ' + told if told else ''}")
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._api_key, "(the key)")
+
+
+def _fields(fields: dict[str, str]) -> dict[str, str]:
+    """The five values by name: with adjusted closes among them, their numbers change."""
+    named = {key.partition(". ")[2]: value for key, value in fields.items()}
+    return {name: named[name] for name in ("open", "high", "low", "close", "volume")}

@@ -1,0 +1,237 @@
+"""Kite Connect, through its own client: the instruments dump, daily candles, and quotes.
+
+The client neither retries, nor keeps to the limits, nor checks the status of what looks like an answer; its documented
+and observed errors are mapped here. https://kite.trade/docs/connect/v3
+"""
+
+import math
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, time, timedelta
+from typing import Any
+
+import kiteconnect.exceptions
+import pyarrow as pa
+import requests
+from kiteconnect import KiteConnect
+
+from extract.errors import SourceRefused, SourceUnavailable
+from extract.pace import Pacer, Sleep
+from extract.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
+from extract.seeds import EXCHANGE_ZONE, Instrument
+from extract.sources import Answer, Clock, Request, as_table
+
+# The server refuses day candles over more than 2,000 days.
+WINDOW_DAYS = 1990
+# A request for quotes takes at most 500 instruments, and one may be sent each second.
+QUOTES_PER_REQUEST = 500
+_QUOTES_PER_SECOND = 1.0
+_TIMEOUT_SECONDS = 7.0
+
+_SESSION_ENDED = (
+    "Kite refuses the access token: it ends at 06:00 IST each day, or when somebody logs in elsewhere;"
+    " run `trading-data kite-login`"
+)
+_RANGE = re.compile(r"interval exceeds max limit: (\d+) days")
+
+
+class Kite:
+    """The primary source."""
+
+    source_id = "kite"
+    # At 3 requests a second, this many are under way at most where an answer takes a second and a third.
+    workers = 4
+
+    def __init__(
+        self,
+        api_key: str,
+        access_token: str,
+        *,
+        base_url: str | None,
+        requests_per_second: float,
+        clock: Clock,
+        sleep: Sleep,
+    ) -> None:
+        """Connect with a live token, to Kite or to the server at ``base_url`` (scheme, host and port alone)."""
+        self.requests_per_second = requests_per_second
+        self._client = KiteConnect(api_key, access_token, root=base_url, timeout=_TIMEOUT_SECONDS)
+        # The client hides status and headers of its answers; a session's hook sees them, in the thread that asked.
+        self._client.reqsession.hooks["response"].append(self._see)
+        self._seen = threading.local()
+        self._pacer = Pacer(requests_per_second, sleep=sleep)
+        self._quotes_pacer = Pacer(_QUOTES_PER_SECOND, sleep=sleep)
+        self._clock = clock
+        self._window_days = WINDOW_DAYS
+        self._tokens: dict[str, int] = {}
+        self._dumped_at: datetime | None = None
+        self._dump_lock = threading.Lock()
+
+    def hold(self, seconds: float) -> None:
+        """Send no request for candles for some seconds."""
+        self._pacer.hold(seconds)
+
+    def fetch(self, request: Request) -> Answer:
+        """Fetch the instruments dump, the candles of one instrument, or the quotes of up to 500; see ``Source``."""
+        if request.table is KITE_INSTRUMENTS:
+            return {KITE_INSTRUMENTS.name: self._instruments()}
+        if request.table is KITE_QUOTES:
+            return {KITE_QUOTES.name: self._quotes(request.instruments)}
+        (instrument,) = request.instruments
+        return {KITE_DAILY_BARS.name: self._daily_bars(instrument, request.first, request.last)}
+
+    def _instruments(self) -> pa.Table:
+        with self._errors():
+            rows = self._client.instruments("NSE")
+        if not rows:
+            raise SourceUnavailable("Kite's instruments dump is empty")
+        table = as_table(KITE_INSTRUMENTS, [row | {"expiry": str(row["expiry"]) or None} for row in rows])
+        # A suspended share appears with a suffix for its series, which is part of its name here.
+        self._tokens = {row["tradingsymbol"]: row["instrument_token"] for row in rows if row["segment"] == "NSE"}
+        self._dumped_at = self._clock()
+        return table
+
+    def _daily_bars(self, instrument: Instrument, first: date, last: date) -> pa.Table:
+        asked_at = self._clock()
+        try:
+            return self._windows(instrument, first, last)
+        except kiteconnect.exceptions.InputException as error:
+            if limit := _RANGE.search(str(error)):
+                self._window_days = int(limit[1]) - 10
+            elif "invalid token" in str(error):
+                # Seen for tokens that had changed since the dump, and falsely in bursts.
+                with self._dump_lock:
+                    if self._dumped_at is None or self._dumped_at <= asked_at:
+                        self._instruments()
+            else:
+                raise SourceRefused(f"Kite refuses the request for {instrument.symbol}: {error}") from error
+        try:
+            return self._windows(instrument, first, last)
+        except kiteconnect.exceptions.InputException as error:
+            raise SourceRefused(
+                f"Kite refuses {instrument.symbol}, also with a fresh instruments dump: {error}; where it was suspended"
+                " or delisted, its history cannot be had from Kite any more"
+            ) from error
+
+    def _windows(self, instrument: Instrument, first: date, last: date) -> pa.Table:
+        token = self._token(instrument)
+        rows: list[dict[str, Any]] = []
+        start = first
+        while start <= last:
+            end = min(last, start + timedelta(days=self._window_days - 1))
+            self._pacer.wait()
+            with self._errors():
+                candles = self._client.historical_data(
+                    token,
+                    # Of an aware time the client would drop the zone; without hours, `to` means midnight.
+                    datetime.combine(start, time()),
+                    datetime.combine(end, time(23, 59, 59)),
+                    "day",
+                )
+                rows += [_bar(candle, instrument, token) for candle in candles]
+            start = end + timedelta(days=1)
+        return as_table(KITE_DAILY_BARS, rows)
+
+    def _token(self, instrument: Instrument) -> int:
+        with self._dump_lock:
+            if not self._tokens:
+                self._instruments()
+        token = self._tokens.get(instrument.kite_tradingsymbol)
+        if token is None:
+            raise SourceRefused(
+                f"{instrument.kite_tradingsymbol} is not in Kite's instruments dump: renamed, moved to another series,"
+                " suspended or delisted; correct kite_tradingsymbol in seeds/instruments.csv"
+            )
+        return token
+
+    def _quotes(self, instruments: tuple[Instrument, ...]) -> pa.Table:
+        keys = {f"NSE:{instrument.kite_tradingsymbol}": instrument for instrument in instruments}
+        self._quotes_pacer.wait()
+        with self._errors():
+            answer = self._client.quote(list(keys))
+            # A key without data is absent from the answer, or comes without prices.
+            rows = [
+                _quote(quote, keys[key])
+                for key, quote in answer.items()
+                if key in keys and quote.get("ohlc") is not None
+            ]
+        return as_table(KITE_QUOTES, rows)
+
+    def _see(self, response: requests.Response, *_: object, **__: object) -> None:
+        self._seen.response = response
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what the client raises into our two errors; InputException passes, for its caller to look at."""
+        self._seen.response = None
+        try:
+            yield
+        except kiteconnect.exceptions.TokenException as error:
+            raise SourceRefused(_SESSION_ENDED, stops_source=True) from error
+        except kiteconnect.exceptions.PermissionException as error:
+            raise SourceRefused(
+                f"Kite's plan does not include this call ({error}); the key needs a paid Connect plan",
+                stops_source=True,
+            ) from error
+        except kiteconnect.exceptions.InputException:
+            raise
+        except kiteconnect.exceptions.KiteException as error:
+            response = self._seen.response
+            status = error.code if response is None else response.status_code
+            # Of what could not be read, the client quotes the whole: a page, or half an answer.
+            is_unreadable = isinstance(error, kiteconnect.exceptions.DataException)
+            raise SourceUnavailable(
+                f"Kite answered {status}: {'no JSON' if is_unreadable else _shortened(error)}",
+                retry_after=None if response is None else retry_after(response),
+                is_rate_limit=status == 429,
+            ) from error
+        except requests.RequestException as error:
+            raise SourceUnavailable(f"Kite could not be reached: {_shortened(error)}") from error
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise SourceUnavailable(
+                f"Kite's answer is malformed: {type(error).__name__} {_shortened(error)}"
+            ) from error
+        response = self._seen.response
+        if response is not None and response.status_code >= 400:
+            # The client takes a body that does not say "error" for an answer.
+            raise SourceUnavailable(f"Kite answered {response.status_code}", retry_after=retry_after(response))
+
+
+def retry_after(response: requests.Response) -> float | None:
+    """The seconds that a ``Retry-After`` header asks for; None without one, or where it names a date."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isdigit() else None
+
+
+def _bar(candle: dict[str, Any], instrument: Instrument, token: int) -> dict[str, Any]:
+    values = [candle[name] for name in ("open", "high", "low", "close", "volume")]
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+        raise ValueError(f"a candle of {instrument.symbol} holds {values}")
+    return {
+        "symbol": instrument.symbol,
+        "instrument_token": token,
+        "date": candle["date"],
+        "open": float(candle["open"]),
+        "high": float(candle["high"]),
+        "low": float(candle["low"]),
+        "close": float(candle["close"]),
+        "volume": int(candle["volume"]),
+    }
+
+
+def _quote(quote: dict[str, Any], instrument: Instrument) -> dict[str, Any]:
+    return {
+        "symbol": instrument.symbol,
+        "instrument_token": quote["instrument_token"],
+        "timestamp": quote["timestamp"].replace(tzinfo=EXCHANGE_ZONE),
+        "last_trade_time": quote["last_trade_time"].replace(tzinfo=EXCHANGE_ZONE),
+        "last_price": float(quote["last_price"]),
+        **{name: float(quote["ohlc"][name]) for name in ("open", "high", "low", "close")},
+        "volume": int(quote["volume"]),
+    }
+
+
+def _shortened(error: Exception) -> str:
+    """The first line of what may be a whole page of HTML."""
+    return str(error).strip().partition("\n")[0][:200]

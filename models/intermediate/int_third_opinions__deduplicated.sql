@@ -1,0 +1,30 @@
+{{ config(tags=['windowed']) }}
+
+with
+
+bars as (
+
+    select
+        symbol,
+        close,
+        trade_date,
+        extracted_at
+    from {{ ref('stg_alpha_vantage__daily_bars') }}
+    where
+        trade_date >= {{ window_start() }}
+        and extracted_at >= timestamp({{ window_start() }})
+
+),
+
+freshest as (
+
+    select * from bars
+    qualify
+        row_number() over (
+            partition by symbol, trade_date
+            order by extracted_at desc, close desc
+        ) = 1
+
+)
+
+select * from freshest

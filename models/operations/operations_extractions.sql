@@ -1,0 +1,39 @@
+with
+
+requests as (
+
+    select
+        run_id,
+        source_id,
+        symbol,
+        outcome,
+        message,
+        attempts,
+        row_count,
+        requested_at
+    from {{ ref('stg_extract__requests') }}
+    where extracted_at >= timestamp_sub(current_timestamp(), interval 90 day)
+
+),
+
+summed as (
+
+    select
+        run_id,
+        source_id,
+        min(if(outcome = 'ok', null, message)) as failure_message,
+        countif(symbol is not null) as symbol_count,
+        countif(symbol is not null and outcome = 'ok') as ok_count,
+        countif(outcome = 'empty') as empty_count,
+        countif(outcome = 'refused') as refused_count,
+        countif(outcome = 'unavailable') as unavailable_count,
+        countif(outcome = 'skipped') as skipped_count,
+        sum(attempts) as attempt_count,
+        sum(row_count) as row_count,
+        min(requested_at) as started_at
+    from requests
+    group by run_id, source_id
+
+)
+
+select * from summed

@@ -1,0 +1,276 @@
+"""What a run asks for, what it lands, and what it says, against simulated providers through the real clients."""
+
+from datetime import date, datetime, timedelta
+
+import pytest
+
+from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
+from extract.run import daily_plan, fetch, fetch_quotes, quotes_plan, range_plan, shortfalls
+from extract.seeds import EXCHANGE_ZONE, trading_sessions
+from infra.local.market import TICKS_PER_RUPEE, Bars, same_day_bars
+from infra.local.providers import ACCESS_TOKEN, Fault
+from tests.conftest import Pipeline
+from tests.extract.conftest import EVENING, LAST_DAY, MORNING, TRADED, Exchange, received
+
+type Row = tuple[str, date, float, int]
+
+
+def sent(exchange: Exchange, bars: Bars, first: date, last: date) -> list[Row]:
+    """The bars of a range, as `received` tells them."""
+    rows = []
+    for row, instrument in enumerate(exchange.market.instruments):
+        for day, session in enumerate(exchange.market.sessions):
+            if first <= session.trade_date <= last and bars.is_sent[row, day]:
+                close = round(int(bars.close[row, day]) / TICKS_PER_RUPEE, 2)
+                rows.append((instrument.symbol, session.trade_date, close, int(bars.volume[row, day])))
+    return sorted(rows)
+
+
+def as_of_evening(exchange: Exchange) -> list[Row]:
+    """What Kite sends on the evening of the last day: final bars, and that day's provisional ones."""
+    kite = exchange.market.kite
+    past = sent(exchange, kite, date(2024, 6, 3), LAST_DAY - timedelta(days=1))
+    return sorted(past + sent(exchange, same_day_bars(kite), LAST_DAY, LAST_DAY))
+
+
+def run_daily(exchange: Exchange, pipeline: Pipeline, now: datetime) -> list[str]:
+    """Fetch what is new, and return what did not come."""
+    with exchange.run(pipeline, now) as job:
+        fetch(job, daily_plan(job))
+        return shortfalls(job)
+
+
+def test_a_run_lands_each_bar_once_and_the_next_one_asks_for_nothing(faultless: Exchange, pipeline: Pipeline) -> None:
+    assert run_daily(faultless, pipeline, EVENING) == []
+    assert received(pipeline, KITE_DAILY_BARS) == as_of_evening(faultless)
+    assert received(pipeline, YAHOO_DAILY_BARS) == sent(faultless, faultless.market.yahoo, date(2024, 6, 3), LAST_DAY)
+    with faultless.run(pipeline, EVENING + timedelta(minutes=5)) as job:
+        assert daily_plan(job) == []
+
+
+def test_in_the_morning_only_what_changed_lands_and_the_last_bar_is_final(
+    faultless: Exchange, pipeline: Pipeline
+) -> None:
+    run_daily(faultless, pipeline, EVENING)
+    before = received(pipeline, KITE_DAILY_BARS)
+    assert run_daily(faultless, pipeline, MORNING) == []
+    after = received(pipeline, KITE_DAILY_BARS)
+    december = sent(faultless, faultless.market.kite, date(2024, 12, 1), LAST_DAY)
+    assert after == sorted(before + december)
+    with faultless.run(pipeline, MORNING) as job:
+        assert daily_plan(job) == []
+
+
+def test_a_run_after_three_missed_days_fills_them(faultless: Exchange, pipeline: Pipeline) -> None:
+    days = [session.trade_date for session in trading_sessions(date(2024, 12, 20), LAST_DAY)]
+    *_, last_run, _, _, _, today = days
+    assert today == LAST_DAY
+    run_daily(faultless, pipeline, datetime.combine(last_run, EVENING.timetz()))
+    assert max(row[1] for row in received(pipeline, KITE_DAILY_BARS)) == last_run
+    assert run_daily(faultless, pipeline, EVENING) == []
+    assert set(received(pipeline, KITE_DAILY_BARS)) >= set(as_of_evening(faultless))
+
+
+def test_a_restated_history_lands_whole_and_a_repeated_one_not_at_all(faultless: Exchange, pipeline: Pipeline) -> None:
+    run_daily(faultless, pipeline, MORNING)
+    before = received(pipeline, KITE_DAILY_BARS)
+    faultless.providers.fail(Fault("kite", "restated_history", symbols=("TCS",)))
+    with faultless.run(pipeline, MORNING) as job:
+        fetch(job, range_plan(job, "kite", date(2024, 6, 3), LAST_DAY, again=True))
+    added = sorted(set(received(pipeline, KITE_DAILY_BARS)) - set(before))
+    assert {row[0] for row in added} == {"TCS"}
+    assert len(received(pipeline, KITE_DAILY_BARS)) == len(before) + len(added)
+    assert len(added) == sum(row[0] == "TCS" for row in before)
+
+
+def test_quotes_give_todays_bar_of_all_symbols_in_one_request(faultless: Exchange, pipeline: Pipeline) -> None:
+    with faultless.run(pipeline, EVENING) as job:
+        fetch_quotes(job, quotes_plan(job))
+        assert shortfalls(job) == []
+    assert faultless.providers.answered == {("kite", 200): 1}
+    rows = pipeline.query(
+        "select symbol, date(last_trade_time, 'Asia/Kolkata'), last_price, volume from `{d}_raw.kite_quotes`"
+    )
+    assert sorted(rows) == sent(faultless, same_day_bars(faultless.market.kite), LAST_DAY, LAST_DAY)
+
+
+def test_quotes_that_are_absent_are_served_by_the_next_source(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(Fault("kite", "missing_symbol", symbols=("TCS", "M&M")))
+    with faultless.run(pipeline, EVENING) as job:
+        fetch_quotes(job, quotes_plan(job))
+        (said,) = shortfalls(job)
+        assert job.extraction.served(LAST_DAY) == set(TRADED)
+    assert said.startswith("kite: empty for M&M, TCS.")
+    assert {row[0] for row in received(pipeline, YAHOO_DAILY_BARS)} == {"M&M", "TCS"}
+    assert len(pipeline.query(f"select symbol from `{{d}}_raw.{KITE_QUOTES.name}`")) == len(TRADED) - 2
+
+
+# Each prepared way for one source to fail, and what of it the run must say.
+KITE_FAILURES = {
+    "rate_limit": "429",
+    "error_500": "500",
+    "error_502_page": "502",
+    "cut_json": "no JSON",
+    "null_fields": "malformed",
+    "closed_connection": "could not be reached",
+    "empty": "empty",
+    "dead_token": "kite-login",
+    "no_plan": "paid Connect plan",
+    "unknown_token": "fresh instruments dump",
+    "missing_symbol": "kite_tradingsymbol",
+    "stale_last_bar": f"without the bar of {LAST_DAY}",
+}
+YAHOO_FAILURES = {
+    "rate_limit": "limits our requests",
+    "error_500": "no JSON",
+    "error_502_page": "no JSON",
+    "cut_json": "no JSON",
+    "closed_connection": "could not be reached",
+    "empty": "out of order",
+    "missing_symbol": "yahoo_ticker",
+    "stale_last_bar": f"without the bar of {LAST_DAY}",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "kind", "words"),
+    [
+        *(("kite", kind, words) for kind, words in KITE_FAILURES.items()),
+        *(("yahoo", kind, words) for kind, words in YAHOO_FAILURES.items()),
+    ],
+)
+def test_when_one_source_fails_the_other_serves_every_symbol(
+    faultless: Exchange, pipeline: Pipeline, source: str, kind: str, words: str
+) -> None:
+    faultless.providers.fail(Fault(source, kind, symbols=("TCS",) if kind == "missing_symbol" else ()))
+    with faultless.run(pipeline, EVENING) as job:
+        fetch(job, daily_plan(job))
+        said = shortfalls(job)
+        assert job.extraction.served(LAST_DAY) == set(TRADED)
+    assert any(sentence.startswith(f"{source}: ") and words in sentence for sentence in said), said
+    assert all(sentence.startswith(f"{source}: ") for sentence in said), said
+    other = YAHOO_DAILY_BARS if source == "kite" else KITE_DAILY_BARS
+    expected = (
+        as_of_evening(faultless)
+        if source == "yahoo"
+        else sent(faultless, faultless.market.yahoo, date(2024, 6, 3), LAST_DAY)
+    )
+    assert received(pipeline, other) == expected
+
+
+def test_a_token_that_dies_stops_kite_at_once_and_the_next_run_goes_on(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(Fault("kite", "dead_token", after=4))
+    with faultless.run(pipeline, EVENING) as job:
+        fetch(job, daily_plan(job))
+        outcomes = job.extraction.outcomes()["kite"]
+        assert "kite-login" in job.extraction.stopped["kite"]
+    assert outcomes["ok"] >= 1
+    # At most the requests that were under way with it were refused as well.
+    assert 1 <= faultless.providers.answered["kite", 403] <= 4
+    faultless.providers.fail()
+    faultless.providers.tokens = {ACCESS_TOKEN}
+    with faultless.run(pipeline, EVENING) as job:
+        plan = daily_plan(job)
+        assert len(plan) == len(TRADED) - outcomes["ok"]
+        fetch(job, plan)
+    assert received(pipeline, KITE_DAILY_BARS) == as_of_evening(faultless)
+
+
+def test_without_a_session_the_run_degrades_and_names_the_command(faultless: Exchange, pipeline: Pipeline) -> None:
+    with faultless.run(pipeline, EVENING, KITE_ACCESS_TOKEN="") as job:
+        fetch(job, daily_plan(job))
+        (said,) = shortfalls(job)
+        assert job.extraction.served(LAST_DAY) == set(TRADED)
+    assert "no session yet: run `trading-data kite-login`" in said
+    assert not [key for key in faultless.providers.answered if key[0] == "kite"]
+
+
+def test_when_no_source_serves_a_symbol_the_run_names_it(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(*(Fault(source, "missing_symbol", symbols=("TCS",)) for source in ("kite", "yahoo")))
+    with faultless.run(pipeline, EVENING) as job:
+        fetch(job, daily_plan(job))
+        assert shortfalls(job)[-1] == f"no source sent the bar of {LAST_DAY} for TCS"
+
+
+def test_the_ledger_tells_what_became_of_each_symbol(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(
+        Fault("kite", "error_500", symbols=("TCS",), times=2), Fault("kite", "unknown_token", symbols=("M&M",))
+    )
+    run_daily(faultless, pipeline, EVENING)
+    rows = pipeline.query(
+        "select symbol, outcome, error_class, attempts, row_count, first_date, last_date"
+        " from `{d}_raw.extract_requests` where source_id = 'kite' and symbol in ('TCS', 'M&M', 'ABB') order by symbol"
+    )
+    assert rows[0] == ("ABB", "ok", None, 1, 145, date(2024, 6, 3), LAST_DAY)
+    assert rows[1] == ("M&M", "refused", "SourceRefused", 1, 0, None, None)
+    assert rows[2] == ("TCS", "ok", None, 3, 145, date(2024, 6, 3), LAST_DAY)
+    for secret in (ACCESS_TOKEN, "simulatedkey"):
+        assert not pipeline.query(
+            f"select message from `{{d}}_raw.extract_requests` where strpos(message, '{secret}') > 0"
+        )
+
+
+def test_a_backfill_goes_on_where_it_stopped(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(Fault("kite", "dead_token", after=4))
+    first = date(2024, 6, 1)
+    with faultless.run(pipeline, MORNING) as job:
+        plan = range_plan(job, "kite", first, LAST_DAY, again=False)
+        fetch(job, plan)
+        done = job.extraction.outcomes()["kite"]["ok"]
+    faultless.providers.fail()
+    faultless.providers.tokens = {ACCESS_TOKEN}
+    with faultless.run(pipeline, MORNING) as job:
+        rest = range_plan(job, "kite", first, LAST_DAY, again=False)
+        assert len(rest) == len(TRADED) - done
+        fetch(job, rest)
+    with faultless.run(pipeline, MORNING) as job:
+        assert range_plan(job, "kite", first, LAST_DAY, again=False) == []
+        # Fifteen years are three windows of Kite's, and one request to Yahoo.
+        assert len(range_plan(job, "kite", date(2010, 1, 1), LAST_DAY, again=True)) == 3 * len(TRADED)
+        assert len(range_plan(job, "yahoo", date(2010, 1, 1), LAST_DAY, again=True)) == len(TRADED)
+    assert received(pipeline, KITE_DAILY_BARS) == sent(faultless, faultless.market.kite, date(2024, 6, 3), LAST_DAY)
+
+
+def test_one_in_five_requests_failing_loses_nothing_doubles_nothing_and_changes_nothing(
+    faultless: Exchange, pipeline: Pipeline
+) -> None:
+    kinds = ("latency", "rate_limit", "error_500", "error_502_page", "cut_json", "null_fields", "closed_connection")
+    # Yahoo's null close is a row of its own, and its first rate limit ends the run.
+    faultless.providers.fail(
+        *(
+            Fault(source, kind, share=0.2 / len(kinds), seconds=0.2)
+            for source in ("kite", "yahoo")
+            for kind in kinds
+            if source == "kite" or kind not in ("rate_limit", "null_fields")
+        )
+    )
+    for _ in range(3):
+        with faultless.run(pipeline, EVENING) as job:
+            fetch(job, daily_plan(job))
+    assert received(pipeline, KITE_DAILY_BARS) == as_of_evening(faultless)
+    assert received(pipeline, YAHOO_DAILY_BARS) == sent(faultless, faultless.market.yahoo, date(2024, 6, 3), LAST_DAY)
+
+
+def test_the_third_opinion_keeps_to_its_budget(faultless: Exchange, pipeline: Pipeline) -> None:
+    with faultless.run(pipeline, EVENING, ALPHA_VANTAGE_REQUESTS_PER_DAY="2") as job:
+        # Without marts there is no dispute, and nobody is asked.
+        assert daily_plan(job, "alpha_vantage") == []
+    assert pipeline.query(f"select count(*) from `{{d}}_raw.{ALPHA_VANTAGE_DAILY_BARS.name}`") == [(0,)]
+
+
+def test_what_an_interrupted_run_archived_is_loaded_by_the_next(faultless: Exchange, pipeline: Pipeline) -> None:
+    run_daily(faultless, pipeline, EVENING)
+    expected = received(pipeline, KITE_DAILY_BARS)
+    with pipeline.warehouse() as warehouse:
+        warehouse.query(f"delete from `{warehouse.raw}.{KITE_DAILY_BARS.name}` where true")
+        warehouse.query(f"delete from `{warehouse.raw}.extract_requests` where true")
+    with faultless.run(pipeline, EVENING) as job:
+        assert daily_plan(job) == []
+    assert received(pipeline, KITE_DAILY_BARS) == expected
+
+
+def test_an_evening_without_a_calendar_is_told() -> None:
+    from extract.seeds import last_closed_session
+
+    with pytest.raises(ValueError, match="extend it"):
+        last_closed_session(datetime(2040, 1, 1, tzinfo=EXCHANGE_ZONE))

@@ -1,0 +1,119 @@
+"""Same answers, same raw, same marts: wherever the run was killed, or asked to stop."""
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from extract.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
+from extract.settings import PROJECT_DIR
+from infra.local.providers import Fault
+from tests.conftest import Pipeline
+from tests.extract.conftest import EVENING, TRADED, Exchange, assert_same
+
+# How many lines of its log the run writes before it is killed; the last of them are the build's.
+PLACES = (0, 3, 9, 13, 14, 15, 16, 40)
+
+
+def start(exchange: Exchange, pipeline: Pipeline, log: Path) -> "subprocess.Popen[str]":
+    exchange.providers.clock = lambda: EVENING
+    with log.open("a") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.extract.run_at", EVENING.isoformat(), ",".join(TRADED)],
+            env=exchange.environment(pipeline),
+            cwd=PROJECT_DIR,
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+def raw(pipeline: Pipeline) -> dict[str, list[str]]:
+    """Every row of raw but for the run that it came in; the ledger, which tells of each attempt, apart."""
+    kept = {}
+    with pipeline.warehouse() as warehouse:
+        for name, table in RAW_TABLES.items():
+            if table.source_id:
+                columns = ", ".join([*table.provider_columns.names, "_extracted_at"])
+                rows = warehouse.query(f"select {columns} from `{warehouse.raw}.{name}`")
+                kept[name] = sorted(repr(sorted(row.items())) for row in rows)
+    return kept
+
+
+def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
+    faultless: Exchange, pipeline: Pipeline, tmp_path: Path
+) -> None:
+    undisturbed = replace(pipeline, archive_dir=tmp_path / "undisturbed")
+    with start(faultless, undisturbed, tmp_path / "log") as process:
+        process.communicate(timeout=300)
+    assert process.returncode == 0
+    expected_raw, expected_marts = raw(undisturbed), undisturbed.marts()
+    assert len(expected_raw[KITE_DAILY_BARS.name]) == len(expected_raw[YAHOO_DAILY_BARS.name]) == 145 * len(TRADED)
+    # A warehouse of its own, because the kill takes the server too.
+    own = replace(pipeline, archive_dir=tmp_path / "killed", warehouse_dir=tmp_path / "warehouse")
+    instants = random.Random(20241231)  # noqa: S311 The same instants each time.
+    for lines_before_the_kill in PLACES:
+        with start(faultless, own, tmp_path / "log") as process:
+            assert process.stderr is not None
+            for _ in range(lines_before_the_kill):
+                if not process.stderr.readline():
+                    break
+            time.sleep(instants.uniform(0, 0.3))
+            process.send_signal(signal.SIGKILL)
+    with start(faultless, own, tmp_path / "log") as process:
+        process.communicate(timeout=300)
+    assert process.returncode == 0
+    # Each run that died before the dump of the day was in raw asked for it again; all are the same.
+    found = raw(own)
+    assert set(found.pop(KITE_INSTRUMENTS.name)) == set(expected_raw.pop(KITE_INSTRUMENTS.name))
+    assert found == expected_raw
+    assert_same(own.marts(), expected_marts)
+
+
+def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_goes_on(
+    faultless: Exchange, pipeline: Pipeline
+) -> None:
+    # Of Yahoo's second answer nothing comes within the test's time.
+    faultless.providers.fail(Fault("yahoo", "latency", after=1, seconds=60))
+    environment = faultless.environment(pipeline)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "extract", "extract", "--symbols", ",".join(TRADED), "--from", "2024-12-01"],
+        env=environment,
+        cwd=PROJECT_DIR,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    seen: Counter[str] = Counter()
+    while seen["request answered"] < len(TRADED) + 2 or not seen["read what raw holds"]:
+        line = process.stderr.readline()
+        assert line, "it ended before it was asked to"
+        seen[json.loads(line)["message"]] += 1
+    asked_at = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    rest = process.communicate(timeout=30)[1]
+    assert time.monotonic() - asked_at < 10
+    assert process.returncode == 1
+    assert "interrupted; run the same command again to go on" in rest
+    rows = pipeline.query(
+        "select source_id, count(*) from `{d}_raw.extract_requests` where symbol is not null and outcome = 'ok'"
+        " group by source_id order by source_id"
+    )
+    assert rows == [("kite", len(TRADED)), ("yahoo", 1)]
+    faultless.providers.fail()
+    done = subprocess.run(
+        [sys.executable, "-m", "extract", "extract", "--symbols", ",".join(TRADED), "--from", "2024-12-01", "--json"],
+        env=environment,
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert json.loads(done.stdout)["outcomes"] == {"yahoo": {"ok": len(TRADED) - 1}}
