@@ -12,13 +12,13 @@ from tests.extract.conftest import Marts, assert_same, replayed
 
 
 @pytest.mark.parametrize("order", ["newest first", "shuffled"])
-def test_five_runs_in_any_order_make_the_marts_of_one(
+def test_three_runs_in_any_order_make_the_marts_of_one(
     pipeline: Pipeline, archived: Path, undisturbed: Marts, order: str
 ) -> None:
     paths = sorted(Archive(str(archived)).paths(), key=lambda path: path.split("extracted_on=")[1], reverse=True)
     if order == "shuffled":
         random.Random(20241101).shuffle(paths)  # noqa: S311
-    cuts = [round(n * len(paths) / 5) for n in range(6)]
+    cuts = [round(n * len(paths) / 3) for n in range(4)]
     runs = [paths[first:last] for first, last in pairwise(cuts)]
     assert all(runs)
     assert_same(replayed(pipeline, archived, runs), undisturbed)
