@@ -181,6 +181,8 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
         from extract.run import daily_plan, fetch, range_plan
 
         if options.first is None:
+            if options.last or options.again:
+                raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
             plan = daily_plan(job, options.source)
         else:
             last = min(options.last or job.due, job.today)

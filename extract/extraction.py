@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 import structlog
 
 from extract.archive import Archive, Batch
-from extract.errors import SourceRefused, SourceUnavailable
-from extract.pace import FIRST_WAIT, attempts
+from extract.errors import PipelineError, SourceRefused, SourceUnavailable
+from extract.pace import FIRST_WAIT, LONGEST_WAIT, attempts
 from extract.plan import PlannedSource, by_source
 from extract.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
 from extract.received import Received
@@ -173,7 +173,10 @@ def extract(
                 done += 1
                 progress(done, len(requests))
             except queue.Empty:
-                pass
+                if answers.empty() and not any(thread.is_alive() for thread in threads):
+                    raise PipelineError(
+                        f"{len(requests) - done} requests were given up without an answer; run it again for the rest"
+                    ) from None
             if landing.is_due(waiting):
                 # Taken off the list first: what fails while it lands is found in the archive, or asked for again.
                 landed, waiting = waiting, []
@@ -244,7 +247,8 @@ class _Answered:
 def _trade_dates(rows: pa.Table, table: RawTable) -> list[date]:
     if not table.dates or not rows.num_rows:
         return []
-    bounds = pc.min_max(rows[table.dates[-1]]).as_py().values()
+    # A row without a price is no bar of its day: Yahoo's last row, on some evenings.
+    bounds = pc.min_max(rows.filter(pc.is_valid(rows["close"]))[table.dates[-1]]).as_py().values()
     return [day.astimezone(EXCHANGE_ZONE).date() if isinstance(day, datetime) else day for day in bounds if day]
 
 
@@ -297,17 +301,18 @@ class _Asking:
         # A provider's own list comes first and alone: the others need it.
         if not is_first:
             first_is_over.wait()
-        while not self._stop.is_set():
-            try:
+        try:
+            while not self._stop.is_set():
                 request = waiting.get_nowait()
-            except queue.Empty:
-                break
-            if request.instruments:
+                if request.instruments:
+                    first_is_over.set()
+                self._answers.put(self._ask(request))
                 first_is_over.set()
-            self._answers.put(self._ask(request))
+                self._extraction.seconds[self._source.source_id] = time.monotonic() - began
+        except queue.Empty:
+            return
+        finally:
             first_is_over.set()
-            self._extraction.seconds[self._source.source_id] = time.monotonic() - began
-        first_is_over.set()
 
     def _ask(self, request: Request) -> _Answered:
         requested_at = self._clock()
@@ -350,7 +355,7 @@ class _Asking:
             elapsed_ms = round(1000 * (time.monotonic() - began))
             outcome = "refused" if isinstance(error, SourceRefused) else "unavailable"
             self._log.warning("request failed", **described, outcome=outcome, elapsed_ms=elapsed_ms, reason=str(error))
-            if isinstance(error, SourceUnavailable) and error.is_rate_limit:
+            if isinstance(error, SourceUnavailable) and error.is_rate_limit and not _is_too_long(error):
                 self._source.hold(error.retry_after or 2 * self._first_wait)
             raise
         elapsed_ms = round(1000 * (time.monotonic() - began))
@@ -363,10 +368,16 @@ class _Asking:
         with self._lock:
             self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if outcome == "unavailable" else 0
             is_down = self._unavailable_in_a_row >= _DOWN_AFTER
-            if self._stopped is None and (is_down or getattr(error, "stops_source", False)):
+            is_over = getattr(error, "stops_source", False) or _is_too_long(error)
+            if self._stopped is None and (is_down or is_over):
                 self._stopped = error
                 self._extraction.stopped[self._source.source_id] = str(error)
                 self._log.error("source given up", outcome=outcome, reason=str(error))
+
+
+def _is_too_long(error: Exception | None) -> bool:
+    """Whether the provider asks for a longer wait than a run can make."""
+    return isinstance(error, SourceUnavailable) and (error.retry_after or 0) > LONGEST_WAIT
 
 
 class _Landing:
@@ -420,8 +431,9 @@ class _Landing:
 
     def _archived(self, table: RawTable, rows: pa.Table, extracted_at: datetime) -> Batch:
         part = self._extraction.parts[table.name]
-        path = self._archive.write(table, rows, self._extraction.run_id, part, extracted_at)
+        # Taken before it is written: a run that is stopped here does not write another batch under this name.
         self._extraction.parts[table.name] = part + 1
+        path = self._archive.write(table, rows, self._extraction.run_id, part, extracted_at)
         return self._archive.read(path)
 
 

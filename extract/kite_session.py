@@ -62,9 +62,10 @@ def access_token(settings: KiteSettings, now: datetime) -> str:
         session = json.loads(stored)
         expires_at = datetime.fromisoformat(session["expires_at"])
         token = str(session["access_token"])
+        is_over = expires_at <= now
     except (ValueError, KeyError, TypeError) as error:
         raise SourceRefused(f"{settings.token_store} holds no Kite session: {LOGIN}", stops_source=True) from error
-    if expires_at <= now:
+    if is_over:
         ended = expires_at.astimezone(EXCHANGE_ZONE)
         raise SourceRefused(f"Kite's session ended at {ended:%Y-%m-%d %H:%M} IST: {LOGIN}", stops_source=True)
     return token
@@ -156,7 +157,10 @@ def _read(settings: KiteSettings) -> str | None:
             if response.status_code == requests.codes.not_found:
                 return None
             response.raise_for_status()
-            return base64.b64decode(response.json()["payload"]["data"]).decode()
+            try:
+                return base64.b64decode(response.json()["payload"]["data"]).decode()
+            except (ValueError, KeyError, TypeError) as error:
+                raise ConfigurationError(f"the latest version of {settings.token_store} cannot be read") from error
     path = Path(settings.token_store).expanduser()
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:

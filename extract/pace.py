@@ -13,7 +13,7 @@ from extract.errors import SourceUnavailable
 # requests fails at random, one symbol in three thousand stays unserved.
 ATTEMPTS = 5
 FIRST_WAIT = 0.5
-_LONGEST_WAIT = 30.0
+LONGEST_WAIT = 30.0
 
 
 class Sleep(Protocol):
@@ -60,7 +60,7 @@ def attempts(stop: threading.Event, first_wait: float) -> tenacity.Retrying:
         stop: set, no further attempt is made, and no wait goes on.
         first_wait: seconds before the second attempt, at most; each further wait is twice as long.
     """
-    backoff = tenacity.wait_random_exponential(multiplier=first_wait, max=_LONGEST_WAIT)
+    backoff = tenacity.wait_random_exponential(multiplier=first_wait, max=LONGEST_WAIT)
 
     def wait(state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -77,4 +77,4 @@ def attempts(stop: threading.Event, first_wait: float) -> tenacity.Retrying:
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, SourceUnavailable) and not error.stops_source and (error.retry_after or 0) <= _LONGEST_WAIT
+    return isinstance(error, SourceUnavailable) and not error.stops_source and (error.retry_after or 0) <= LONGEST_WAIT

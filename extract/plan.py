@@ -1,5 +1,6 @@
 """What to ask of whom: from the seeds, and from what raw lacks."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -72,11 +73,11 @@ def daily_requests(
     return _with_instruments(warehouse, requests, today)
 
 
-def quote_requests(instruments: Sequence[Instrument], today: date) -> list[Request]:
-    """The quotes of all instruments: one request for each five hundred."""
+def quote_requests(instruments: Sequence[Instrument], due: date, today: date) -> list[Request]:
+    """The quotes of all instruments that were traded since the due session: one request for each five hundred."""
     listed = [instrument for instrument in instruments if instrument.listed_on <= today]
     return [
-        Request(KITE_QUOTES, tuple(listed[start : start + _QUOTES_PER_REQUEST]), today, today)
+        Request(KITE_QUOTES, tuple(listed[start : start + _QUOTES_PER_REQUEST]), due, today)
         for start in range(0, len(listed), _QUOTES_PER_REQUEST)
     ]
 
@@ -103,6 +104,7 @@ def range_requests(
         again: ask for all of it, whatever was answered before.
     """
     requests: list[Request] = []
+    sessions = [session.trade_date for session in trading_sessions(first, last)]
     for source_id in source_ids:
         table = DAILY_BARS[source_id]
         answered = {} if again else answered_ranges(warehouse, table)
@@ -112,7 +114,7 @@ def range_requests(
                 requests += [
                     Request(table, (instrument,), window_from, window_to)
                     for window_from, window_to in _windows(missing_from, missing_to, _LONGEST_RANGE[source_id])
-                    if trading_sessions(window_from, window_to)
+                    if bisect_left(sessions, window_from) < bisect_right(sessions, window_to)
                 ]
     return _with_instruments(warehouse, requests, now.astimezone(EXCHANGE_ZONE).date())
 

@@ -29,6 +29,7 @@ def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, no
         from `{warehouse.raw}.{table.name}`
         where _extracted_at >= timestamp('{trade_date}')
             and date(date, 'Asia/Kolkata') = '{trade_date}'
+            and close > 0
             and (
                 date(_extracted_at, 'Asia/Kolkata') > '{trade_date}'
                 or _extracted_at >= timestamp('{(now - _FRESH).isoformat()}')
@@ -137,6 +138,8 @@ class Received:
                 select *, {day} as day
                 from `{warehouse.raw}.{table.name}`
                 where symbol in unnest(@symbols) and {day} between '{first}' and '{last}'
+                    -- No bar is received before its day: older partitions are not read.
+                    and _extracted_at >= timestamp('{first}')
                 qualify row_number() over (partition by symbol, {day} order by _extracted_at desc) = 1
 
             ),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from extract.archive import Archive
-from extract.errors import SourceRefused
+from extract.errors import ConfigurationError, SourceRefused
 from extract.extraction import Extraction, LedgerEntry, extract, load_unloaded
 from extract.kite_session import access_token
 from extract.pace import FIRST_WAIT
@@ -145,6 +145,9 @@ def _kite(settings: Settings, clock: Clock, stop: threading.Event) -> Source:
         token = access_token(settings.kite, clock())
     except SourceRefused as refused:
         return Refusing("kite", refused)
+    except ConfigurationError as unusable:
+        # The day is served from the next source; the report says why.
+        return Refusing("kite", SourceRefused(str(unusable), stops_source=True))
     assert settings.kite.api_key is not None
     return Kite(
         settings.kite.api_key,
@@ -185,7 +188,7 @@ def range_plan(job: Job, source: str, first: date, last: date, *, again: bool) -
 
 def quotes_plan(job: Job) -> list[Request]:
     """Today's bar of all symbols, in a request or two."""
-    return quote_requests(job.instruments, job.today)
+    return quote_requests(job.instruments, job.due, job.today)
 
 
 def fetch(job: Job, requests: Sequence[Request]) -> None:
@@ -261,9 +264,8 @@ def shortfalls(job: Job) -> list[str]:
         if source in order:
             found.append(f"{source}: answered without the bar of {due} for {_names(symbols)}")
     # Who was not asked has sent the bar before.
-    asked = Counter(
-        symbol for source_id, symbol in {(e.source_id, e.symbol) for e in extraction.entries if e.source_id in order}
-    )
+    pairs = {(e.source_id, e.symbol) for e in extraction.entries if e.source_id in order and e.asked_to >= due}
+    asked = Counter(symbol for _, symbol in pairs)
     served = extraction.served(due)
     unserved = [
         i.symbol

@@ -77,7 +77,7 @@ class Kite:
         if request.table is KITE_INSTRUMENTS:
             return {KITE_INSTRUMENTS.name: self._instruments()}
         if request.table is KITE_QUOTES:
-            return {KITE_QUOTES.name: self._quotes(request.instruments)}
+            return {KITE_QUOTES.name: self._quotes(request.instruments, request.first)}
         (instrument,) = request.instruments
         return {KITE_DAILY_BARS.name: self._daily_bars(instrument, request.first, request.last)}
 
@@ -145,17 +145,16 @@ class Kite:
             )
         return token
 
-    def _quotes(self, instruments: tuple[Instrument, ...]) -> pa.Table:
+    def _quotes(self, instruments: tuple[Instrument, ...], first: date) -> pa.Table:
         keys = {f"NSE:{instrument.kite_tradingsymbol}": instrument for instrument in instruments}
         self._quotes_pacer.wait()
         with self._errors():
             answer = self._client.quote(list(keys))
-            # A key without data is absent from the answer, or comes without prices.
-            rows = [
-                _quote(quote, keys[key])
-                for key, quote in answer.items()
-                if key in keys and quote.get("ohlc") is not None
-            ]
+            # A key without data is absent from the answer, or comes without prices; an old trade is no bar of today.
+            quotes = [_quote(answer.get(key), instrument, first) for key, instrument in keys.items()]
+        rows = [quote for quote in quotes if quote]
+        if answer and not rows:
+            raise SourceUnavailable("none of Kite's quotes is whole and of the day")
         return as_table(KITE_QUOTES, rows)
 
     def _see(self, response: requests.Response, *_: object, **__: object) -> None:
@@ -220,16 +219,21 @@ def _bar(candle: dict[str, Any], instrument: Instrument, token: int) -> dict[str
     }
 
 
-def _quote(quote: dict[str, Any], instrument: Instrument) -> dict[str, Any]:
-    return {
-        "symbol": instrument.symbol,
-        "instrument_token": quote["instrument_token"],
-        "timestamp": quote["timestamp"].replace(tzinfo=EXCHANGE_ZONE),
-        "last_trade_time": quote["last_trade_time"].replace(tzinfo=EXCHANGE_ZONE),
-        "last_price": float(quote["last_price"]),
-        **{name: float(quote["ohlc"][name]) for name in ("open", "high", "low", "close")},
-        "volume": int(quote["volume"]),
-    }
+def _quote(quote: Any, instrument: Instrument, first: date) -> dict[str, Any] | None:
+    """The quote of a share that was traded since ``first``; None where it was not, or the quote is not whole."""
+    try:
+        row = {
+            "symbol": instrument.symbol,
+            "instrument_token": quote["instrument_token"],
+            "timestamp": quote["timestamp"].replace(tzinfo=EXCHANGE_ZONE),
+            "last_trade_time": quote["last_trade_time"].replace(tzinfo=EXCHANGE_ZONE),
+            "last_price": float(quote["last_price"]),
+            **{name: float(quote["ohlc"][name]) for name in ("open", "high", "low", "close")},
+            "volume": int(quote["volume"]),
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return row if row["last_trade_time"].date() >= first else None
 
 
 def _shortened(error: Exception) -> str:

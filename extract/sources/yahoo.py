@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import curl_cffi
 import curl_cffi.requests.exceptions
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yfinance as yf
@@ -153,6 +154,8 @@ def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
 
 def _corporate_actions(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
     acted = frame[(frame["Dividends"] != 0) | (frame["Stock Splits"] != 0)]
+    if not np.isfinite(acted[["Dividends", "Stock Splits"]].to_numpy(float)).all():
+        raise ValueError(f"a corporate action of {instrument.yahoo_ticker} is not finite")
     actions = {
         "dividend": pa.array(acted["Dividends"].to_numpy(float)),
         "split_ratio": pa.array(acted["Stock Splits"].to_numpy(float)),

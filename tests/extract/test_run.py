@@ -1,5 +1,6 @@
 """What a run asks for, what it lands, and what it says, against simulated providers through the real clients."""
 
+import time
 from datetime import date, datetime, timedelta
 
 import pytest
@@ -249,6 +250,43 @@ def test_one_in_five_requests_failing_loses_nothing_doubles_nothing_and_changes_
             fetch(job, daily_plan(job))
     assert received(pipeline, KITE_DAILY_BARS) == as_of_evening(faultless)
     assert received(pipeline, YAHOO_DAILY_BARS) == sent(faultless, faultless.market.yahoo, date(2024, 6, 3), LAST_DAY)
+
+
+def test_a_range_that_ends_in_the_past_is_not_blamed_for_today(faultless: Exchange, pipeline: Pipeline) -> None:
+    with faultless.run(pipeline, MORNING) as job:
+        fetch(job, range_plan(job, "auto", date(2024, 6, 3), date(2024, 6, 28), again=False))
+        assert shortfalls(job) == []
+
+
+def test_a_wait_longer_than_a_run_gives_the_source_up_at_once(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(Fault("kite", "rate_limit", seconds=3600))
+    began = time.monotonic()
+    with faultless.run(pipeline, EVENING) as job:
+        fetch(job, daily_plan(job))
+        assert job.extraction.stopped["kite"] == "Kite answered 429: Too many requests"
+        assert job.extraction.served(LAST_DAY) == set(TRADED)
+    assert time.monotonic() - began < 60
+
+
+def test_a_token_store_that_cannot_be_used_degrades_the_run(faultless: Exchange, pipeline: Pipeline) -> None:
+    store = pipeline.archive_dir.parent / "session.json"
+    store.write_text("{}")
+    store.chmod(0o644)
+    with faultless.run(pipeline, EVENING, KITE_ACCESS_TOKEN="", KITE_TOKEN_STORE=str(store)) as job:
+        fetch(job, daily_plan(job))
+        (said,) = shortfalls(job)
+        assert job.extraction.served(LAST_DAY) == set(TRADED)
+    assert "chmod 600" in said
+
+
+def test_a_last_row_without_prices_is_not_the_bar_of_the_day(faultless: Exchange, pipeline: Pipeline) -> None:
+    faultless.providers.fail(Fault("yahoo", "null_last_row"), Fault("kite", "dead_token"))
+    with faultless.run(pipeline, MORNING) as job:
+        fetch(job, daily_plan(job))
+        assert job.extraction.served(LAST_DAY) == set()
+        assert f"no source sent the bar of {LAST_DAY}" in shortfalls(job)[-1]
+    with faultless.run(pipeline, MORNING) as job:
+        assert {r.table.source_id for r in daily_plan(job)} == {"kite", "yahoo"}
 
 
 def test_the_third_opinion_keeps_to_its_budget(faultless: Exchange, pipeline: Pipeline) -> None:
