@@ -109,11 +109,14 @@ asked as (
 
     select
         symbol,
-        max(asked_to) as asked_to
+        -- On its own day, the third opinion may not have the session yet.
+        max(least(asked_to, date_sub(date(requested_at, 'Asia/Kolkata'), interval 1 day)))
+            as asked_to
     from {{ ref('stg_extract__requests') }}
     where
         source_id = 'alpha_vantage'
-        and outcome in ('ok', 'empty', 'refused')
+        -- A refused key says nothing about a symbol.
+        and outcome in ('ok', 'empty')
         and extracted_at >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day))
     group by symbol
 

@@ -10,8 +10,18 @@ from typing import Any
 
 import pytest
 
-from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.received import (
+    Received,
+    answered_ranges,
+    attempts_of_last_day,
+    has_instruments_of,
+    open_disputes,
+    symbols_with_bar,
+)
 from extract.seeds import EXCHANGE_ZONE
+from extract.status import read_status
+from extract.warehouse import Warehouse
 from infra.local.googlesql import (
     Analyzer,
     Refused,
@@ -113,6 +123,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
             since = datetime.now(UTC)
             is_full = pipeline.build().window_start is None
             assert is_full == (run_id == "first")
+            _ask_what_a_run_asks(warehouse)
             statements = sent_statements(warehouse.client, since)
             manifest = json.loads((dbt_dir / "target" / "manifest.json").read_text())
             analyzer = analyzer or analyzer_before_build(warehouse.client, warehouse.raw, manifest)
@@ -122,6 +133,18 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
         assert analyzer is not None
         full, incremental = sent
         yield Builds(full, incremental, analyzer, (dbt_dir / "logs" / "dbt.log").read_text())
+
+
+def _ask_what_a_run_asks(warehouse: Warehouse) -> None:
+    now = datetime.now(UTC)
+    for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, ALPHA_VANTAGE_DAILY_BARS):
+        Received.read(warehouse, table, SYMBOLS, SESSIONS[0], LATER_SESSION)
+    assert symbols_with_bar(warehouse, KITE_DAILY_BARS, SESSIONS[0], now) == set(SYMBOLS)
+    assert answered_ranges(warehouse, KITE_DAILY_BARS) == {}
+    assert attempts_of_last_day(warehouse, "alpha_vantage", now) == 0
+    assert not has_instruments_of(warehouse, now.date())
+    open_disputes(warehouse)
+    read_status(warehouse)
 
 
 def _refusals(analyzer: Analyzer, statements: list[str]) -> list[str]:
@@ -142,6 +165,12 @@ def sent_build(request: pytest.FixtureRequest, builds: Builds) -> SentBuild:
 
 def test_every_statement_is_accepted(sent_build: SentBuild) -> None:
     assert not sent_build.refusals, "\n\n".join(sent_build.refusals)
+
+
+def test_what_a_run_asks_is_among_them(sent_build: SentBuild) -> None:
+    own = [statement for statement in sent_build.statements if node_of(statement) == "extract"]
+    assert sum("to_hex(md5(string_agg(" in statement for statement in own) == 4
+    assert any("quality_disputes" in statement for statement in own)
 
 
 def test_no_statement_was_missed(builds: Builds) -> None:
