@@ -40,7 +40,7 @@ $(UV): Makefile
 	@# Compiled here once: where Python may not write bytecode, each command would compile its imports, for seconds.
 	@$(UV) pip install --no-config --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
-	@$(BIN)/python -c 'from infra.local.warehouse import prepare_extensions; prepare_extensions()'
+	@$(BIN)/python -c 'from infra.local.emulator import prepare_extensions; prepare_extensions()'
 	@touch $@
 
 demo: setup ## See it work: the scheduled job against simulated providers, one of which fails

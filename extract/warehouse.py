@@ -262,6 +262,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     if settings.is_embedded:
         try:
             from infra.local import warehouse as embedded
+            from infra.local.emulator import PROJECT
         except ImportError as error:
             raise ConfigurationError(
                 "neither BIGQUERY_PROJECT nor BIGQUERY_EMULATOR_HOST is set, and the embedded warehouse is not"
@@ -276,7 +277,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
                 raise ConfigurationError(
                     f"WAREHOUSE_DIR is {settings.warehouse_dir}, which cannot be used: {error.strerror}"
                 ) from error
-            yield _connect(settings, embedded.PROJECT, address)
+            yield _connect(settings, PROJECT, address)
     elif settings.emulator_host:
         warehouse = _connect(settings, settings.project or "local", settings.emulator_host)
         try:

@@ -22,11 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-# The project that the embedded warehouse serves; it has no meaning beyond this machine.
-PROJECT = "local"
-
-# DuckDB would download these at run time; they are installed with the requirements instead.
-EXTENSIONS = ("ducklake", "icu", "spatial")
+from infra.local.emulator import open_emulator
 
 # A server listens about 2 s after its start on two busy cores; a minute means that it never will.
 START_SECONDS = 60.0
@@ -154,48 +150,11 @@ def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     """The server itself, not yet listening."""
     import uvicorn
     from local_bigquery import app
-    from local_bigquery.engine import database
-    from local_bigquery.jobs import query
     from local_bigquery.settings import settings
 
-    prepare_extensions()
-    settings.data_dir = data_dir / "bigquery"
-    settings.default_project_id = PROJECT
+    open_emulator(data_dir / "bigquery")
     settings.bigquery_port = port
-    query.execute = _with_destination(query.execute)  # type: ignore[no-untyped-call]
-    # Opened now, so that the first request does not pay for it.
-    database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-
-
-def _with_destination(execute):  # type: ignore[no-untyped-def]
-    """Name the table that a ``create table … as select`` made as the destination of its job, as BigQuery does.
-
-    dbt-bigquery reads it; local-bigquery 0.3.2 leaves it out.
-    """
-
-    def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
-        statistics, children, destination = execute(*args, **kwargs)
-        if destination is None and statistics.statementType == "CREATE_TABLE_AS_SELECT":
-            destination = statistics.ddlTargetTable
-        return statistics, children, destination
-
-    return wrapped
-
-
-# Half of what one process may take in our limits (3 GB); DuckDB spills to disk beyond it.
-MEMORY_LIMIT = "1500MB"
-
-
-def prepare_extensions() -> None:
-    """Install DuckDB's extensions from their wheels into the user's DuckDB folder; no network is used."""
-    import duckdb
-    from duckdb_extensions import import_extension
-
-    with duckdb.connect() as connection:
-        for name in EXTENSIONS:
-            import_extension(name, con=connection)
-            connection.load_extension(name)
 
 
 def _publish(server, address: Path, url: str) -> None:  # type: ignore[no-untyped-def]

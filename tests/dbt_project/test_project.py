@@ -8,7 +8,7 @@ from dbt.cli.main import dbtRunner
 
 from extract.build import INCREMENTAL_MODELS
 from extract.settings import PROJECT_DIR
-from infra.local.warehouse import PROJECT
+from infra.local.emulator import PROJECT
 from tests.conftest import Pipeline
 
 

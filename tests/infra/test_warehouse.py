@@ -13,11 +13,12 @@ from google.cloud import bigquery
 
 from extract.settings import PROJECT_DIR
 from infra.local import warehouse as embedded
+from infra.local.emulator import PROJECT
 
 
 def _client(address: str) -> bigquery.Client:
     return bigquery.Client(
-        project=embedded.PROJECT,
+        project=PROJECT,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
         client_options={"api_endpoint": address},
     )
@@ -120,24 +121,3 @@ def test_a_server_that_cannot_start_says_where_its_words_are(tmp_path: Path) -> 
         embedded.running(tmp_path),
     ):
         pass
-
-
-def test_our_launcher_is_still_needed(tmp_path: Path) -> None:
-    """Red when local-bigquery names the destination of a `create table as` itself: then drop `_with_destination`."""
-    script = """
-import sys
-from pathlib import Path
-from local_bigquery.engine import database
-from local_bigquery.jobs import query
-from local_bigquery.models import JobConfigurationQuery
-from local_bigquery.settings import settings
-settings.data_dir = Path(sys.argv[1])
-config = JobConfigurationQuery(query="create table local.local.t as select 1 as x")
-with database.cursor() as cur:
-    statistics, _, destination = query.execute(cur, "local", "job", config)
-print(statistics.statementType, destination)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60, check=True
-    )
-    assert done.stdout.strip() == "CREATE_TABLE_AS_SELECT None"

@@ -1,0 +1,147 @@
+"""local-bigquery as we run it: its settings, and the few functions of it that we replace in the server's process.
+
+Each replacement answers as the original does (``tests/infra/test_emulator.py`` holds both side by side), and may go
+when upstream no longer needs it.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from local_bigquery.models import TableFieldSchema
+
+# The project that the embedded warehouse serves; it has no meaning beyond this machine.
+PROJECT = "local"
+
+# DuckDB would download these at run time; they are installed with the requirements instead.
+EXTENSIONS = ("ducklake", "icu", "spatial")
+
+# Half of what one process may take in our limits (3 GB); DuckDB spills to disk beyond it.
+MEMORY_LIMIT = "1500MB"
+
+# Where the emulator keeps the results of queries: a DuckDB database, not a lake.
+RESULTS_DATABASE = "emulator"
+
+
+def prepare_extensions() -> None:
+    """Install DuckDB's extensions from their wheels into the user's DuckDB folder; no network is used."""
+    import duckdb
+    from duckdb_extensions import import_extension
+
+    with duckdb.connect() as connection:
+        for name in EXTENSIONS:
+            import_extension(name, con=connection)
+            connection.load_extension(name)
+
+
+def open_emulator(data_dir: Path) -> None:
+    """Open the emulator's database in this folder, in this process, with our replacements in place."""
+    from local_bigquery.catalog import tabledata, tables
+    from local_bigquery.engine import database
+    from local_bigquery.jobs import query
+    from local_bigquery.settings import settings
+    from local_bigquery.sql.rules import partitions
+
+    query.execute = _with_destination(query.execute)  # type: ignore[no-untyped-call]
+    database.objects = objects
+    tables.columns = tabledata.columns = columns
+    partitions._hidden = is_hidden
+    prepare_extensions()
+    settings.data_dir = data_dir
+    settings.default_project_id = PROJECT
+    # Opened now, so that the first request does not pay for it.
+    database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+
+
+def _with_destination(execute):  # type: ignore[no-untyped-def]
+    """Name the table that a ``create table … as select`` made as the destination of its job, as BigQuery does.
+
+    dbt-bigquery reads it; local-bigquery 0.3.2 leaves it out.
+    """
+
+    def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+        statistics, children, destination = execute(*args, **kwargs)
+        if destination is None and statistics.statementType == "CREATE_TABLE_AS_SELECT":
+            destination = statistics.ddlTargetTable
+        return statistics, children, destination
+
+    return wrapped
+
+
+# local-bigquery 0.3.2 looks for a table in duckdb_tables(), which goes through every table of every database, the kept
+# results of all queries among them: half of a build's time, and more with each query. The lake's own catalogue is a
+# DuckDB database with an index.
+_LIVE = """
+    "__ducklake_metadata_{project}".ducklake_schema as s
+    join "__ducklake_metadata_{project}".ducklake_{kind} as o using (schema_id)
+    where s.schema_name = $1 and s.end_snapshot is null and o.end_snapshot is null
+    and o.{kind}_name = coalesce($2, o.{kind}_name)
+"""
+
+
+def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> list[tuple[str, str, int]]:
+    """Name, kind (``TABLE``, ``VIEW``) and estimated rows of a dataset's tables and views, or of the named one."""
+    import duckdb
+    from local_bigquery.engine import database
+
+    if project_id == RESULTS_DATABASE:
+        assert table_id, "results are asked for by name"
+        try:
+            ((rows,),) = database.fetch(f"select count(*) from {database.quote(project_id, dataset_id, table_id)}")
+        except duckdb.CatalogException:
+            return []
+        return [(table_id, "TABLE", rows)]
+    stats = f'"__ducklake_metadata_{project_id}".ducklake_table_stats'
+    rows_of_table = f"(select any_value(record_count) from {stats} as t where t.table_id = o.table_id)"
+    found: list[tuple[str, str, int]] = database.fetch(
+        f"select o.table_name, 'TABLE', coalesce({rows_of_table}, 0)"
+        f" from {_LIVE.format(project=project_id, kind='table')}"
+        f" union all select o.view_name, 'VIEW', 0 from {_LIVE.format(project=project_id, kind='view')} order by 1",
+        [dataset_id, table_id],
+    )
+    return found
+
+
+def columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFieldSchema]":
+    """The columns of a table, a view or the result of a query, in their order."""
+    import duckdb
+    from local_bigquery.catalog import names, tables
+    from local_bigquery.engine import database, types
+    from local_bigquery.errors import not_found
+
+    database_name, schema, table = tables.physical(project_id, dataset_id, table_id)
+    required = _columns_where(database_name, schema, table, "not nulls_allowed")
+    with database.cursor() as cursor:
+        try:
+            relation = cursor.sql(f"select * from {tables.name(project_id, dataset_id, table_id)} limit 0")
+        except duckdb.CatalogException:
+            raise not_found("Table", names.label(project_id, dataset_id, table_id)) from None
+        return [
+            types.field(column, kind, column in required)
+            for column, kind in zip(relation.columns, relation.types, strict=True)
+            if column != tables.INGESTION_TIME or dataset_id == tables.RESULTS
+        ]
+
+
+def is_hidden(table: Any) -> bool:
+    """Whether the table of a statement has the hidden column of a partitioning by time of ingestion."""
+    from local_bigquery.catalog import tables
+    from sqlglot import exp
+
+    if not (table.catalog and table.db) or not isinstance(table.this, exp.Identifier):
+        return False
+    return tables.INGESTION_TIME in _columns_where(table.catalog, table.db, table.name, "true")
+
+
+def _columns_where(project_id: str, dataset_id: str, table_id: str, condition: str) -> set[str]:
+    from local_bigquery.engine import database
+
+    if project_id == RESULTS_DATABASE:
+        return set()  # A result has no required columns, and hides none.
+    rows = database.fetch(
+        f'select column_name from "__ducklake_metadata_{project_id}".ducklake_column'
+        f" where end_snapshot is null and parent_column is null and {condition}"
+        f" and table_id in (select o.table_id from {_LIVE.format(project=project_id, kind='table')})",
+        [dataset_id, table_id],
+    )
+    return {name for (name,) in rows}

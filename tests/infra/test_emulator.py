@@ -1,0 +1,102 @@
+"""What we replace in local-bigquery, beside what it replaces; in processes of their own, which it changes for good."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from extract.settings import PROJECT_DIR
+
+
+def _run(script: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(folder)],
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_our_launcher_is_still_needed(tmp_path: Path) -> None:
+    """Red when local-bigquery names the destination of a `create table as` itself: then drop `_with_destination`."""
+    script = """
+import sys
+from pathlib import Path
+from local_bigquery.engine import database
+from local_bigquery.jobs import query
+from local_bigquery.models import JobConfigurationQuery
+from local_bigquery.settings import settings
+settings.data_dir = Path(sys.argv[1])
+config = JobConfigurationQuery(query="create table local.local.t as select 1 as x")
+with database.cursor() as cur:
+    statistics, _, destination = query.execute(cur, "local", "job", config)
+print(statistics.statementType, destination)
+"""
+    assert _run(script, tmp_path) == "CREATE_TABLE_AS_SELECT None"
+
+
+def test_the_catalogue_answers_as_before(tmp_path: Path) -> None:
+    script = """
+import sys
+from pathlib import Path
+from local_bigquery.catalog import datasets, tables
+from local_bigquery.engine import database
+from local_bigquery.errors import BigQueryError
+from local_bigquery.jobs import query
+from local_bigquery.models import JobConfigurationQuery
+from local_bigquery.sql.rules import partitions
+from sqlglot import exp
+
+before = database.objects, tables.columns, partitions._hidden
+from infra.local import emulator
+emulator.open_emulator(Path(sys.argv[1]))
+after = database.objects, tables.columns, partitions._hidden
+assert after == (emulator.objects, emulator.columns, emulator.is_hidden)
+
+def ask(sql, number=iter(range(99))):
+    with database.cursor() as cur:
+        query.execute(cur, "local", f"job{next(number)}", JobConfigurationQuery(query=sql))
+
+def answer(function, *arguments):
+    try:
+        return function(*arguments)
+    except BigQueryError as error:
+        return str(error)
+
+ask("create schema a")
+ask("create schema b")
+ask("create table a.t (x int64 not null, y string, z struct<p int64, q array<string>>)")
+ask("insert into a.t (x) values (1), (2), (3)")
+ask("delete from a.t where x = 3")
+ask("create table b.t (`y` date)")
+ask("create table a.gone as select 1 as x")
+ask("drop table a.gone")
+ask("create table a.moved (x int64, y int64 not null)")
+ask("alter table a.moved drop column x")
+ask("create table a.partitioned (x int64) partition by _partitiondate")
+ask("create view a.v as select x, y from a.t")
+ask("select 1 as x, 'a' as y")
+results = "_results"
+names = ["t", "v", "gone", "moved", "partitioned", "never"]
+for dataset in ("a", "b", "c"):
+    places = [("local", dataset, name) for name in names]
+    for place in [("local", dataset, None), *places]:
+        assert before[0](*place) == after[0](*place), place
+    for place in places:
+        assert answer(before[1], *place) == answer(after[1], *place), place
+        table = exp.table_(place[2], place[1], place[0], quoted=True)
+        assert before[2](table) == after[2](table), place
+    print(dataset, len(after[0]("local", dataset)))
+(job,) = [f"local:job{n}" for n in range(99) if before[0]("emulator", results, f"local:job{n}")]
+for place in (("emulator", results, job), ("emulator", results, "local:never")):
+    assert before[0](*place) == after[0](*place), place
+place = ("local", results, job.removeprefix("local:"))
+assert [(c.name, c.mode) for c in after[1](*place)] == [("x", "NULLABLE"), ("y", "NULLABLE")]
+assert before[1](*place) == after[1](*place)
+assert [c.mode for c in after[1]("local", "a", "t")] == ["REQUIRED", "NULLABLE", "NULLABLE"]
+assert after[2](exp.table_("partitioned", "a", "local", quoted=True))
+"""
+    assert _run(script, tmp_path).splitlines() == ["a 4", "b 1", "c 0"]
