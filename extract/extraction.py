@@ -167,6 +167,7 @@ def extract(
     progress(0, len(requests))
     try:
         landing = _Landing(archive, warehouse(), extraction, requests)
+        _log.info("read what raw holds", months_of_symbols=landing.held())
         while done < len(requests):
             try:
                 waiting.append(answers.get(timeout=1.0))
@@ -390,9 +391,11 @@ class _Landing:
         self._warehouse = warehouse
         self._extraction = extraction
         self._received = _received(warehouse, requests)
-        held = {name: received.month_count for name, received in self._received.items()}
-        _log.info("read what raw holds", months_of_symbols=held)
         self._landed_at = time.monotonic()
+
+    def held(self) -> dict[str, int]:
+        """How many months of symbols raw holds of what is asked for, by raw table."""
+        return {name: received.month_count for name, received in self._received.items()}
 
     def is_due(self, waiting: Sequence[_Answered]) -> bool:
         """Whether enough has come, or time has passed, since the last landing."""

@@ -10,18 +10,23 @@ import pyarrow as pa
 from google.cloud import bigquery
 
 from extract.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
-from extract.seeds import EXCHANGE_ZONE
+from extract.seeds import EXCHANGE_ZONE, final_through
 from extract.warehouse import Warehouse
 
-# A bar received on its own day is provisional, and worth asking for again after this long.
+# A provisional bar is worth asking for again after this long.
 _FRESH = timedelta(hours=2)
+
+# The last trade date of which a bar received at a time is final, in SQL; ``final_through`` in Python.
+_FINAL_THROUGH = "date_sub(date(timestamp_sub({time}, interval 8 hour), 'Asia/Kolkata'), interval 1 day)"
 
 # Prices have four decimals at most; the rounding is the same arithmetic in SQL and in Python.
 _SCALE = 10_000
 
 
 def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, now: datetime) -> set[str]:
-    """The symbols whose bar of this session need not be asked for: it is final, or came within the last two hours."""
+    """The symbols whose bar of this session need not be asked for: it is final, or as fresh as can be."""
+    # As soon as a final bar can be had, a provisional one will not do, however fresh.
+    fresh_since = now - _FRESH if final_through(now) < trade_date else now
     # No bar is received before its day, so older partitions cannot hold it.
     rows = warehouse.query(
         f"""
@@ -31,8 +36,8 @@ def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, no
             and date(date, 'Asia/Kolkata') = '{trade_date}'
             and close > 0
             and (
-                date(_extracted_at, 'Asia/Kolkata') > '{trade_date}'
-                or _extracted_at >= timestamp('{(now - _FRESH).isoformat()}')
+                {_FINAL_THROUGH.format(time="_extracted_at")} >= '{trade_date}'
+                or _extracted_at >= timestamp('{fresh_since.isoformat()}')
             )
         """
     )
@@ -56,14 +61,14 @@ def has_instruments_of(warehouse: Warehouse, day: date) -> bool:
 def answered_ranges(warehouse: Warehouse, table: RawTable) -> dict[str, list[tuple[date, date]]]:
     """The ranges of trade dates for which a provider has answered, by symbol, in the order of their first days.
 
-    The day of the request itself is not among them: its bar was provisional.
+    A day whose bar was provisional is not among them.
     """
     rows = warehouse.query(
         f"""
         select
             symbol,
             asked_from,
-            max(least(asked_to, date_sub(date(requested_at, 'Asia/Kolkata'), interval 1 day))) as asked_to
+            max(least(asked_to, {_FINAL_THROUGH.format(time="requested_at")})) as asked_to
         from `{warehouse.raw}.{EXTRACT_REQUESTS.name}`
         where raw_table = '{table.name}' and outcome in ('ok', 'empty') and symbol is not null
         group by symbol, asked_from
@@ -151,7 +156,7 @@ class Received:
                     day,
                     concat(
                         cast(day as string), ',', {values}, ',',
-                        if(date(_extracted_at, 'Asia/Kolkata') > day, 'final', 'provisional')
+                        if({_FINAL_THROUGH.format(time="_extracted_at")} >= day, 'final', 'provisional')
                     ) as line
                 from latest
 
@@ -180,12 +185,12 @@ class Received:
             rows: whole months of symbols, in the provider's columns.
             extracted_at: when the provider answered.
         """
-        today = extracted_at.astimezone(EXCHANGE_ZONE).date()
+        final = final_through(extracted_at)
         lines: dict[tuple[str, date], list[tuple[str, int]]] = defaultdict(list)
         columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
         for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
             day = time.astimezone(EXCHANGE_ZONE).date() if isinstance(time, datetime) else time
-            finality = "final" if today > day else "provisional"
+            finality = "final" if day <= final else "provisional"
             line = ",".join([day.isoformat(), *(_text(value) for value in values), finality])
             lines[symbol, day.replace(day=1)].append((line, number))
         new = []

@@ -10,6 +10,9 @@ from extract.settings import PROJECT_DIR
 
 EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
 
+# From eight in the morning on, the providers serve the exchange's official close of the day before.
+_FINAL_AFTER = timedelta(days=1, hours=8)
+
 # No closure of the exchange is longer than a month.
 _LONGEST_CLOSURE = timedelta(days=31)
 
@@ -109,6 +112,11 @@ def last_closed_session(now: datetime) -> date:
     if not closed:
         raise ValueError(f"the trading calendar knows no session before {day}; infra/README.md says how to extend it")
     return max(closed)
+
+
+def final_through(received_at: datetime) -> date:
+    """The last trade date of which a bar received at this time, with zone, is final; see the macro is_provisional."""
+    return (received_at.astimezone(EXCHANGE_ZONE) - _FINAL_AFTER).date()
 
 
 def _seed(name: str) -> list[dict[str, str]]:

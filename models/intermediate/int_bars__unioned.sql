@@ -6,7 +6,7 @@ select
     low,
     close,
     volume,
-    date(extracted_at, 'Asia/Kolkata') <= trade_date as is_provisional,
+    {{ is_provisional('extracted_at', 'trade_date') }} as is_provisional,
     trade_date,
     extracted_at
 from {{ ref('stg_kite__daily_bars') }}
@@ -36,7 +36,7 @@ select
     low,
     close,
     volume,
-    date(extracted_at, 'Asia/Kolkata') <= trade_date as is_provisional,
+    {{ is_provisional('extracted_at', 'trade_date') }} as is_provisional,
     trade_date,
     extracted_at
 from {{ ref('stg_yahoo__daily_bars') }}

@@ -1,13 +1,13 @@
 """What a run asks for, what it lands, and what it says, against simulated providers through the real clients."""
 
 import time
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
 from extract.run import daily_plan, fetch, fetch_quotes, quotes_plan, range_plan, shortfalls
-from extract.seeds import EXCHANGE_ZONE, trading_sessions
+from extract.seeds import EXCHANGE_ZONE, final_through, trading_sessions
 from infra.local.market import TICKS_PER_RUPEE, Bars, same_day_bars
 from infra.local.providers import ACCESS_TOKEN, Fault
 from tests.conftest import Pipeline
@@ -54,12 +54,20 @@ def test_in_the_morning_only_what_changed_lands_and_the_last_bar_is_final(
 ) -> None:
     run_daily(faultless, pipeline, EVENING)
     before = received(pipeline, KITE_DAILY_BARS)
-    assert run_daily(faultless, pipeline, MORNING) == []
-    after = received(pipeline, KITE_DAILY_BARS)
+    # What comes a minute too early is provisional still, and asked for again.
+    assert run_daily(faultless, pipeline, MORNING - timedelta(minutes=1)) == []
     december = sent(faultless, faultless.market.kite, date(2024, 12, 1), LAST_DAY)
-    assert after == sorted(before + december)
+    assert received(pipeline, KITE_DAILY_BARS) == sorted(before + december)
+    assert run_daily(faultless, pipeline, MORNING) == []
+    assert received(pipeline, KITE_DAILY_BARS) == sorted(before + december + december)
     with faultless.run(pipeline, MORNING) as job:
         assert daily_plan(job) == []
+
+
+def test_a_bar_is_final_from_eight_in_the_morning_of_the_next_day() -> None:
+    assert final_through(MORNING) == LAST_DAY
+    assert final_through(MORNING - timedelta(seconds=1)) == LAST_DAY - timedelta(days=1)
+    assert final_through(EVENING.astimezone(UTC)) == LAST_DAY - timedelta(days=1)
 
 
 def test_a_run_after_three_missed_days_fills_them(faultless: Exchange, pipeline: Pipeline) -> None:
