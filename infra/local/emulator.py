@@ -16,8 +16,8 @@ PROJECT = "local"
 # DuckDB would download these at run time; they are installed with the requirements instead.
 EXTENSIONS = ("ducklake", "icu", "spatial")
 
-# Half of what one process may take in our limits (3 GB); DuckDB spills to disk beyond it.
-MEMORY_LIMIT = "1500MB"
+# Two thirds of what one process may take in our limits (3 GB); DuckDB spills most of what goes beyond it to disk.
+MEMORY_LIMIT = "2000MB"
 
 # Where the emulator keeps the results of queries: a DuckDB database, not a lake.
 RESULTS_DATABASE = "emulator"
