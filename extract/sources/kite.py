@@ -68,6 +68,8 @@ class Kite:
         self._tokens: dict[str, int] = {}
         self._dumped_at: datetime | None = None
         self._dump_lock = threading.Lock()
+        # A dump that nobody asked for goes with the next answer: like everything received, it is archived.
+        self._unasked_dump: pa.Table | None = None
 
     def hold(self, seconds: float) -> None:
         """Send no request for candles for some seconds."""
@@ -80,7 +82,10 @@ class Kite:
         if request.table is KITE_QUOTES:
             return {KITE_QUOTES.name: self._quotes(request.instruments, request.first)}
         (instrument,) = request.instruments
-        return {KITE_DAILY_BARS.name: self._daily_bars(instrument, request.first, request.last)}
+        answer = {KITE_DAILY_BARS.name: self._daily_bars(instrument, request.first, request.last)}
+        with self._dump_lock:
+            dump, self._unasked_dump = self._unasked_dump, None
+        return answer if dump is None else answer | {KITE_INSTRUMENTS.name: dump}
 
     def _instruments(self) -> pa.Table:
         with self._errors():
@@ -104,7 +109,7 @@ class Kite:
                 # Seen for tokens that had changed since the dump, and falsely in bursts.
                 with self._dump_lock:
                     if self._dumped_at is None or self._dumped_at <= asked_at:
-                        self._instruments()
+                        self._unasked_dump = self._instruments()
             else:
                 raise SourceRefused(f"Kite refuses the request for {instrument.symbol}: {error}") from error
         try:

@@ -117,8 +117,13 @@ def test_a_token_that_changed_since_the_dump_is_found_in_a_fresh_one(
     providers, sources = healthy
     sources["kite"].fetch(Request(KITE_INSTRUMENTS, (), LAST, LAST))
     providers.fail(Fault("kite", "unknown_token", times=1))
-    assert len(bars(sources["kite"], "ABB")) == len(providers.market.sessions)
+    answer = sources["kite"].fetch(Request(KITE_DAILY_BARS, (INSTRUMENTS["ABB"],), FIRST, LAST))
+    assert answer[KITE_DAILY_BARS.name].num_rows == len(providers.market.sessions)
+    # The fresh dump is received too, and not lost; the next answer has none.
+    assert answer[KITE_INSTRUMENTS.name].num_rows > 0
     assert providers.answered["kite", 400] == 1
+    again = sources["kite"].fetch(Request(KITE_DAILY_BARS, (INSTRUMENTS["ABB"],), FIRST, LAST))
+    assert set(again) == {KITE_DAILY_BARS.name}
 
 
 def test_yahoos_bad_answer_is_not_remembered(healthy: tuple[Providers, dict[str, Source]]) -> None:
