@@ -4,6 +4,7 @@ Each replacement answers as the original does (``tests/infra/test_emulator.py`` 
 when upstream no longer needs it.
 """
 
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ MEMORY_LIMIT = "2000MB"
 
 # Where the emulator keeps the results of queries: a DuckDB database, not a lake.
 RESULTS_DATABASE = "emulator"
+RESULTS_KEPT = 500
 
 
 def prepare_extensions() -> None:
@@ -42,7 +44,7 @@ def open_emulator(data_dir: Path) -> None:
     from local_bigquery.settings import settings
     from local_bigquery.sql.rules import partitions
 
-    query.execute = _with_destination(query.execute)  # type: ignore[no-untyped-call]
+    query.execute = _with_destination(_keeping_few_results(query.execute))  # type: ignore[no-untyped-call]
     database.objects = objects
     tables.columns = tabledata.columns = columns
     partitions._hidden = is_hidden
@@ -51,6 +53,12 @@ def open_emulator(data_dir: Path) -> None:
     settings.default_project_id = PROJECT
     # Opened now, so that the first request does not pay for it.
     database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    # Whoever asked for these has gone with the server that answered.
+    for (name,) in database.fetch(
+        f"select table_name from duckdb_tables() where database_name = '{RESULTS_DATABASE}'"
+        f" and schema_name = '{tables.RESULTS}'"
+    ):
+        database.execute(f"drop table {database.quote(RESULTS_DATABASE, tables.RESULTS, name)}")
 
 
 def _with_destination(execute):  # type: ignore[no-untyped-def]
@@ -63,6 +71,28 @@ def _with_destination(execute):  # type: ignore[no-untyped-def]
         statistics, children, destination = execute(*args, **kwargs)
         if destination is None and statistics.statementType == "CREATE_TABLE_AS_SELECT":
             destination = statistics.ddlTargetTable
+        return statistics, children, destination
+
+    return wrapped
+
+
+def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
+    """Drop the oldest result of a query when there are many.
+
+    local-bigquery 0.3.2 keeps all of them for ever, in tables among which it looks for temporary ones at each
+    statement. BigQuery keeps them for a day; our clients read theirs at once.
+    """
+    from local_bigquery.catalog import tables
+    from local_bigquery.engine import database
+
+    kept: deque[str] = deque()
+
+    def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+        statistics, children, destination = execute(*args, **kwargs)
+        if destination is not None and destination.datasetId == tables.RESULTS:
+            kept.append(tables.name(destination.projectId, destination.datasetId, destination.tableId))
+            while len(kept) > RESULTS_KEPT:
+                database.execute(f"drop table if exists {kept.popleft()}")
         return statistics, children, destination
 
     return wrapped

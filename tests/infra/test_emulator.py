@@ -56,7 +56,7 @@ emulator.open_emulator(Path(sys.argv[1]))
 after = database.objects, tables.columns, partitions._hidden
 assert after == (emulator.objects, emulator.columns, emulator.is_hidden)
 
-def ask(sql, number=iter(range(99))):
+def ask(sql, number=iter(range(999))):
     with database.cursor() as cur:
         query.execute(cur, "local", f"job{next(number)}", JobConfigurationQuery(query=sql))
 
@@ -66,6 +66,10 @@ def answer(function, *arguments):
     except BigQueryError as error:
         return str(error)
 
+emulator.RESULTS_KEPT = 5
+for number in range(20):
+    ask(f"select {number} as x")
+assert len(before[0]("emulator", "_results")) == 5
 ask("create schema a")
 ask("create schema b")
 ask("create table a.t (x int64 not null, y string, z struct<p int64, q array<string>>)")
@@ -90,7 +94,7 @@ for dataset in ("a", "b", "c"):
         table = exp.table_(place[2], place[1], place[0], quoted=True)
         assert before[2](table) == after[2](table), place
     print(dataset, len(after[0]("local", dataset)))
-(job,) = [f"local:job{n}" for n in range(99) if before[0]("emulator", results, f"local:job{n}")]
+job = max(name for name, *_ in before[0]("emulator", results))
 for place in (("emulator", results, job), ("emulator", results, "local:never")):
     assert before[0](*place) == after[0](*place), place
 place = ("local", results, job.removeprefix("local:"))
