@@ -48,21 +48,23 @@ class Batch:
     rows: pa.Table
 
     @property
-    def oldest_date(self) -> date:
-        """The oldest day that this batch can change: its first trade date, or the day it came, if that is older."""
-        extracted: datetime = pc.min(self.rows["_extracted_at"]).as_py()
-        oldest = extracted.date()
-        for column in self.table.dates:
-            first: datetime | date | None = pc.min(self.rows[column]).as_py()
-            if isinstance(first, datetime):
-                first = first.astimezone(EXCHANGE_ZONE).date()
-            oldest = min(oldest, first or oldest)
-        return oldest
+    def oldest_dates(self) -> dict[date, list[str]]:
+        """The oldest day that this batch can change of each symbol, with the symbols of that day, sorted.
 
-    @property
-    def symbols(self) -> list[str]:
-        """The symbols of its rows, sorted."""
-        return sorted(pc.unique(self.rows[self.table.symbol]).to_pylist())
+        It is the symbol's first trade date, or the day the batch came, if that is older.
+        """
+        columns = [*self.table.dates, "_extracted_at"]
+        firsts = self.rows.group_by(self.table.symbol).aggregate([(column, "min") for column in columns])
+        symbols: dict[date, list[str]] = {}
+        for row in firsts.sort_by(self.table.symbol).to_pylist():
+            days = [row["_extracted_at_min"].date()]
+            for column in self.table.dates:
+                first: datetime | date | None = row[f"{column}_min"]
+                days += (
+                    [first.astimezone(EXCHANGE_ZONE).date() if isinstance(first, datetime) else first] if first else []
+                )
+            symbols.setdefault(min(days), []).append(row[self.table.symbol])
+        return symbols
 
 
 class Archive:

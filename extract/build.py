@@ -20,7 +20,22 @@ from extract.warehouse import Warehouse
 _log = structlog.get_logger()
 
 # The models that keep rows between builds. Where one is missing, a window would leave its past empty.
-INCREMENTAL_MODELS = ("fct_daily_bars", "int_source_scales__measured")
+INCREMENTAL_MODELS = ("fct_daily_bar_revisions", "fct_daily_bars", "int_source_scales__measured")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What a build merges.
+
+    Attributes:
+        start: the first trade date, of every symbol.
+        deep_start: the first trade date of the few symbols whose past has changed.
+        deep_symbols: which these are.
+    """
+
+    start: date
+    deep_start: date
+    deep_symbols: list[str]
 
 
 @dataclass(slots=True)
@@ -28,7 +43,7 @@ class Build:
     """What a build did.
 
     Attributes:
-        window_start: the first trade date that was merged; None when everything was.
+        window_start: the first trade date that was merged of any symbol; None when everything was.
         merged_batches: batches that the marts now hold and did not before.
         passed: dbt nodes (models, seeds, tests) that passed.
         failed: dbt nodes that did not, as (name, what dbt says).
@@ -64,14 +79,19 @@ def build(
     # Asked before dbt starts: a batch that another process loads meanwhile is left for the next build.
     merged = warehouse.unmerged_batches()
     digest = _project_digest()
-    window_start = None if full_refresh else _window_start(warehouse, digest)
-    outcome = Build(window_start, len(merged))
+    window = None if full_refresh else _window(warehouse, digest)
+    outcome = Build(min(window.start, window.deep_start) if window else None, len(merged))
     arguments = ["build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
     # Unit tests judge a commit, not a day's data; `make test` runs them.
     arguments += ["--exclude-resource-type", "unit_test"]
-    if window_start:
+    if window:
         # The other models are views and tables of seeds, which are as the last full build left them.
-        arguments += ["--select", "tag:windowed", "--vars", json.dumps({"window_start": window_start.isoformat()})]
+        variables = {
+            "window_start": window.start.isoformat(),
+            "deep_window_start": window.deep_start.isoformat(),
+            "deep_window_symbols": window.deep_symbols,
+        }
+        arguments += ["--select", "tag:windowed", "--vars", json.dumps(variables)]
     else:
         arguments.append("--full-refresh")
     if settings.is_embedded:
@@ -80,7 +100,7 @@ def build(
     _run_dbt(arguments, warehouse, outcome, progress)
     if not outcome.failed:
         warehouse.note_merged(merged)
-        warehouse.note_build(digest, window_start)
+        warehouse.note_build(digest, outcome.window_start)
     return outcome
 
 
@@ -95,17 +115,17 @@ def _project_digest() -> str:
     return digest.hexdigest()
 
 
-def _window_start(warehouse: Warehouse, project_digest: str) -> date | None:
-    """The first trade date to merge; None where the marts are not there, or another project made them."""
+def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
+    """What to merge; None where the marts are not there, or another project made them."""
     dataset = warehouse.dataset
     window = f"{dataset}_operations.operations_build_window"
-    datasets = {"fct_daily_bars": dataset, "int_source_scales__measured": f"{dataset}_intermediate"}
-    needed = [*(f"{datasets[model]}.{model}" for model in INCREMENTAL_MODELS), window]
+    datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
+    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in INCREMENTAL_MODELS), window]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
-    (row,) = warehouse.query(f"select window_start from `{warehouse.client.project}.{window}`")
-    start: date = row["window_start"]
-    return start
+    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{window}`")
+    symbols = row["deep_window_symbols"]
+    return Window(row["window_start"], row["deep_window_start"], symbols.split(",") if symbols else [])
 
 
 def preload_dbt() -> None:

@@ -165,7 +165,7 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             fetch_quotes(job, plan)
         else:
             fetch(job, plan)
-        return _report_job(settings, options, job, is_built=True)
+        return _report_job(options, job, is_built=True)
 
 
 def _extract(settings: Settings, options: argparse.Namespace) -> int:
@@ -192,7 +192,7 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
         if options.dry_run:
             return _show_plan(settings, options, plan)
         fetch(job, plan)
-        return _report_job(settings, options, job, is_built=is_built)
+        return _report_job(options, job, is_built=is_built)
 
 
 @contextmanager
@@ -280,16 +280,15 @@ def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[
     return OK
 
 
-def _report_job(settings: Settings, options: argparse.Namespace, job: "Job", *, is_built: bool) -> int:
+def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> int:
     """Build what has come, and report both."""
-    from extract.run import shortfalls
+    from extract.run import build_and_heal, shortfalls
 
-    built = None
+    built: Build | None = None
+    rewritten: list[str] = []
     if is_built:
-        from extract.build import build
-
         with _progress("models and tests") as advance:
-            built = build(settings, job.warehouse(), advance)
+            built, rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
     extraction = job.extraction
     missed = shortfalls(job)
     status = FAILED if built and built.failed else INCOMPLETE if missed else OK
@@ -304,6 +303,7 @@ def _report_job(settings: Settings, options: argparse.Namespace, job: "Job", *, 
             "outcomes": outcomes,
             "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
             "landed_rows": dict(extraction.landed_rows),
+            "rewritten_pasts": rewritten,
             "shortfalls": missed,
         }
         _output.print_json(json.dumps(report | _build_report(built), default=str))
@@ -316,6 +316,8 @@ def _report_job(settings: Settings, options: argparse.Namespace, job: "Job", *, 
     if extraction.landed_rows:
         landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
         _say(f"Landed rows: {landed}.")
+    if rewritten:
+        _say(f"Their past was rewritten, and has come anew: {', '.join(rewritten)}.")
     for sentence in missed:
         _say(f"  {sentence}", style="yellow")
     _say_build(built)

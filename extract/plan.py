@@ -60,7 +60,7 @@ def daily_requests(
     """
     today = now.astimezone(EXCHANGE_ZONE).date()
     # Whole months, because what came before is recognised by month.
-    first = _next_month(due - timedelta(days=_DEEP_DAYS))
+    first = next_month(due - timedelta(days=_DEEP_DAYS))
     requests: list[Request] = []
     for source_id in source_ids:
         table = DAILY_BARS[source_id]
@@ -177,5 +177,6 @@ def _month(day: date) -> date:
     return day.replace(day=1)
 
 
-def _next_month(day: date) -> date:
+def next_month(day: date) -> date:
+    """The first day of the month after."""
     return _month(_month(day) + timedelta(days=31))

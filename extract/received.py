@@ -114,6 +114,24 @@ def open_disputes(warehouse: Warehouse) -> dict[str, date]:
     return {row["symbol"]: row["oldest"] for row in rows}
 
 
+def restated_histories(warehouse: Warehouse) -> dict[tuple[str, str], tuple[date, date]]:
+    """What a provider has rewritten and not been asked for since, by source and symbol: the first and last month.
+
+    Without marts there is none.
+    """
+    view = f"{warehouse.dataset}_operations.operations_refetches"
+    if not warehouse.exists(view):
+        return {}
+    rows = warehouse.query(
+        f"""
+        select source_id, symbol, first_month, last_month
+        from `{warehouse.client.project}.{view}`
+        order by source_id, symbol
+        """
+    )
+    return {(row["source_id"], row["symbol"]): (row["first_month"], row["last_month"]) for row in rows}
+
+
 class Received:
     """What raw holds of one table, as a digest of each symbol's months: what came before is not landed again.
 

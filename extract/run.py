@@ -5,9 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
+
+import structlog
 
 from extract.archive import Archive
+from extract.build import Build, build
 from extract.errors import ConfigurationError, SourceRefused
 from extract.extraction import Extraction, LedgerEntry, extract, load_unloaded
 from extract.kite_session import access_token
@@ -16,15 +19,19 @@ from extract.plan import (
     DAILY_BARS,
     by_source,
     daily_requests,
+    next_month,
     quote_requests,
     range_requests,
     third_opinion_requests,
 )
 from extract.raw import KITE_QUOTES
+from extract.received import restated_histories
 from extract.seeds import EXCHANGE_ZONE, Instrument, source_order
 from extract.settings import Settings
 from extract.sources import Answer, Clock, Request, Source
 from extract.warehouse import Warehouse
+
+_log = structlog.get_logger()
 
 type Progress = Callable[[int, int], None]
 
@@ -235,6 +242,50 @@ def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
         ]
         if unserved and source_id != KITE_QUOTES.source_id:
             fetch(job, unserved)
+
+
+def restated_plan(job: Job) -> list[Request]:
+    """The histories of the symbols whose past a provider has rewritten, as far as they were not asked for since.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    warehouse = job.warehouse()
+    by_symbol = {instrument.symbol: instrument for instrument in job.instruments}
+    requests: list[Request] = []
+    for (source_id, symbol), (first, last) in restated_histories(warehouse).items():
+        if symbol in by_symbol and source_id not in job.extraction.stopped:
+            through = min(next_month(last) - timedelta(days=1), job.today)
+            asked = ([source_id], [by_symbol[symbol]], first, through, job.clock())
+            requests += range_requests(warehouse, *asked, again=True)
+    return requests
+
+
+def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> tuple[Build, list[str]]:
+    """Build; and where that finds a past rewritten, ask for all of it, and build again, so that it is on one scale.
+
+    Args:
+        job: what has been fetched.
+        progress: is told, after each dbt node, how many are done, and how many there are.
+        is_hasty: leave a rewritten past to the next run.
+
+    Returns:
+        What the last build did, and the symbols whose past was rewritten and has come anew.
+
+    Raises:
+        PipelineError: the archive or the warehouse failed, or dbt could not start.
+        KeyboardInterrupt: the run was stopped; the next one goes on.
+    """
+    built = build(job.settings, job.warehouse(), progress)
+    if built.failed or is_hasty or not (requests := restated_plan(job)):
+        return built, []
+    symbols = sorted({instrument.symbol for request in requests for instrument in request.instruments})
+    _log.warning("past rewritten; asking for all of it", symbols=symbols, requests=len(requests))
+    fetch(job, requests)
+    if job.warehouse().unmerged_batches():
+        built = build(job.settings, job.warehouse(), progress)
+    refused = {symbol for _, symbol in restated_histories(job.warehouse())}
+    return built, [symbol for symbol in symbols if symbol not in refused]
 
 
 def _third_opinions(job: Job, warehouse: Warehouse) -> list[Request]:

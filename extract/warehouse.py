@@ -170,11 +170,12 @@ class Warehouse:
             {
                 "_archive_path": batch.path,
                 "event": "landing",
-                "oldest_date": batch.oldest_date,
-                "symbols": ",".join(batch.symbols),
+                "oldest_date": oldest_date,
+                "symbols": ",".join(symbols),
             }
             for batch in batches
             if batch.table.dates
+            for oldest_date, symbols in batch.oldest_dates.items()
         )
 
     def note_merged(self, paths: Iterable[str]) -> None:

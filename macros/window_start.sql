@@ -1,13 +1,45 @@
-{#- The first trade date that this run merges: a constant, so that BigQuery prunes partitions by it.
+{#- The first trade date that this run merges of every symbol: a constant, so that BigQuery prunes
+    partitions by it.
 
     Arguments:
-        context_days (integer): reach this many days further back, for what the first merged bars look back to.
+        context_days (integer): reach this many days further back, for what the first merged bars
+            look back to.
 
     Example: where trade_date >= {{ window_start(context_days=45) }} -#}
 {% macro window_start(context_days=0) -%}
-    {%- if context_days -%}
-        date_sub(date '{{ var('window_start') }}', interval {{ context_days }} day)
+    {{ days_before(var('window_start'), context_days) }}
+{%- endmacro %}
+
+{#- The first trade date that this run merges of any symbol. -#}
+{% macro oldest_window_start(context_days=0) -%}
+    {{ days_before([var('window_start'), var('deep_window_start')] | min, context_days) }}
+{%- endmacro %}
+
+{#- Whether this run merges a bar: it is of the window, or of one of the few symbols whose past has
+    changed, for which the window is deeper. Both bounds are constants.
+
+    Arguments:
+        trade_date (date): of the bar.
+        symbol (string): of the bar.
+        context_days (integer): reach this many days further back.
+
+    Example: where {{ in_window('trade_date', context_days=45) }} -#}
+{% macro in_window(trade_date, symbol='symbol', context_days=0) -%}
+    {%- if var('deep_window_symbols') -%}
+        {{ trade_date }} >= {{ oldest_window_start(context_days) }}
+        and (
+            {{ trade_date }} >= {{ window_start(context_days) }}
+            or {{ symbol }} in ('{{ var('deep_window_symbols') | join("', '") }}')
+        )
     {%- else -%}
-        date '{{ var('window_start') }}'
+        {{ trade_date }} >= {{ window_start(context_days) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro days_before(day, days) -%}
+    {%- if days -%}
+        date_sub(date '{{ day }}', interval {{ days }} day)
+    {%- else -%}
+        date '{{ day }}'
     {%- endif -%}
 {%- endmacro %}

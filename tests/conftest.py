@@ -26,6 +26,8 @@ from infra.local.warehouse import running
 # What a replay in another order, or after a crash, has to reproduce row for row.
 KEPT_TABLES = (
     "fct_daily_bars",
+    "fct_daily_bar_revisions",
+    "fct_price_restatements",
     "daily_bars",
     "dim_instruments",
     "dim_trading_sessions",

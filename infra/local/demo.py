@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,21 @@ _LIMITS = {"kite_candles": 3 * _FASTER, "kite_others": 10 * _FASTER, "yahoo": 2 
 # After so many answers, Kite's session ends.
 _ANSWERS_BEFORE_THE_END = 120
 
+_RESTATEMENTS = (
+    "select symbol, kind, round(price_ratio, 4) as ratio, bar_count as bars, first_trade_date, ex_date"
+    " from trading_data.fct_price_restatements"
+)
+
 _NEXT = (
     (
         "one symbol's last bars, with their source and score",
         "select trade_date, close, round(100 * daily_return, 2) as percent, source_id, quality_score, is_provisional"
         " from trading_data.daily_bars where symbol = 'RELIANCE' order by trade_date desc limit 5",
+    ),
+    (
+        "what was known of one bar, and from when to when",
+        "select close, volume, is_provisional, known_from, known_to from trading_data.fct_daily_bar_revisions where"
+        " symbol = 'TCS' and source_id = 'kite' and trade_date = date '2024-01-02' order by known_from",
     ),
     (
         "the ledger: what each run asked for, and what came",
@@ -47,7 +58,7 @@ _NEXT = (
 
 
 def demo(folder: Path) -> int:
-    """Run the job twice: Kite's session ends in the middle of the first; a person logs in; the second mends it."""
+    """Run the job twice, Kite's session ending in the middle of the first; then let Kite rewrite a past."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     with providers() as address:
@@ -80,6 +91,17 @@ def demo(folder: Path) -> int:
         status = _run(environment, "run")
         if status != 3:
             return status or 1
+        simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
+        _tell(
+            "A share is split, and Kite rewrites its past at half the price. The last months show it, when asked for;"
+            " so all the years before are asked for too, and the series stands on one scale:"
+        )
+        months_ago = datetime.now(UTC).date() - timedelta(days=150)
+        arguments = ("--source", "kite", "--symbols", "TCS", "--from", months_ago.isoformat(), "--again")
+        if status := _run(environment, "backfill", *arguments):
+            return status
+        if status := _run(environment, "query", _RESTATEMENTS):
+            return status
         _tell(
             "What is still named is planted in the simulated market as well: one symbol is not served by Kite, and"
             " another not by Yahoo. The prices are simulated: every series starts at 100.00 and walks at random, on the"

@@ -52,6 +52,7 @@ checked as (
         low,
         close,
         volume,
+        revision_count,
         precedence,
         is_provisional,
         coalesce(open > 0 and high > 0 and low > 0 and close > 0, false) as has_positive_prices,

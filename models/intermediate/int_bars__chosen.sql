@@ -40,6 +40,7 @@ scored as (
         bars.low,
         bars.close,
         bars.volume,
+        bars.revision_count,
         bars.precedence,
         (
             checks.is_present_weight

@@ -88,6 +88,7 @@ with_last_bar as (
             to_json_string(struct(open, high, low, close, volume))
         ) over last_bar as last_values,
         avg(nullif(volume, 0)) over last_month as average_volume,
+        revision_count,
         is_provisional,
         trade_date,
         extracted_at
@@ -152,6 +153,7 @@ compared as (
         third_opinions.close as third_close,
         with_last_bar.volume,
         with_last_bar.average_volume,
+        with_last_bar.revision_count,
         source_precedence.precedence,
         with_last_bar.is_provisional,
         with_last_bar.source_id = primary_source.source_id as is_from_primary,

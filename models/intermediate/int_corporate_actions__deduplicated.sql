@@ -1,7 +1,6 @@
-{{ config(tags=['windowed']) }}
-
 with
 
+-- All of them: they are few, and fct_corporate_actions needs the oldest too.
 corporate_actions as (
 
     select
@@ -12,9 +11,6 @@ corporate_actions as (
         ex_date,
         extracted_at
     from {{ ref('stg_yahoo__corporate_actions') }}
-    where
-        ex_date >= {{ window_start(context_days=2 * var('context_days')) }}
-        and extracted_at >= timestamp({{ window_start(context_days=2 * var('context_days')) }})
 
 ),
 

@@ -4,7 +4,7 @@
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'source_id', 'month'],
-        incremental_predicates=['DBT_INTERNAL_DEST.month >= ' ~ window_start()],
+        incremental_predicates=[in_window('DBT_INTERNAL_DEST.month', 'DBT_INTERNAL_DEST.symbol')],
         on_schema_change='fail',
         partition_by={'field': 'month', 'data_type': 'date', 'granularity': 'month'},
         cluster_by=['symbol'],
@@ -29,7 +29,7 @@ bars as (
         and close > 0
         and volume > 0
         {% if is_incremental() %}
-            and trade_date >= {{ window_start() }}
+            and {{ in_window('trade_date') }}
         {% endif %}
 
 ),

@@ -11,8 +11,8 @@ bars as (
         extracted_at
     from {{ ref('stg_alpha_vantage__daily_bars') }}
     where
-        trade_date >= {{ window_start() }}
-        and extracted_at >= timestamp({{ window_start() }})
+        {{ in_window('trade_date') }}
+        and extracted_at >= timestamp({{ oldest_window_start() }})
 
 ),
 

@@ -4,7 +4,7 @@
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'trade_date'],
-        incremental_predicates=['DBT_INTERNAL_DEST.trade_date >= ' ~ window_start()],
+        incremental_predicates=[in_window('DBT_INTERNAL_DEST.trade_date', 'DBT_INTERNAL_DEST.symbol')],
         on_schema_change='fail',
         partition_by={'field': 'trade_date', 'data_type': 'date', 'granularity': 'month'},
         cluster_by=['symbol', 'sector'],
@@ -17,7 +17,7 @@ chosen as (
 
     select * from {{ ref('int_bars__chosen') }}
     {% if is_incremental() %}
-        where trade_date >= {{ window_start(context_days=var('context_days')) }}
+        where {{ in_window('trade_date', context_days=var('context_days')) }}
     {% endif %}
 
 ),
@@ -60,6 +60,7 @@ described as (
         with_previous_close.close,
         with_previous_close.previous_close,
         with_previous_close.volume,
+        with_previous_close.revision_count,
         with_previous_close.passed_weight,
         with_previous_close.applicable_weight,
         with_previous_close.is_provisional,
@@ -70,7 +71,7 @@ described as (
     inner join instruments
         on with_previous_close.symbol = instruments.symbol
     {% if is_incremental() %}
-        where with_previous_close.trade_date >= {{ window_start() }}
+        where {{ in_window('with_previous_close.trade_date', 'with_previous_close.symbol') }}
     {% endif %}
 
 )

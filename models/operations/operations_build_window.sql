@@ -11,24 +11,24 @@ batch_events as (
 
 ),
 
-unmerged_batches as (
+merged_batches as (
 
-    select
-        archive_path,
-        any_value(symbols) as symbols,
-        min(oldest_date) as oldest_date
-    from batch_events
+    select archive_path from batch_events
+    where event = 'merged'
     group by archive_path
-    having countif(event = 'merged') = 0
 
 ),
 
-oldest as (
+unmerged_batches as (
 
     select
-        count(*) as batch_count,
-        coalesce(min(oldest_date), current_date('Asia/Kolkata')) as trade_date
-    from unmerged_batches
+        batch_events.archive_path,
+        batch_events.symbols,
+        batch_events.oldest_date
+    from batch_events
+    left join merged_batches
+        on batch_events.archive_path = merged_batches.archive_path
+    where merged_batches.archive_path is null
 
 ),
 
@@ -47,7 +47,8 @@ received_symbols as (
         symbol,
         logical_or(
             starts_with(unmerged_batches.archive_path, concat(primary_source.source_id, '_'))
-        ) as is_from_primary
+        ) as is_from_primary,
+        min(unmerged_batches.oldest_date) as oldest_date
     from unmerged_batches
     cross join primary_source
     cross join unnest(split(unmerged_batches.symbols, ',')) as symbol
@@ -73,37 +74,73 @@ scales_by_symbol as (
         scales.symbol,
         logical_or(scales.primary_bar_count > 0) as has_primary,
         logical_or(
-            scales.is_compared and scales.month < date_trunc(oldest.trade_date, month)
+            scales.is_compared and scales.month < date_trunc(received_symbols.oldest_date, month)
         ) as is_compared_before,
         min(if(scales.bar_count > 0, scales.month, null)) as first_month
     from scales
-    cross join oldest
+    inner join received_symbols
+        on scales.symbol = received_symbols.symbol
     group by scales.symbol
 
 ),
 
 -- Where the sources of a symbol may be compared for the first time, that judges its whole past.
-rejudged as (
+symbol_windows as (
 
-    select min(scales_by_symbol.first_month) as first_month
-    from scales_by_symbol
-    inner join received_symbols
-        on scales_by_symbol.symbol = received_symbols.symbol
-    where
-        (scales_by_symbol.has_primary or received_symbols.is_from_primary)
-        and not scales_by_symbol.is_compared_before
+    select
+        received_symbols.symbol,
+        date_trunc(
+            if(
+                (scales_by_symbol.has_primary or received_symbols.is_from_primary)
+                and not scales_by_symbol.is_compared_before,
+                least(
+                    received_symbols.oldest_date,
+                    coalesce(scales_by_symbol.first_month, received_symbols.oldest_date)
+                ),
+                received_symbols.oldest_date
+            ),
+            month
+        ) as window_start
+    from received_symbols
+    left join scales_by_symbol
+        on received_symbols.symbol = scales_by_symbol.symbol
+
+),
+
+-- A few symbols whose past has changed do not deepen the window of all.
+ranked as (
+
+    select
+        symbol,
+        window_start,
+        row_number() over (order by window_start, symbol) as place
+    from symbol_windows
+
+),
+
+common as (
+
+    select
+        coalesce(
+            min(if(place > {{ var('deep_window_symbol_count') }}, window_start, null)),
+            date_trunc(current_date('Asia/Kolkata'), month)
+        ) as window_start
+    from ranked
 
 ),
 
 bounded as (
 
     select
-        oldest.batch_count as unmerged_batch_count,
-        date_trunc(
-            least(oldest.trade_date, coalesce(rejudged.first_month, oldest.trade_date)), month
-        ) as window_start
-    from oldest
-    cross join rejudged
+        common.window_start,
+        coalesce(min(symbol_windows.window_start), common.window_start) as deep_window_start,
+        coalesce(
+            string_agg(symbol_windows.symbol, ',' order by symbol_windows.symbol), ''
+        ) as deep_window_symbols
+    from common
+    left join symbol_windows
+        on common.window_start > symbol_windows.window_start
+    group by common.window_start
 
 )
 

@@ -51,7 +51,7 @@ def test_every_incremental_merge_is_bounded_by_the_window_on_both_sides(manifest
             (predicate,) = node["config"]["incremental_predicates"]
             column = node["config"]["partition_by"]["field"]
             assert predicate.startswith(f"DBT_INTERNAL_DEST.{column} >= date '")
-            assert "{{ window_start()" in node["raw_code"].partition("{% if is_incremental() %}")[2]
+            assert "{{ in_window(" in node["raw_code"].partition("{% if is_incremental() %}")[2]
             assert node["config"]["on_schema_change"] == "fail"
 
 

@@ -47,7 +47,7 @@ def test_a_batch_comes_back_as_it_was_written(archive: Archive) -> None:
     assert batch.table is KITE_DAILY_BARS
     assert batch.rows == _good_batch()
     # 18:30 UTC is midnight in India: the bar is of the second of January.
-    assert batch.oldest_date == date(2024, 1, 2)
+    assert batch.oldest_dates == {date(2024, 1, 2): ["TCS"]}
 
 
 def test_the_file_is_zstd_parquet_with_exactly_the_raw_columns(archive: Archive, tmp_path: Path) -> None:

@@ -1,19 +1,30 @@
-"""Same archive, same marts: whatever the order of arrival, and however it is cut into runs."""
+"""Same archive, same marts: whatever the order of arrival, however it is cut into runs, wherever the process died."""
 
 import random
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from extract.archive import Archive
+from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline
-from tests.extract.conftest import Marts, assert_same, replayed
+from tests.extract.conftest import Undisturbed, assert_same, replayed
+
+
+def test_the_series_as_known_at_a_moment_is_what_was_known_then(undisturbed: Undisturbed) -> None:
+    assert undisturbed.known_then
+    assert undisturbed.as_of_then == undisturbed.known_then
+    assert undisturbed.known_now != undisturbed.known_then
 
 
 @pytest.mark.parametrize("order", ["newest first", "shuffled"])
 def test_three_runs_in_any_order_make_the_marts_of_one(
-    pipeline: Pipeline, archived: Path, undisturbed: Marts, order: str
+    pipeline: Pipeline, archived: Path, undisturbed: Undisturbed, order: str
 ) -> None:
     paths = sorted(Archive(str(archived)).paths(), key=lambda path: path.split("extracted_on=")[1], reverse=True)
     if order == "shuffled":
@@ -21,9 +32,34 @@ def test_three_runs_in_any_order_make_the_marts_of_one(
     cuts = [round(n * len(paths) / 3) for n in range(4)]
     runs = [paths[first:last] for first, last in pairwise(cuts)]
     assert all(runs)
-    assert_same(replayed(pipeline, archived, runs), undisturbed)
+    assert_same(replayed(pipeline, archived, runs), undisturbed.marts)
     # Replaying again loads nothing; building everything anew changes nothing.
     assert pipeline.replay().loaded == 0
     if order == "shuffled":
         assert pipeline.build(full_refresh=True).merged_batches == 0
-        assert_same(pipeline.marts(), undisturbed)
+        assert_same(pipeline.marts(), undisturbed.marts)
+
+
+def test_a_replay_that_was_killed_again_and_again_makes_the_same_marts(
+    pipeline: Pipeline, archived: Path, undisturbed: Undisturbed, tmp_path: Path
+) -> None:
+    # A warehouse of its own, because the kill takes the server too.
+    own = replace(pipeline, archive_dir=archived, warehouse_dir=tmp_path / "warehouse")
+    with (tmp_path / "log").open("w") as log:
+        for lines_before_the_kill in (1, 2, 8, 35):
+            process = subprocess.Popen(
+                [sys.executable, "-m", "extract", "replay"],
+                env=own.environment,
+                cwd=PROJECT_DIR,
+                stdout=log,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            with process:
+                assert process.stderr is not None
+                for _ in range(lines_before_the_kill):
+                    assert process.stderr.readline(), "it ended before it could be killed"
+                process.send_signal(signal.SIGKILL)
+    own.replay()
+    own.build()
+    assert_same(own.marts(), undisturbed.marts)

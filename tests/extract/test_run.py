@@ -5,8 +5,18 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from extract import plan
 from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
-from extract.run import daily_plan, fetch, fetch_quotes, quotes_plan, range_plan, shortfalls
+from extract.run import (
+    build_and_heal,
+    daily_plan,
+    fetch,
+    fetch_quotes,
+    quotes_plan,
+    range_plan,
+    restated_plan,
+    shortfalls,
+)
 from extract.seeds import EXCHANGE_ZONE, final_through, trading_sessions
 from infra.local.market import TICKS_PER_RUPEE, Bars, same_day_bars
 from infra.local.providers import ACCESS_TOKEN, Fault
@@ -78,6 +88,42 @@ def test_a_run_after_three_missed_days_fills_them(faultless: Exchange, pipeline:
     assert max(row[1] for row in received(pipeline, KITE_DAILY_BARS)) == last_run
     assert run_daily(faultless, pipeline, EVENING) == []
     assert set(received(pipeline, KITE_DAILY_BARS)) >= set(as_of_evening(faultless))
+
+
+def test_a_rewritten_past_is_asked_for_whole_and_ends_on_one_scale(
+    faultless: Exchange, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faultless.run(pipeline, MORNING) as job:
+        fetch(job, range_plan(job, "auto", date(2024, 6, 3), LAST_DAY, again=False))
+    pipeline.build()
+    closes = "select trade_date, cast(close as float64) from `{d}.fct_daily_bars` where symbol = 'TCS'"
+    before = dict(pipeline.query(closes))
+    # A history that is longer than what a run asks for each day, in little.
+    monkeypatch.setattr(plan, "_DEEP_DAYS", 40)
+    faultless.providers.fail(Fault("kite", "restated_history", symbols=("TCS",)))
+    with faultless.run(pipeline, MORNING + timedelta(days=1)) as job:
+        fetch(job, daily_plan(job))
+        pipeline.build()
+        broken = dict(pipeline.query(closes))
+        assert broken[date(2024, 12, 2)] * 2 == pytest.approx(before[date(2024, 12, 2)], abs=0.02)
+        assert broken[date(2024, 6, 3)] == before[date(2024, 6, 3)]
+        # What was killed before it was healed, the next run heals.
+        (request,) = restated_plan(job)
+        assert (request.table, request.first, request.last) == (KITE_DAILY_BARS, date(2024, 6, 1), date(2024, 11, 30))
+        assert build_and_heal(job, lambda *_: None, is_hasty=True)[1] == []
+        built, rewritten = build_and_heal(job, lambda *_: None)
+        assert (built.failed, built.window_start, rewritten) == ([], date(2024, 6, 1), ["TCS"])
+        assert restated_plan(job) == []
+    for day, close in pipeline.query(closes):
+        if day in before:
+            assert close * 2 == pytest.approx(before[day], abs=0.02), day
+    restatements = pipeline.query(
+        "select symbol, source_id, kind, round(price_ratio, 3), round(volume_ratio, 3), ex_date"
+        " from `{d}.fct_price_restatements` order by ex_date"
+    )
+    assert restatements == [
+        ("TCS", "kite", "share_event", 0.5, 2.0, date(2025, 1, 1)),
+    ]
 
 
 def test_a_restated_history_lands_whole_and_a_repeated_one_not_at_all(faultless: Exchange, pipeline: Pipeline) -> None:

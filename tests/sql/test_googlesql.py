@@ -17,6 +17,7 @@ from extract.received import (
     attempts_of_last_day,
     has_instruments_of,
     open_disputes,
+    restated_histories,
     symbols_with_bar,
 )
 from extract.seeds import EXCHANGE_ZONE
@@ -144,6 +145,7 @@ def _ask_what_a_run_asks(warehouse: Warehouse) -> None:
     assert attempts_of_last_day(warehouse, "alpha_vantage", now) == 0
     assert not has_instruments_of(warehouse, now.date())
     open_disputes(warehouse)
+    assert restated_histories(warehouse) == {}
     read_status(warehouse)
 
 
@@ -230,7 +232,7 @@ def test_a_contract_of_another_type_or_column_is_reported(builds: Builds) -> Non
         # One column of two types in a union.
         ("int_bars__unioned", "volume,", "cast(volume as string) as volume,", "UNION ALL has incompatible types"),
         # A window function before the rows are chosen.
-        ("int_bars__deduplicated", "qualify", "where", "Analytic function not allowed in WHERE clause"),
+        ("int_third_opinions__deduplicated", "qualify", "where", "Analytic function not allowed in WHERE clause"),
         # An alias that no table has.
         ("int_bars__compared", "= instruments.symbol", "= instrument.symbol", "Unrecognized name: instrument"),
         # A date compared with a text.

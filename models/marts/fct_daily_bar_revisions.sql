@@ -1,0 +1,159 @@
+{{
+    config(
+        tags=['windowed'],
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key=['symbol', 'source_id', 'trade_date', 'is_provisional', 'revision'],
+        incremental_predicates=[in_window('DBT_INTERNAL_DEST.trade_date', 'DBT_INTERNAL_DEST.symbol')],
+        on_schema_change='fail',
+        partition_by={'field': 'trade_date', 'data_type': 'date', 'granularity': 'month'},
+        cluster_by=['symbol'],
+    )
+}}
+
+with
+
+bars as (
+
+    select
+        symbol,
+        source_id,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        is_provisional,
+        trade_date,
+        extracted_at
+    from {{ ref('int_bars__unioned') }}
+    {% if is_incremental() %}
+        where
+            {{ in_window('trade_date') }}
+            -- No bar is received before its day: this leaves none out, and prunes raw's partitions.
+            and extracted_at >= timestamp({{ oldest_window_start() }})
+    {% endif %}
+
+),
+
+-- What came in one moment is told apart by its values, so that every order of arrival gives the
+-- same numbers. The order is total: a bar that comes late can add revisions, and never removes one.
+compared as (
+
+    select
+        *,
+        lag(extracted_at) over receipts is null
+        or open is distinct from lag(open) over receipts
+        or high is distinct from lag(high) over receipts
+        or low is distinct from lag(low) over receipts
+        or close is distinct from lag(close) over receipts
+        or volume is distinct from lag(volume) over receipts as is_changed
+    from bars
+    window
+        receipts as (
+            partition by symbol, source_id, trade_date, is_provisional
+            order by extracted_at, close, open, high, low, volume
+        )
+
+),
+
+numbered as (
+
+    select
+        *,
+        countif(is_changed) over (
+            partition by symbol, source_id, trade_date, is_provisional
+            order by extracted_at, close, open, high, low, volume
+            rows between unbounded preceding and current row
+        ) as revision
+    from compared
+
+),
+
+revisions as (
+
+    select
+        symbol,
+        source_id,
+        any_value(open) as open,
+        any_value(high) as high,
+        any_value(low) as low,
+        any_value(close) as close,
+        any_value(volume) as volume,
+        revision,
+        is_provisional,
+        trade_date,
+        min(extracted_at) as known_from,
+        max(extracted_at) as last_received_at
+    from numbered
+    group by symbol, source_id, trade_date, is_provisional, revision
+
+),
+
+followed as (
+
+    select
+        *,
+        -- The first final version takes the place of whatever came before it.
+        if(
+            is_provisional or revision > 1,
+            lag(close) over revisions_of_bar,
+            lag(close) over versions_of_bar
+        ) as replaced_close,
+        if(
+            is_provisional or revision > 1,
+            lag(volume) over revisions_of_bar,
+            lag(volume) over versions_of_bar
+        ) as replaced_volume,
+        if(
+            is_provisional or revision > 1,
+            lag(known_from) over revisions_of_bar,
+            lag(known_from) over versions_of_bar
+        ) as replaced_from,
+        lead(known_from) over revisions_of_bar as replaced_at,
+        min(if(is_provisional, null, known_from)) over (
+            partition by symbol, source_id, trade_date
+        ) as final_from
+    from revisions
+    window
+        revisions_of_bar as (
+            partition by symbol, source_id, trade_date, is_provisional
+            order by revision
+        ),
+        versions_of_bar as (
+            partition by symbol, source_id, trade_date
+            order by known_from asc, is_provisional desc, revision asc
+        )
+
+),
+
+dated as (
+
+    select
+        symbol,
+        source_id,
+        open,
+        high,
+        low,
+        close,
+        -- Of two versions of one moment, none replaced the other.
+        if(replaced_from < known_from, replaced_close, null) as replaced_close,
+        volume,
+        if(replaced_from < known_from, replaced_volume, null) as replaced_volume,
+        revision,
+        is_provisional,
+        trade_date,
+        known_from,
+        -- A provisional bar gives way to the first final one; one that came after it was never
+        -- believed.
+        if(
+            is_provisional and final_from is not null,
+            greatest(known_from, least(coalesce(replaced_at, final_from), final_from)),
+            replaced_at
+        ) as known_to,
+        last_received_at
+    from followed
+
+)
+
+select * from dated
