@@ -257,7 +257,8 @@ def restated_plan(job: Job) -> list[Request]:
         if symbol in by_symbol and source_id not in job.extraction.stopped:
             through = min(next_month(last) - timedelta(days=1), job.today)
             asked = ([source_id], [by_symbol[symbol]], first, through, job.clock())
-            requests += range_requests(warehouse, *asked, again=True)
+            # The instruments dump is asked for once.
+            requests += [r for r in range_requests(warehouse, *asked, again=True) if r not in requests]
     return requests
 
 
@@ -284,8 +285,8 @@ def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> t
     fetch(job, requests)
     if job.warehouse().unmerged_batches():
         built = build(job.settings, job.warehouse(), progress)
-    refused = {symbol for _, symbol in restated_histories(job.warehouse())}
-    return built, [symbol for symbol in symbols if symbol not in refused]
+    missing = {symbol for _, symbol in restated_histories(job.warehouse())}
+    return built, [symbol for symbol in symbols if symbol not in missing]
 
 
 def _third_opinions(job: Job, warehouse: Warehouse) -> list[Request]:

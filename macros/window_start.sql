@@ -36,6 +36,7 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- A constant date, so many days before a day. -#}
 {% macro days_before(day, days) -%}
     {%- if days -%}
         date_sub(date '{{ day }}', interval {{ days }} day)

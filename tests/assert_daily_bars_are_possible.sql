@@ -5,7 +5,7 @@ select
     trade_date
 from {{ ref('daily_bars') }}
 where
-    trade_date >= date '{{ var("window_start") }}'
+    {{ in_window('trade_date') }}
     and (
         low <= 0
         or high < greatest(open, low, close)

@@ -28,6 +28,7 @@ KEPT_TABLES = (
     "fct_daily_bars",
     "fct_daily_bar_revisions",
     "fct_price_restatements",
+    "fct_corporate_actions",
     "daily_bars",
     "dim_instruments",
     "dim_trading_sessions",

@@ -142,7 +142,7 @@ class Kite:
     def _token(self, instrument: Instrument) -> int:
         with self._dump_lock:
             if not self._tokens:
-                self._instruments()
+                self._unasked_dump = self._instruments()
         token = self._tokens.get(instrument.kite_tradingsymbol)
         if token is None:
             raise SourceRefused(

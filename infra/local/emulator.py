@@ -53,6 +53,8 @@ def open_emulator(data_dir: Path) -> None:
     settings.default_project_id = PROJECT
     # Opened now, so that the first request does not pay for it.
     database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    # What does not fit goes beside the data, and not into the folder that the command was started in.
+    database.connection().execute("SET temp_directory = ?", [str(data_dir / "spilled")])
     # Whoever asked for these has gone with the server that answered.
     for (name,) in database.fetch(
         f"select table_name from duckdb_tables() where database_name = '{RESULTS_DATABASE}'"

@@ -11,8 +11,10 @@ bars as (
         extracted_at
     from {{ ref('stg_alpha_vantage__daily_bars') }}
     where
-        {{ in_window('trade_date') }}
-        and extracted_at >= timestamp({{ oldest_window_start() }})
+        -- They decide which bars are valid that the first merged ones look back to.
+        {{ in_window('trade_date', context_days=var('context_days')) }}
+        and extracted_at
+        >= timestamp({{ oldest_window_start(context_days=2 * var('context_days')) }})
 
 ),
 

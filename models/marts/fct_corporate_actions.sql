@@ -31,20 +31,61 @@ reported as (
 
 ),
 
--- The sources rewrite their pasts at different times; the first to do so says when it was seen.
-inferred as (
+restatements as (
+
+    select
+        symbol,
+        source_id,
+        kind,
+        price_ratio,
+        price_difference,
+        ex_date,
+        detected_at
+    from {{ ref('fct_price_restatements') }}
+    where kind in ('share_event', 'dividend') and ex_date is not null
+
+),
+
+-- The sources rewrite their pasts at different times; the first to do so says how.
+first_restatements as (
+
+    select * from restatements
+    qualify
+        row_number() over (
+            partition by symbol, kind, ex_date
+            order by detected_at, source_id
+        ) = 1
+
+),
+
+restating_sources as (
 
     select
         symbol,
         kind,
-        string_agg(source_id, ',' order by source_id) as source_ids,
-        any_value(price_ratio having min detected_at) as price_ratio,
-        any_value(price_difference having min detected_at) as price_difference,
-        ex_date,
-        min(detected_at) as detected_at
-    from {{ ref('fct_price_restatements') }}
-    where kind in ('share_event', 'dividend') and ex_date is not null
+        string_agg(distinct source_id, ',' order by source_id) as source_ids,
+        ex_date
+    from restatements
     group by symbol, kind, ex_date
+
+),
+
+inferred as (
+
+    select
+        first_restatements.symbol,
+        first_restatements.kind,
+        restating_sources.source_ids,
+        first_restatements.price_ratio,
+        first_restatements.price_difference,
+        first_restatements.ex_date,
+        first_restatements.detected_at
+    from first_restatements
+    inner join restating_sources
+        on
+            first_restatements.symbol = restating_sources.symbol
+            and first_restatements.kind = restating_sources.kind
+            and first_restatements.ex_date = restating_sources.ex_date
 
 ),
 

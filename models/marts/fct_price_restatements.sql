@@ -171,8 +171,8 @@ told as (
 
 ),
 
--- A run asks for what lies before the window in which it found a past rewritten: one restatement,
--- received in parts.
+-- A past is received in parts: a run asks for what lies before the window in which it found it
+-- rewritten, and a backfill lands as it goes. Another event would touch the same bars again.
 continued as (
 
     select
@@ -186,12 +186,16 @@ continued as (
             told.symbol = earlier.symbol
             and told.source_id = earlier.source_id
             and told.kind = earlier.kind
-            and told.last_trade_date < earlier.first_trade_date
+            and (
+                told.last_trade_date < earlier.first_trade_date
+                or told.first_trade_date > earlier.last_trade_date
+            )
             and told.detected_at > earlier.detected_at
-            and told.detected_at <= timestamp_add(earlier.detected_at, interval 7 day)
+            and told.detected_at <= timestamp_add(earlier.detected_at, interval 90 day)
             and (
                 abs(told.price_ratio / earlier.price_ratio - 1) <= {{ var('scale_tolerance') }}
-                or told.price_difference = earlier.price_difference
+                or abs(told.price_difference - earlier.price_difference)
+                <= numeric '{{ var('restatement_tolerance') }}'
             )
     where told.kind != 'correction'
     group by told.symbol, told.source_id, told.detected_at
@@ -204,10 +208,10 @@ whole as (
         told.symbol,
         told.source_id,
         any_value(told.kind) as kind,
-        -- Of the part that came first, which holds the latest bars.
-        any_value(told.price_ratio having min told.detected_at) as price_ratio,
-        any_value(told.price_difference having min told.detected_at) as price_difference,
-        any_value(told.volume_ratio having min told.detected_at) as volume_ratio,
+        -- Of the latest bars: a constant difference is another ratio in each year.
+        any_value(told.price_ratio having max told.last_trade_date) as price_ratio,
+        any_value(told.price_difference having max told.last_trade_date) as price_difference,
+        any_value(told.volume_ratio having max told.last_trade_date) as volume_ratio,
         sum(told.bar_count) as bar_count,
         sum(told.fitting_bar_count) as fitting_bar_count,
         min(told.first_trade_date) as first_trade_date,

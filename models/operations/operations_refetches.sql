@@ -42,7 +42,7 @@ months as (
     select
         histories.symbol,
         histories.source_id,
-        histories.first_trade_date,
+        histories.last_trade_date,
         histories.detected_at,
         month
     from histories
@@ -66,18 +66,17 @@ requests as (
         extracted_at
     from {{ ref('stg_extract__requests') }}
     where
-        outcome in ('ok', 'empty')
+        outcome = 'ok'
         and ends_with(raw_table, '_daily_bars')
 
 ),
 
--- What the answer that showed the restatement covered counts too.
+-- What the answer that showed the restatement covered counts too, where it covered whole months.
 months_not_answered_since as (
 
     select
         months.symbol,
         months.source_id,
-        months.first_trade_date,
         months.detected_at,
         months.month
     from months
@@ -86,7 +85,8 @@ months_not_answered_since as (
             months.symbol = requests.symbol
             and months.source_id = requests.source_id
             and months.detected_at <= requests.extracted_at
-            and months.month between date_trunc(requests.asked_from, month) and requests.asked_to
+            and months.month >= requests.asked_from
+            and least(last_day(months.month), months.last_trade_date) <= requests.asked_to
     where requests.symbol is null
 
 ),

@@ -1,4 +1,4 @@
-"""What a machine lacks is said in one sentence."""
+"""What a machine lacks is said in one sentence; and what stands at the top level."""
 
 import shutil
 import subprocess
@@ -34,3 +34,18 @@ def test_a_missing_prerequisite_gets_one_clear_sentence(tmp_path: Path, python3:
     assert sentence in said
     # The rest is make's own word that it stopped.
     assert all(line.startswith("make: ***") for line in rest)
+
+
+def test_nothing_else_stands_at_the_top_level() -> None:
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is missing")
+    listed = subprocess.run(
+        [git, "ls-files"], cwd=PROJECT_DIR, capture_output=True, text=True, timeout=60, check=False
+    ).stdout
+    if not listed:
+        pytest.skip("this is no clone of the repository")
+    rooms = {"extract", "models", "tests", "macros", "seeds", "infra", "dbt_project.yml", "profiles.yml", "README.md"}
+    demanded = {".ci", ".gitignore", ".python-version", ".sqlfluff", "LICENSE", "Makefile", "pyproject.toml"}
+    found = {path.split("/")[0] for path in listed.splitlines()}
+    assert found - {"requirements.txt", "requirements-dev.txt"} == rooms | demanded
