@@ -16,7 +16,7 @@ from obstore.store import LocalStore, from_url
 
 from extract.errors import ConfigurationError, PipelineError
 from extract.raw import PROVENANCE, RAW_TABLES, RawTable
-from extract.seeds import EXCHANGE_ZONE
+from extract.seeds import exchange_date
 
 _RUN_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _BATCH_PATH = re.compile(
@@ -57,12 +57,8 @@ class Batch:
         firsts = self.rows.group_by(self.table.symbol).aggregate([(column, "min") for column in columns])
         symbols: dict[date, list[str]] = {}
         for row in firsts.sort_by(self.table.symbol).to_pylist():
-            days = [row["_extracted_at_min"].date()]
-            for column in self.table.dates:
-                first: datetime | date | None = row[f"{column}_min"]
-                days += (
-                    [first.astimezone(EXCHANGE_ZONE).date() if isinstance(first, datetime) else first] if first else []
-                )
+            moments = [row[f"{column}_min"] for column in self.table.dates]
+            days = [row["_extracted_at_min"].date(), *(exchange_date(moment) for moment in moments if moment)]
             symbols.setdefault(min(days), []).append(row[self.table.symbol])
         return symbols
 

@@ -22,7 +22,7 @@ from extract.pace import FIRST_WAIT, LONGEST_WAIT, attempts
 from extract.plan import PlannedSource, by_source
 from extract.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
 from extract.received import Received
-from extract.seeds import EXCHANGE_ZONE
+from extract.seeds import EXCHANGE_ZONE, exchange_date
 from extract.sources import Answer, Clock, Request, Source
 from extract.sources.archive import replay
 from extract.warehouse import Warehouse
@@ -250,7 +250,7 @@ def _trade_dates(rows: pa.Table, table: RawTable) -> list[date]:
         return []
     # A row without a price is no bar of its day: Yahoo's last row, on some evenings.
     bounds = pc.min_max(rows.filter(pc.is_valid(rows["close"]))[table.dates[-1]]).as_py().values()
-    return [day.astimezone(EXCHANGE_ZONE).date() if isinstance(day, datetime) else day for day in bounds if day]
+    return [exchange_date(moment) for moment in bounds if moment]
 
 
 class _Asking:

@@ -10,14 +10,14 @@ import pyarrow as pa
 from google.cloud import bigquery
 
 from extract.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
-from extract.seeds import EXCHANGE_ZONE, final_through
+from extract.seeds import EXCHANGE_ZONE, FINAL_HOUR, exchange_date, final_through
 from extract.warehouse import Warehouse
 
 # A provisional bar is worth asking for again after this long.
 _FRESH = timedelta(hours=2)
 
 # The last trade date of which a bar received at a time is final, in SQL; ``final_through`` in Python.
-_FINAL_THROUGH = "date_sub(date(timestamp_sub({time}, interval 8 hour), 'Asia/Kolkata'), interval 1 day)"
+_FINAL_THROUGH = f"date_sub(date(timestamp_sub({{time}}, interval {FINAL_HOUR} hour), 'Asia/Kolkata'), interval 1 day)"
 
 # Prices have four decimals at most; the rounding is the same arithmetic in SQL and in Python.
 _SCALE = 10_000
@@ -207,7 +207,7 @@ class Received:
         lines: dict[tuple[str, date], list[tuple[str, int]]] = defaultdict(list)
         columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
         for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
-            day = time.astimezone(EXCHANGE_ZONE).date() if isinstance(time, datetime) else time
+            day = exchange_date(time)
             finality = "final" if day <= final else "provisional"
             line = ",".join([day.isoformat(), *(_text(value) for value in values), finality])
             lines[symbol, day.replace(day=1)].append((line, number))

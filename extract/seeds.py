@@ -10,8 +10,8 @@ from extract.settings import PROJECT_DIR
 
 EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
 
-# From eight in the morning on, the providers serve the exchange's official close of the day before.
-_FINAL_AFTER = timedelta(days=1, hours=8)
+# From this hour on, IST, the providers serve the exchange's official close of the day before.
+FINAL_HOUR = 8
 
 # No closure of the exchange is longer than a month.
 _LONGEST_CLOSURE = timedelta(days=31)
@@ -114,9 +114,14 @@ def last_closed_session(now: datetime) -> date:
     return max(closed)
 
 
+def exchange_date(moment: datetime | date) -> date:
+    """The exchange's date at a moment, a time with zone; a date stays as it is."""
+    return moment.astimezone(EXCHANGE_ZONE).date() if isinstance(moment, datetime) else moment
+
+
 def final_through(received_at: datetime) -> date:
     """The last trade date of which a bar received at this time, with zone, is final; see the macro is_provisional."""
-    return (received_at.astimezone(EXCHANGE_ZONE) - _FINAL_AFTER).date()
+    return (received_at.astimezone(EXCHANGE_ZONE) - timedelta(days=1, hours=FINAL_HOUR)).date()
 
 
 def _seed(name: str) -> list[dict[str, str]]:

@@ -42,7 +42,7 @@ def test_the_catalogue_answers_as_before(tmp_path: Path) -> None:
     script = """
 import sys
 from pathlib import Path
-from local_bigquery.catalog import datasets, tables
+from local_bigquery.catalog import tables
 from local_bigquery.engine import database
 from local_bigquery.errors import BigQueryError
 from local_bigquery.jobs import query
