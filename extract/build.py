@@ -20,7 +20,12 @@ from extract.warehouse import Warehouse
 _log = structlog.get_logger()
 
 # The models that keep rows between builds. Where one is missing, a window would leave its past empty.
-INCREMENTAL_MODELS = ("fct_daily_bar_revisions", "fct_daily_bars", "int_source_scales__measured")
+INCREMENTAL_MODELS = (
+    "fct_daily_bar_revisions",
+    "fct_daily_bars",
+    "int_corporate_actions__sized",
+    "int_source_scales__measured",
+)
 
 
 @dataclass(frozen=True, slots=True)

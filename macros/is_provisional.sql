@@ -1,5 +1,4 @@
-{#- Whether a bar was received before its close is final: until eight in the morning of the day
-    after. The extractor's `final_through` says the same.
+{#- Whether a bar was received before its close is final: on its own day.
 
     Arguments:
         received_at (timestamp): when the provider answered.
@@ -7,5 +6,5 @@
 
     Example: {{ is_provisional('extracted_at', 'trade_date') }} as is_provisional -#}
 {% macro is_provisional(received_at, trade_date) -%}
-    date(timestamp_sub({{ received_at }}, interval 8 hour), 'Asia/Kolkata') <= {{ trade_date }}
+    {{ day_of_receipt(received_at) }} <= {{ trade_date }}
 {%- endmacro %}

@@ -269,8 +269,9 @@ def _plant_true_events(draft: Draft, rows: Sequence[int], days: Sequence[int]) -
     dividend = round(0.01 * last_close, 2)
     draft.act(payer, ex_dividend, dividend=dividend)
     draft.dividend_factor[payer, :ex_dividend] = 1 - dividend / last_close
-    # Applied to all its past by both sources, a split leaves no trace in the prices.
+    # Applied to all its past, a split leaves no trace in the prices.
     draft.act(divided, ex_split, split_ratio=2.0)
+    _plant_late_split(draft, divided, ex_split)
 
 
 def _plant_absent_sources(draft: Draft, yahoo_only: int, kite_only: int) -> None:
@@ -345,8 +346,24 @@ def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month
     draft.note("has_explained_return", "yahoo", [yahoo_only], month_start, text)
     for day in (month_start - 2, month_start - 1):
         draft.kite.is_sent[served, day] = False
-        text = "Kite has no bar, and Yahoo's stands at four times Kite's scale: the fallback is held back."
-        draft.note("is_reconciled", "yahoo", [served], day, text)
+        text = "Kite has no bar, and Yahoo's stands at four times Kite's scale: the fallback is put on it."
+        draft.note("is_on_own_scale", "yahoo", [served], day, text)
+
+
+def _plant_late_split(draft: Draft, row: int, ex_split: int) -> None:
+    # HDFCBANK, August 2025.
+    for day in range(ex_split - 6, ex_split):
+        for prices in (draft.yahoo.open, draft.yahoo.high, draft.yahoo.low, draft.yahoo.close):
+            prices[row, day] *= 2
+        draft.yahoo.volume[row, day] //= 2
+        if day == ex_split - 3:
+            draft.kite.is_sent[row, day] = False
+            text = (
+                "Kite has no bar, and Yahoo's is one of few that stand at twice the scale: the fallback is held back."
+            )
+            draft.note("is_reconciled", "yahoo", [row], day, text)
+        else:
+            draft.note(None, "kite", [row], day, "Yahoo has not applied the split yet; Kite has.")
 
 
 def _plant_placeholders(draft: Draft) -> None:

@@ -12,18 +12,23 @@ scales as (
         symbol,
         source_id,
         verdict,
+        price_ratio,
+        volume_ratio,
         median_ratio,
         month
     from {{ ref('int_source_scales__judged') }}
 
 ),
 
--- The ratio between a bar and its peer, whichever of the two is the primary source.
 scaled as (
 
     select
         bars.*,
-        own_scales.verdict,
+        if(bars.is_from_primary, 'same', coalesce(own_scales.verdict, 'thin')) as verdict,
+        -- A bar that is held back stays as it is.
+        if(bars.is_from_primary, 1, coalesce(own_scales.price_ratio, 1)) as price_ratio,
+        if(bars.is_from_primary, 1, coalesce(own_scales.volume_ratio, 1)) as volume_ratio,
+        -- Between a bar and its peer, whichever of the two is the primary source.
         if(
             bars.is_from_primary, peer_scales.median_ratio, 1 / nullif(own_scales.median_ratio, 0)
         ) as peer_ratio
@@ -47,13 +52,19 @@ checked as (
     select
         symbol,
         source_id,
-        open,
-        high,
-        low,
-        close,
-        volume,
+        {% for price in ['open', 'high', 'low', 'close'] -%}
+            if(
+                price_ratio = 1,
+                {{ price }},
+                round(cast(cast({{ price }} as float64) * price_ratio as numeric), 2)
+            ) as {{ price }},
+        {% endfor -%}
+        cast(round(volume * volume_ratio) as int64) as volume,
         revision_count,
         precedence,
+        price_factor * price_ratio as price_factor,
+        price_addend,
+        volume_factor * volume_ratio as volume_factor,
         is_provisional,
         coalesce(open > 0 and high > 0 and low > 0 and close > 0, false) as has_positive_prices,
         high >= greatest(open, low, close) as has_highest_high,
@@ -68,7 +79,22 @@ checked as (
             true
         ) as is_traded,
         if(volume > 0, not coalesce(is_repeated, false), null) as is_not_repeated,
-        if(is_from_primary, null, coalesce(verdict, 'thin') in ('same', 'alone')) as is_reconciled,
+        -- Within a month that has one ratio, some days may still be on another scale. A jump since
+        -- the primary source's last bar gives them away, unless the third opinion shows it too.
+        if(
+            is_from_primary,
+            null,
+            verdict in ('same', 'apart', 'alone')
+            and (
+                last_primary_close is null
+                or has_corporate_action
+                or abs(
+                    cast(close as float64) * price_ratio / cast(last_primary_close as float64) - 1
+                ) <= 0.2
+                or coalesce(abs(third_close - close) <= close * numeric '0.005', false)
+            )
+        ) as is_reconciled,
+        if(is_from_primary, null, verdict != 'apart') as is_on_own_scale,
         if(
             last_close > 0,
             abs(close - last_close) <= last_close * numeric '0.20' or has_corporate_action,

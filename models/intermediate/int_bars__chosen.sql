@@ -42,6 +42,9 @@ scored as (
         bars.volume,
         bars.revision_count,
         bars.precedence,
+        bars.price_factor,
+        bars.price_addend,
+        bars.volume_factor,
         (
             checks.is_present_weight
             {% for check_id in var('bar_checks') -%}

@@ -6,7 +6,7 @@ with
 
 bars as (
 
-    select * from {{ ref('int_bars__deduplicated') }}
+    select * from {{ ref('int_bars__rebased') }}
 
 ),
 
@@ -89,6 +89,9 @@ with_last_bar as (
         ) over last_bar as last_values,
         avg(nullif(volume, 0)) over last_month as average_volume,
         revision_count,
+        price_factor,
+        price_addend,
+        volume_factor,
         is_provisional,
         trade_date,
         extracted_at
@@ -104,6 +107,26 @@ with_last_bar as (
             order by unix_date(trade_date)
             range between 30 preceding and 1 preceding
         )
+
+),
+
+-- Of the session before, whichever source the bar itself is from.
+primary_closes as (
+
+    select
+        bars.symbol,
+        bars.source_id,
+        last_value(
+            if(bars.source_id = primary_source.source_id and bars.close > 0, bars.close, null)
+            ignore nulls
+        ) over (
+            partition by bars.symbol
+            order by unix_date(bars.trade_date)
+            range between {{ var('context_days') }} preceding and 1 preceding
+        ) as last_primary_close,
+        bars.trade_date
+    from bars
+    cross join primary_source
 
 ),
 
@@ -149,11 +172,15 @@ compared as (
         with_last_bar.low,
         with_last_bar.close,
         with_last_bar.last_close,
+        primary_closes.last_primary_close,
         peers.peer_close,
         third_opinions.close as third_close,
         with_last_bar.volume,
         with_last_bar.average_volume,
         with_last_bar.revision_count,
+        with_last_bar.price_factor,
+        with_last_bar.price_addend,
+        with_last_bar.volume_factor,
         source_precedence.precedence,
         with_last_bar.is_provisional,
         with_last_bar.source_id = primary_source.source_id as is_from_primary,
@@ -180,6 +207,11 @@ compared as (
             with_last_bar.source_id = source_precedence.source_id
             and with_last_bar.is_provisional = source_precedence.is_provisional
     cross join primary_source
+    inner join primary_closes
+        on
+            with_last_bar.symbol = primary_closes.symbol
+            and with_last_bar.source_id = primary_closes.source_id
+            and with_last_bar.trade_date = primary_closes.trade_date
     left join peers
         on
             with_last_bar.symbol = peers.symbol

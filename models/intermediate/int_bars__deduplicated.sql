@@ -12,6 +12,7 @@ select
     if(is_provisional, 0, revision - 1) as revision_count,
     is_provisional,
     trade_date,
+    known_from,
     last_received_at as extracted_at
 from {{ ref('fct_daily_bar_revisions') }}
 where

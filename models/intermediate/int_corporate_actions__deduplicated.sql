@@ -1,7 +1,7 @@
 with
 
--- All of them: they are few, and fct_corporate_actions needs the oldest too.
-corporate_actions as (
+-- All of them: they are few, and a bar's scale depends on every action after it.
+reports as (
 
     select
         symbol,
@@ -9,20 +9,52 @@ corporate_actions as (
         dividend_amount,
         split_ratio,
         ex_date,
-        extracted_at
+        min(extracted_at) as known_from,
+        max(extracted_at) as extracted_at
     from {{ ref('stg_yahoo__corporate_actions') }}
+    group by symbol, source_id, dividend_amount, split_ratio, ex_date
 
 ),
 
 freshest as (
 
-    select * from corporate_actions
+    select * from reports
     qualify
         row_number() over (
             partition by symbol, ex_date, source_id
             order by extracted_at desc, split_ratio desc, dividend_amount desc
         ) = 1
 
+),
+
+corporate_actions as (
+
+    select
+        symbol,
+        source_id,
+        'share_event' as kind,
+        cast(split_ratio as float64) as share_ratio,
+        cast(null as numeric) as dividend_amount,
+        ex_date,
+        known_from,
+        extracted_at
+    from freshest
+    where split_ratio > 0 and split_ratio != 1
+
+    union all
+
+    select
+        symbol,
+        source_id,
+        'dividend' as kind,
+        cast(null as float64) as share_ratio,
+        dividend_amount,
+        ex_date,
+        known_from,
+        extracted_at
+    from freshest
+    where dividend_amount > 0
+
 )
 
-select * from freshest
+select * from corporate_actions

@@ -15,39 +15,91 @@ measured as (
 
 ),
 
+-- A month with a comparison of its own is its own neighbour on both sides.
+with_neighbours as (
+
+    select
+        *,
+        last_value(own_verdict ignore nulls) over months_before as last_verdict,
+        last_value(if(own_verdict is null, null, median_ratio) ignore nulls)
+            over months_before as last_ratio,
+        last_value(if(own_verdict is null, null, median_volume_ratio) ignore nulls)
+            over months_before as last_volume_ratio,
+        first_value(own_verdict ignore nulls) over months_after as next_verdict,
+        first_value(if(own_verdict is null, null, median_ratio) ignore nulls)
+            over months_after as next_ratio,
+        first_value(if(own_verdict is null, null, median_volume_ratio) ignore nulls)
+            over months_after as next_volume_ratio,
+        sum(primary_bar_count) over (partition by symbol, source_id) as all_primary_bar_count
+    from measured
+    window
+        months_before as (
+            partition by symbol, source_id
+            order by month
+            rows between unbounded preceding and current row
+        ),
+        months_after as (
+            partition by symbol, source_id
+            order by month
+            rows between current row and unbounded following
+        )
+
+),
+
 judged as (
 
     select
         symbol,
         source_id,
-        coalesce(
-            own_verdict,
-            -- A month without its own comparison continues the one before it; what lies before the
-            -- first comparison is judged by that.
-            last_value(own_verdict ignore nulls) over (
-                partition by symbol, source_id
-                order by month
-                rows between unbounded preceding and current row
-            ),
-            first_value(own_verdict ignore nulls) over (
-                partition by symbol, source_id
-                order by month
-                rows between current row and unbounded following
-            ),
+        case
             -- Without any bar of the primary source there is nothing to be off scale with.
-            if(
-                sum(primary_bar_count) over (partition by symbol, source_id) = 0, 'alone', 'thin'
-            )
-        ) as verdict,
+            when all_primary_bar_count = 0 then 'alone'
+            when last_verdict is null and next_verdict is null then 'thin'
+            when last_verdict = 'unstable' or next_verdict = 'unstable' then 'unstable'
+            -- Somewhere between the two months, the scale has changed.
+            when
+                abs(last_ratio - next_ratio) > next_ratio * {{ var('scale_tolerance') }}
+                then 'unstable'
+            else coalesce(last_verdict, next_verdict)
+        end as verdict,
+        coalesce(last_ratio, next_ratio) as scale_ratio,
+        coalesce(last_volume_ratio, next_volume_ratio) as scale_volume_ratio,
         median_ratio,
+        median_volume_ratio,
         bar_count,
         primary_bar_count,
         overlap_count,
         agreeing_count,
         own_verdict is not null as is_compared,
         month
-    from measured
+    from with_neighbours
+
+),
+
+scaled as (
+
+    select
+        symbol,
+        source_id,
+        verdict,
+        case
+            when verdict in ('same', 'alone') then 1
+            when verdict = 'apart' then cast(scale_ratio as float64)
+        end as price_ratio,
+        case
+            when verdict in ('same', 'alone') then 1
+            when verdict = 'apart' then scale_volume_ratio
+        end as volume_ratio,
+        median_ratio,
+        median_volume_ratio,
+        bar_count,
+        primary_bar_count,
+        overlap_count,
+        agreeing_count,
+        is_compared,
+        month
+    from judged
 
 )
 
-select * from judged
+select * from scaled

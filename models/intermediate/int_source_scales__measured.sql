@@ -20,6 +20,7 @@ bars as (
         symbol,
         source_id,
         close,
+        volume,
         is_from_primary,
         trade_date,
         date_trunc(trade_date, month) as month
@@ -49,6 +50,8 @@ paired as (
         fallback_sources.source_id,
         max(if(not bars.is_from_primary, bars.close, null)) as close,
         max(if(bars.is_from_primary, bars.close, null)) as primary_close,
+        max(if(not bars.is_from_primary, bars.volume, null)) as volume,
+        max(if(bars.is_from_primary, bars.volume, null)) as primary_volume,
         bars.trade_date,
         bars.month
     from bars
@@ -66,6 +69,7 @@ medians as (
         symbol,
         source_id,
         array_agg(primary_close / close order by primary_close / close) as ratios,
+        array_agg(primary_volume / volume order by primary_volume / volume) as volume_ratios,
         month
     from paired
     where
@@ -83,6 +87,9 @@ with_median as (
         paired.close,
         paired.primary_close,
         round(medians.ratios[safe_offset(div(array_length(medians.ratios), 2))], 6) as median_ratio,
+        round(
+            medians.volume_ratios[safe_offset(div(array_length(medians.volume_ratios), 2))], 6
+        ) as median_volume_ratio,
         paired.month
     from paired
     left join medians
@@ -99,6 +106,7 @@ measured as (
         symbol,
         source_id,
         any_value(median_ratio) as median_ratio,
+        any_value(median_volume_ratio) as median_volume_ratio,
         countif(close is not null) as bar_count,
         countif(primary_close is not null) as primary_bar_count,
         countif(primary_close is not null and close is not null) as overlap_count,

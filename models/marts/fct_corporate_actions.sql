@@ -8,26 +8,13 @@ reported as (
     select
         symbol,
         source_id,
-        'share_event' as kind,
-        cast(split_ratio as float64) as share_ratio,
-        cast(null as numeric) as dividend_amount,
-        ex_date,
-        extracted_at as reported_at
-    from {{ ref('int_corporate_actions__deduplicated') }}
-    where split_ratio > 0 and split_ratio != 1
-
-    union all
-
-    select
-        symbol,
-        source_id,
-        'dividend' as kind,
-        cast(null as float64) as share_ratio,
+        kind,
+        share_ratio,
         dividend_amount,
+        dividend_yield,
         ex_date,
-        extracted_at as reported_at
-    from {{ ref('int_corporate_actions__deduplicated') }}
-    where dividend_amount > 0
+        reported_at
+    from {{ ref('int_corporate_actions__reconciled') }}
 
 ),
 
@@ -123,6 +110,7 @@ known as (
         reported.source_id as reported_by,
         reported.share_ratio,
         reported.dividend_amount,
+        reported.dividend_yield,
         reported.ex_date,
         pairs.inferred_ex_date,
         reported.reported_at
@@ -141,6 +129,7 @@ known as (
         cast(null as string) as reported_by,
         cast(null as float64) as share_ratio,
         cast(null as numeric) as dividend_amount,
+        cast(null as float64) as dividend_yield,
         inferred.ex_date,
         inferred.ex_date as inferred_ex_date,
         cast(null as timestamp) as reported_at
@@ -165,6 +154,7 @@ described as (
             known.share_ratio, if(known.kind = 'share_event', 1 / inferred.price_ratio, null)
         ) as share_ratio,
         coalesce(known.dividend_amount, -inferred.price_difference) as dividend_amount,
+        known.dividend_yield,
         inferred.price_ratio,
         known.ex_date,
         known.reported_at,

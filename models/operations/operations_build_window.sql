@@ -68,15 +68,20 @@ scales as (
 
 ),
 
-scales_by_symbol as (
+last_comparisons as (
 
     select
         scales.symbol,
         logical_or(scales.primary_bar_count > 0) as has_primary,
-        logical_or(
-            scales.is_compared and scales.month < date_trunc(received_symbols.oldest_date, month)
-        ) as is_compared_before,
-        min(if(scales.bar_count > 0, scales.month, null)) as first_month
+        max(
+            if(
+                scales.is_compared
+                and scales.month < date_trunc(received_symbols.oldest_date, month),
+                scales.month,
+                null
+            )
+        ) as last_month,
+        min(if(scales.bar_count + scales.primary_bar_count > 0, scales.month, null)) as first_month
     from scales
     inner join received_symbols
         on scales.symbol = received_symbols.symbol
@@ -84,26 +89,96 @@ scales_by_symbol as (
 
 ),
 
--- Where the sources of a symbol may be compared for the first time, that judges its whole past.
+-- Where the sources of a symbol may be compared again, that judges what came since they last were.
+first_unjudged as (
+
+    select
+        scales.symbol,
+        min(scales.month) as month
+    from scales
+    inner join last_comparisons
+        on
+            scales.symbol = last_comparisons.symbol
+            and scales.month > coalesce(last_comparisons.last_month, date '0001-01-01')
+    where scales.bar_count > 0
+    group by scales.symbol
+
+),
+
+lowest_recent_closes as (
+
+    select
+        symbol,
+        min(close) as close
+    from {{ ref('fct_daily_bars') }}
+    where
+        trade_date >= date_sub(current_date('Asia/Kolkata'), interval 45 day)
+        and close > 0
+    group by symbol
+
+),
+
+first_rule as (
+
+    select min(first_ex_date) as first_ex_date from {{ ref('kite_dividend_rules') }}
+
+),
+
+-- Those that change the scale of the bars before them. Half of the smallest dividend that does is
+-- taken for one, as is any that is older than the closes at hand.
+scale_changes as (
+
+    select
+        corporate_actions.symbol,
+        max(corporate_actions.ex_date) as ex_date
+    from {{ ref('int_corporate_actions__deduplicated') }} as corporate_actions
+    cross join first_rule
+    left join lowest_recent_closes
+        on corporate_actions.symbol = lowest_recent_closes.symbol
+    where
+        corporate_actions.kind = 'share_event'
+        or (
+            corporate_actions.ex_date >= first_rule.first_ex_date
+            and not coalesce(
+                corporate_actions.ex_date
+                >= date_sub(current_date('Asia/Kolkata'), interval 45 day)
+                and corporate_actions.dividend_amount
+                < numeric '0.01' * lowest_recent_closes.close,
+                false
+            )
+        )
+    group by corporate_actions.symbol
+
+),
+
 symbol_windows as (
 
     select
         received_symbols.symbol,
         date_trunc(
-            if(
-                (scales_by_symbol.has_primary or received_symbols.is_from_primary)
-                and not scales_by_symbol.is_compared_before,
-                least(
-                    received_symbols.oldest_date,
-                    coalesce(scales_by_symbol.first_month, received_symbols.oldest_date)
+            least(
+                received_symbols.oldest_date,
+                if(
+                    last_comparisons.has_primary or received_symbols.is_from_primary,
+                    coalesce(first_unjudged.month, received_symbols.oldest_date),
+                    received_symbols.oldest_date
                 ),
-                received_symbols.oldest_date
+                -- A bar of the session before may change how large a dividend was.
+                if(
+                    scale_changes.ex_date >= received_symbols.oldest_date,
+                    coalesce(last_comparisons.first_month, received_symbols.oldest_date),
+                    received_symbols.oldest_date
+                )
             ),
             month
         ) as window_start
     from received_symbols
-    left join scales_by_symbol
-        on received_symbols.symbol = scales_by_symbol.symbol
+    left join last_comparisons
+        on received_symbols.symbol = last_comparisons.symbol
+    left join first_unjudged
+        on received_symbols.symbol = first_unjudged.symbol
+    left join scale_changes
+        on received_symbols.symbol = scale_changes.symbol
 
 ),
 

@@ -1,0 +1,89 @@
+{{ config(tags=['windowed']) }}
+
+with
+
+bars as (
+
+    select
+        *,
+        {{ day_of_receipt('known_from') }} as known_on
+    from {{ ref('int_bars__deduplicated') }}
+
+),
+
+adjustment_factors as (
+
+    select * from {{ ref('fct_adjustment_factors') }}
+
+),
+
+-- A version of a bar is in shares of the day on which the provider first said it: had a split been
+-- applied since, it would be another version. So a later split is applied here, whichever source
+-- reported it; and what Kite had taken out of its past by that day, is put back.
+with_factors as (
+
+    select
+        bars.symbol,
+        bars.source_id,
+        bars.open,
+        bars.high,
+        bars.low,
+        bars.close,
+        bars.volume,
+        bars.revision_count,
+        bars.is_provisional,
+        bars.trade_date,
+        bars.extracted_at,
+        coalesce(when_known.share_factor, 1)
+        * if(
+            bars.source_id = 'kite',
+            coalesce(when_known.kite_dividend_factor / at_trade.kite_dividend_factor, 1),
+            1
+        ) as price_factor,
+        if(
+            bars.source_id = 'kite',
+            coalesce(at_trade.kite_dividend_amount - when_known.kite_dividend_amount, 0),
+            0
+        ) as price_addend,
+        1 / coalesce(when_known.share_factor, 1) as volume_factor
+    from bars
+    left join adjustment_factors as at_trade
+        on
+            bars.symbol = at_trade.symbol
+            and bars.trade_date >= at_trade.valid_from
+            and bars.trade_date < at_trade.valid_to
+    left join adjustment_factors as when_known
+        on
+            bars.symbol = when_known.symbol
+            and bars.known_on >= when_known.valid_from
+            and bars.known_on < when_known.valid_to
+
+),
+
+rebased as (
+
+    select
+        symbol,
+        source_id,
+        {% for price in ['open', 'high', 'low', 'close'] -%}
+            if(
+                {{ price }} > 0,
+                round(
+                    cast(cast({{ price }} as float64) * price_factor + price_addend as numeric), 2
+                ),
+                {{ price }}
+            ) as {{ price }},
+        {% endfor -%}
+        cast(round(volume * volume_factor) as int64) as volume,
+        revision_count,
+        price_factor,
+        price_addend,
+        volume_factor,
+        is_provisional,
+        trade_date,
+        extracted_at
+    from with_factors
+
+)
+
+select * from rebased
