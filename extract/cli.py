@@ -453,6 +453,12 @@ def _status_table(status: "Status") -> Table:
         ("All bars", f"{status.record_count:,} of {status.symbol_count} symbols, {status.valid_record_count:,} valid"),
         ("  held back", f"{status.unreconciled_record_count:,} from a fallback on another scale"),
         ("  score", score(status.quality_score)),
+        (
+            "Suspect sessions",
+            f"{status.repeated_session_count} repeat the one before,"
+            + f" {status.overdue_session_count} are still provisional",
+        ),
+        ("Stale sources", names(status.stale_sources)),
         ("Unknown symbols", names(status.unknown_symbols)),
         *(
             (

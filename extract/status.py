@@ -30,6 +30,7 @@ class Status:
     """The row of data_status, whose model describes each column; what waits to be built; and the last run's sources."""
 
     unserved_symbols: list[str]
+    stale_sources: list[str]
     unknown_symbols: list[str]
     instrument_count: int
     symbol_count: int
@@ -39,6 +40,8 @@ class Status:
     latest_valid_record_count: int
     latest_provisional_record_count: int
     latest_fallback_record_count: int
+    repeated_session_count: int
+    overdue_session_count: int
     sessions_behind: int | None
     latest_quality_score: float | None
     quality_score: float | None
@@ -54,6 +57,9 @@ class Status:
         return bool(
             self.sessions_behind != 0
             or self.unserved_symbols
+            or self.stale_sources
+            or self.repeated_session_count
+            or self.overdue_session_count
             or self.unknown_symbols
             or self.unmerged_batch_count
             or any(source.is_degraded for source in self.last_run)

@@ -25,6 +25,11 @@ with_neighbours as (
             over months_before as last_ratio,
         last_value(if(own_verdict is null, null, median_volume_ratio) ignore nulls)
             over months_before as last_volume_ratio,
+        last_value(if(own_verdict is null, null, median_ratio) ignore nulls) over (
+            partition by symbol, source_id
+            order by month
+            rows between unbounded preceding and 1 preceding
+        ) as previous_ratio,
         first_value(own_verdict ignore nulls) over months_after as next_verdict,
         first_value(if(own_verdict is null, null, median_ratio) ignore nulls)
             over months_after as next_ratio,
@@ -70,7 +75,17 @@ judged as (
         primary_bar_count,
         overlap_count,
         agreeing_count,
+        jump_count,
+        primary_jump_count,
         own_verdict is not null as is_compared,
+        own_verdict is not null
+        and (
+            own_verdict = 'unstable'
+            or coalesce(
+                abs(median_ratio - previous_ratio) > median_ratio * {{ var('scale_tolerance') }},
+                false
+            )
+        ) as is_scale_break,
         month
     from with_neighbours
 
@@ -96,7 +111,10 @@ scaled as (
         primary_bar_count,
         overlap_count,
         agreeing_count,
+        jump_count,
+        primary_jump_count,
         is_compared,
+        is_scale_break,
         month
     from judged
 

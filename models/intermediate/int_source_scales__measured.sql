@@ -22,6 +22,8 @@ bars as (
         close,
         volume,
         is_from_primary,
+        abs(close - last_close) > last_close * numeric '0.20'
+        and not has_corporate_action as is_jump,
         trade_date,
         date_trunc(trade_date, month) as month
     from {{ ref('int_bars__compared') }}
@@ -52,6 +54,8 @@ paired as (
         max(if(bars.is_from_primary, bars.close, null)) as primary_close,
         max(if(not bars.is_from_primary, bars.volume, null)) as volume,
         max(if(bars.is_from_primary, bars.volume, null)) as primary_volume,
+        logical_or(not bars.is_from_primary and bars.is_jump) as is_jump,
+        logical_or(bars.is_from_primary and bars.is_jump) as is_primary_jump,
         bars.trade_date,
         bars.month
     from bars
@@ -86,6 +90,8 @@ with_median as (
         paired.source_id,
         paired.close,
         paired.primary_close,
+        paired.is_jump,
+        paired.is_primary_jump,
         round(medians.ratios[safe_offset(div(array_length(medians.ratios), 2))], 6) as median_ratio,
         round(
             medians.volume_ratios[safe_offset(div(array_length(medians.volume_ratios), 2))], 6
@@ -113,6 +119,8 @@ measured as (
         countif(
             abs(primary_close / close - median_ratio) <= median_ratio * {{ var('scale_tolerance') }}
         ) as agreeing_count,
+        countif(is_jump and not coalesce(is_primary_jump, false)) as jump_count,
+        countif(is_primary_jump and not coalesce(is_jump, false)) as primary_jump_count,
         month
     from with_median
     group by symbol, source_id, month

@@ -66,6 +66,23 @@ overall as (
 
 ),
 
+suspect_sessions as (
+
+    select
+        array_agg(
+            distinct if(
+                source_sessions.is_lacking and source_sessions.trade_date = bars.latest_trade_date,
+                source_sessions.source_id,
+                null
+            ) ignore nulls
+        ) as stale_sources,
+        countif(source_sessions.is_repeated) as repeated_session_count,
+        countif(source_sessions.is_overdue) as overdue_session_count
+    from {{ ref('quality_source_sessions') }} as source_sessions
+    cross join bars
+
+),
+
 unknown_symbols as (
 
     select array_agg(distinct symbol order by symbol) as unknown_symbols
@@ -78,6 +95,7 @@ described as (
 
     select
         latest_session.unserved_symbols,
+        suspect_sessions.stale_sources,
         unknown_symbols.unknown_symbols,
         instruments.instrument_count,
         bars.symbol_count,
@@ -87,6 +105,8 @@ described as (
         latest_session.valid_record_count as latest_valid_record_count,
         latest_session.provisional_record_count as latest_provisional_record_count,
         latest_session.fallback_record_count as latest_fallback_record_count,
+        suspect_sessions.repeated_session_count,
+        suspect_sessions.overdue_session_count,
         due_session.session_number - latest.session_number as sessions_behind,
         latest_session.quality_score as latest_quality_score,
         overall.quality_score,
@@ -99,6 +119,7 @@ described as (
     cross join latest_session
     cross join overall
     cross join unknown_symbols
+    cross join suspect_sessions
     left join trading_sessions as latest
         on bars.latest_trade_date = latest.trade_date
 

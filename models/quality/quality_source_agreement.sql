@@ -1,12 +1,45 @@
-select
-    symbol,
-    source_id,
-    verdict,
-    median_ratio,
-    bar_count,
-    primary_bar_count,
-    overlap_count,
-    agreeing_count,
-    is_compared,
-    month
-from {{ ref('int_source_scales__judged') }}
+with
+
+scales as (
+
+    select * from {{ ref('int_source_scales__judged') }}
+
+),
+
+primary_source as (
+
+    select source_id from {{ ref('source_precedence') }}
+    group by source_id
+    qualify row_number() over (order by min(precedence)) = 1
+
+),
+
+agreement as (
+
+    select
+        scales.symbol,
+        scales.source_id,
+        scales.verdict,
+        -- Who jumps where the scale breaks, and alone, has applied an action by half, or late.
+        case
+            when not scales.is_scale_break then null
+            when scales.jump_count > 0 and scales.primary_jump_count = 0 then scales.source_id
+            when scales.primary_jump_count > 0 and scales.jump_count = 0
+                then primary_source.source_id
+        end as likely_wrong_source_id,
+        scales.median_ratio,
+        scales.price_ratio,
+        scales.volume_ratio,
+        scales.bar_count,
+        scales.primary_bar_count,
+        scales.overlap_count,
+        scales.agreeing_count,
+        scales.is_compared,
+        scales.is_scale_break,
+        scales.month
+    from scales
+    cross join primary_source
+
+)
+
+select * from agreement

@@ -1,0 +1,103 @@
+with
+
+trading_sessions as (
+
+    select
+        session_number,
+        trade_date
+    from {{ ref('dim_trading_sessions') }}
+    where
+        trade_date >= date_sub(current_date('Asia/Kolkata'), interval 100 day)
+        and closes_at <= current_timestamp()
+
+),
+
+sources as (
+
+    select source_id from {{ ref('source_precedence') }}
+    group by source_id
+
+),
+
+bars as (
+
+    select
+        revisions.symbol,
+        revisions.source_id,
+        revisions.close,
+        revisions.volume,
+        trading_sessions.session_number,
+        revisions.is_provisional
+    from {{ ref('fct_daily_bar_revisions') }} as revisions
+    inner join trading_sessions
+        on revisions.trade_date = trading_sessions.trade_date
+    where
+        revisions.trade_date >= date_sub(current_date('Asia/Kolkata'), interval 100 day)
+        and revisions.known_to is null
+
+),
+
+with_last_bars as (
+
+    select
+        bars.source_id,
+        bars.session_number,
+        bars.is_provisional,
+        bars.volume > 0
+        and bars.close = last_bars.close
+        and bars.volume = last_bars.volume as is_repeated
+    from bars
+    left join bars as last_bars
+        on
+            bars.symbol = last_bars.symbol
+            and bars.source_id = last_bars.source_id
+            and bars.session_number = last_bars.session_number + 1
+
+),
+
+counted as (
+
+    select
+        sources.source_id,
+        trading_sessions.session_number,
+        count(with_last_bars.source_id) as bar_count,
+        countif(with_last_bars.is_repeated) as repeated_bar_count,
+        countif(with_last_bars.is_provisional) as provisional_bar_count,
+        trading_sessions.trade_date
+    from trading_sessions
+    cross join sources
+    left join with_last_bars
+        on
+            sources.source_id = with_last_bars.source_id
+            and trading_sessions.session_number = with_last_bars.session_number
+    group by sources.source_id, trading_sessions.session_number, trading_sessions.trade_date
+
+),
+
+with_usual as (
+
+    select
+        *,
+        max(bar_count) over (partition by source_id) as usual_bar_count,
+        max(session_number) over () as last_session_number
+    from counted
+
+),
+
+assessed as (
+
+    select
+        source_id,
+        bar_count,
+        usual_bar_count,
+        repeated_bar_count,
+        provisional_bar_count,
+        bar_count < 0.5 * usual_bar_count as is_lacking,
+        repeated_bar_count > 0.2 * bar_count as is_repeated,
+        provisional_bar_count > 0 and session_number < last_session_number as is_overdue,
+        trade_date
+    from with_usual
+
+)
+
+select * from assessed
