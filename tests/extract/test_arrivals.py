@@ -1,0 +1,161 @@
+"""Any sequence of arrivals makes the same versions of a bar: repeats, late files, restatements, builds in between."""
+
+import uuid
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+from dbt.cli.main import dbtRunner
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.seeds import EXCHANGE_ZONE, final_through, listed_instruments
+from extract.settings import PROJECT_DIR
+from tests.conftest import Pipeline, write_bars
+
+DAYS = [date(2024, 6, day) for day in (26, 27, 28)]
+SYMBOLS = [instrument.symbol for instrument in listed_instruments()[:24]]
+TABLES = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS}
+# After the close of each day, before eight of the next one, and after it.
+MOMENTS = [
+    datetime.combine(day, datetime.min.time(), EXCHANGE_ZONE) + timedelta(hours=hours)
+    for day in DAYS
+    for hours in (18, 31, 33)
+]
+
+
+@dataclass(frozen=True, order=True)
+class Batch:
+    """What one source said at one moment; two batches may have come at the same one."""
+
+    source_id: str
+    moment: datetime
+    copy: int
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """Batches in the order in which they arrive, and after which of them the marts are built.
+
+    Attributes:
+        batches: the close and volume that each tells of a symbol's day.
+        builds: how many batches have arrived at each build; all have at the last.
+    """
+
+    batches: list[tuple[Batch, dict[tuple[str, date], tuple[int, int]]]]
+    builds: list[int]
+
+
+@st.composite
+def arrivals(draw: st.DrawFn) -> Arrivals:
+    receipts: dict[Batch, dict[tuple[str, date], tuple[int, int]]] = defaultdict(dict)
+    receipt = st.tuples(
+        st.sampled_from(sorted(TABLES)),
+        st.integers(0, len(DAYS) - 1),
+        st.integers(0, len(MOMENTS) - 1),
+        st.integers(0, 1),
+        st.sampled_from((100, 101, 50)),
+        st.sampled_from((1000, 2000)),
+    )
+    for symbol in SYMBOLS:
+        for source_id, day, later, copy, close, volume in draw(st.lists(receipt, min_size=3, max_size=8)):
+            # Nobody tells a bar before its day has closed.
+            moment = MOMENTS[min(3 * day + later, len(MOMENTS) - 1)]
+            receipts[Batch(source_id, moment, copy)][symbol, DAYS[day]] = (close, volume)
+    batches = draw(st.permutations(sorted(receipts.items(), key=lambda item: item[0])))
+    cuts = draw(st.sets(st.integers(1, max(len(batches) - 1, 1)), min_size=1, max_size=2))
+    return Arrivals(batches, sorted(cuts | {len(batches)}))
+
+
+def versions(arrived: Arrivals) -> list[tuple[object, ...]]:
+    """What fct_daily_bar_revisions promises, told of one bar at a time."""
+    by_bar: dict[tuple[str, str, date, bool], list[tuple[datetime, int, int]]] = defaultdict(list)
+    for batch, bars in arrived.batches:
+        for (symbol, day), (close, volume) in bars.items():
+            is_provisional = final_through(batch.moment) < day
+            by_bar[symbol, batch.source_id, day, is_provisional].append((batch.moment, close, volume))
+    found = []
+    for (symbol, source_id, day, is_provisional), told in by_bar.items():
+        runs = [list(run) for _, run in groupby(sorted(told), key=lambda receipt: receipt[1:])]
+        first_final = min((moment for moment, *_ in by_bar.get((symbol, source_id, day, False), [])), default=None)
+        for number, run in enumerate(runs):
+            known_from, close, volume = run[0]
+            known_to = runs[number + 1][0][0] if number + 1 < len(runs) else None
+            if is_provisional and first_final:
+                # Replaced by the next one or the first final one; never believed, if it came after that.
+                known_to = max(known_from, min(known_to or first_final, first_final))
+            found.append(
+                (symbol, source_id, day, is_provisional, number + 1, close, volume, known_from, known_to, run[-1][0])
+            )
+    return sorted(found, key=repr)
+
+
+@dataclass(frozen=True)
+class Dbt:
+    """dbt itself, on the one model and what it reads."""
+
+    pipeline: Pipeline
+    environment: Mapping[str, str]
+
+    def run(self, *arguments: str) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in self.environment.items():
+                patch.setenv(name, value)
+            folder = str(self.pipeline.warehouse_dir / "arrivals")
+            project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+            files = ["--target-path", folder, "--log-path", folder]
+            done = dbtRunner().invoke(["--log-level", "none", "run", *arguments, *project, *files])
+        assert done.success, done.exception
+
+
+# Not shrunk: each try takes seconds.
+@settings(
+    max_examples=2,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.large_base_example],
+)
+@given(arrived=arrivals())
+def test_any_sequence_of_arrivals_makes_the_same_versions(
+    arrived: Arrivals, warehouse_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    pipeline = Pipeline(tmp_path_factory.mktemp("arrivals"), warehouse_dir, f"arrivals_{uuid.uuid4().hex[:8]}")
+    with pipeline.warehouse() as warehouse:
+        warehouse.create_raw()
+        dbt = Dbt(pipeline, pipeline.environment | {"BIGQUERY_EMULATOR_HOST": str(warehouse.address)})
+        dbt.run("--full-refresh", "--select", "+fct_daily_bar_revisions")
+        landed = 0
+        for build in arrived.builds:
+            for number, (batch, bars) in enumerate(arrived.batches[landed:build], start=landed):
+                rows: list[dict[str, Any]] = [
+                    {
+                        "symbol": symbol,
+                        "date": datetime.combine(day, datetime.min.time(), EXCHANGE_ZONE),
+                        **dict.fromkeys(("open", "high", "low", "close"), float(close)),
+                        "volume": volume,
+                    }
+                    for (symbol, day), (close, volume) in bars.items()
+                ]
+                write_bars(pipeline.archive, TABLES[batch.source_id], f"batch-{number}", batch.moment, *rows)
+            landed = build
+            pipeline.replay()
+            window = f'{{"window_start": "{DAYS[0].replace(day=1)}"}}'
+            dbt.run("--select", "fct_daily_bar_revisions", "--vars", window)
+        columns = "symbol, source_id, trade_date, is_provisional, revision, cast(close as int64), volume"
+        found = pipeline.query(
+            f"select {columns}, known_from, known_to, last_received_at from `{{d}}.fct_daily_bar_revisions`"
+        )
+        for dataset in warehouse.client.list_datasets(timeout=60):
+            if dataset.dataset_id.startswith(pipeline.dataset):
+                warehouse.client.delete_dataset(dataset.reference, delete_contents=True, timeout=60)
+    expected = versions(arrived)
+    local = [tuple(v.astimezone(EXCHANGE_ZONE) if isinstance(v, datetime) else v for v in row) for row in found]
+    assert sorted(local, key=repr) == expected
+    assert len(expected) >= len(SYMBOLS)
