@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pyarrow as pa
 import pytest
@@ -48,18 +49,24 @@ class Pipeline:
     archive_dir: Path
     warehouse_dir: Path
     dataset: str = "trading_data"
+    # Where a test compares whole marts after many builds, one of them running dbt's data tests is enough.
+    runs_data_tests: bool = True
 
     @property
     def environment(self) -> dict[str, str]:
         """The variables that point the command at this test's folders, and at nothing of the user's."""
-        users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_")
+        users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_", "DBT_")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(users)}
-        return inherited | {
-            "WAREHOUSE_DIR": str(self.warehouse_dir),
-            "ARCHIVE_URI": str(self.archive_dir),
-            "BIGQUERY_DATASET": self.dataset,
-            "KITE_TOKEN_STORE": str(self.archive_dir.parent / "kite-session.json"),
-        }
+        return (
+            inherited
+            | {
+                "WAREHOUSE_DIR": str(self.warehouse_dir),
+                "ARCHIVE_URI": str(self.archive_dir),
+                "BIGQUERY_DATASET": self.dataset,
+                "KITE_TOKEN_STORE": str(self.archive_dir.parent / "kite-session.json"),
+            }
+            | ({} if self.runs_data_tests else {"DBT_RESOURCE_TYPES": "model seed"})
+        )
 
     @property
     def settings(self) -> Settings:
@@ -84,7 +91,7 @@ class Pipeline:
 
     def build(self, *, full_refresh: bool = False) -> Build:
         """Build, and require that every model and test passed."""
-        with self.warehouse() as warehouse:
+        with self.warehouse() as warehouse, patch.dict(os.environ, self.environment):
             built = build(self.settings, warehouse, lambda *_: None, full_refresh=full_refresh)
         assert not built.failed
         return built

@@ -93,6 +93,7 @@ def test_what_is_refused_is_named_and_the_others_load_and_build(pipeline: Pipeli
 
 
 def test_a_build_reaches_back_to_what_it_has_not_seen_and_a_changed_project_to_everything(pipeline: Pipeline) -> None:
+    pipeline = replace(pipeline, runs_data_tests=False)
     write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_WEDNESDAY, _bar("TCS", WEDNESDAY, 100))
     pipeline.replay()
     assert pipeline.build().window_start is None
@@ -120,6 +121,7 @@ def test_a_build_reaches_back_to_what_it_has_not_seen_and_a_changed_project_to_e
 
 
 def test_a_batch_that_was_noted_and_never_loaded_is_merged_when_it_comes(pipeline: Pipeline) -> None:
+    pipeline = replace(pipeline, runs_data_tests=False)
     path = write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
     with pipeline.warehouse() as warehouse:
         warehouse.create_raw()

@@ -27,6 +27,7 @@ def test_three_runs_in_any_order_make_the_marts_of_one(
     random.Random(20241101).shuffle(paths)  # noqa: S311
     cuts = [round(n * len(paths) / 3) for n in range(4)]
     runs = [paths[first:last] for first, last in pairwise(cuts)]
+    pipeline = replace(pipeline, runs_data_tests=False)
     assert all(runs)
     assert_same(replayed(pipeline, archived, runs), undisturbed.marts)
     # Replaying again loads nothing; building everything anew changes nothing.
@@ -39,7 +40,7 @@ def test_a_replay_that_was_killed_again_and_again_makes_the_same_marts(
     pipeline: Pipeline, archived: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     # A warehouse of its own, because the kill takes the server too.
-    own = replace(pipeline, archive_dir=archived, warehouse_dir=tmp_path / "warehouse")
+    own = replace(pipeline, archive_dir=archived, warehouse_dir=tmp_path / "warehouse", runs_data_tests=False)
     with (tmp_path / "log").open("w") as log:
         for lines_before_the_kill in (1, 2, 8, 35):
             process = subprocess.Popen(

@@ -55,7 +55,9 @@ def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
     expected_raw, expected_marts = raw(undisturbed), undisturbed.marts()
     assert len(expected_raw[KITE_DAILY_BARS.name]) == len(expected_raw[YAHOO_DAILY_BARS.name]) == 145 * len(TRADED)
     # A warehouse of its own, because the kill takes the server too.
-    own = replace(pipeline, archive_dir=tmp_path / "killed", warehouse_dir=tmp_path / "warehouse")
+    own = replace(
+        pipeline, archive_dir=tmp_path / "killed", warehouse_dir=tmp_path / "warehouse", runs_data_tests=False
+    )
     instants = random.Random(20241231)  # noqa: S311 The same instants each time.
     for lines_before_the_kill in PLACES:
         with start(faultless, own, tmp_path / "log") as process:
