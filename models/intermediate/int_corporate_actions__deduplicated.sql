@@ -1,5 +1,28 @@
 with
 
+current_symbols as (
+
+    select * from {{ ref('int_symbols__resolved') }}
+
+),
+
+received as (
+
+    select
+        coalesce(current_symbols.symbol, corporate_actions.symbol) as symbol,
+        corporate_actions.source_id,
+        corporate_actions.dividend_amount,
+        corporate_actions.split_ratio,
+        corporate_actions.ex_date,
+        corporate_actions.extracted_at
+    from {{ ref('stg_yahoo__corporate_actions') }} as corporate_actions
+    left join current_symbols
+        on
+            corporate_actions.symbol = current_symbols.former_symbol
+            and date(corporate_actions.extracted_at) <= current_symbols.last_used_on
+
+),
+
 -- All of them: they are few, and a bar's scale depends on every action after it.
 reports as (
 
@@ -11,7 +34,7 @@ reports as (
         ex_date,
         min(extracted_at) as known_from,
         max(extracted_at) as extracted_at
-    from {{ ref('stg_yahoo__corporate_actions') }}
+    from received
     group by symbol, source_id, dividend_amount, split_ratio, ex_date
 
 ),

@@ -9,7 +9,7 @@ bars as (
         close,
         trade_date,
         extracted_at
-    from {{ ref('stg_alpha_vantage__daily_bars') }}
+    from {{ ref('int_third_opinions__renamed') }}
     where
         -- They decide which bars are valid that the first merged ones look back to.
         {{ in_window('trade_date', context_days=var('context_days')) }}

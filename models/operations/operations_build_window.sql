@@ -41,18 +41,41 @@ primary_source as (
 ),
 
 -- Taken from the notes of the batches, and not from the bars, so that no history is read.
+noted_symbols as (
+
+    select
+        unmerged_batches.archive_path,
+        symbol,
+        unmerged_batches.oldest_date,
+        cast(
+            regexp_extract(unmerged_batches.archive_path, 'extracted_on=([0-9-]{10})') as date
+        ) as extracted_on
+    from unmerged_batches
+    cross join unnest(split(unmerged_batches.symbols, ',')) as symbol
+
+),
+
+current_symbols as (
+
+    select * from {{ ref('int_symbols__resolved') }}
+
+),
+
 received_symbols as (
 
     select
-        symbol,
+        coalesce(current_symbols.symbol, noted_symbols.symbol) as symbol,
         logical_or(
-            starts_with(unmerged_batches.archive_path, concat(primary_source.source_id, '_'))
+            starts_with(noted_symbols.archive_path, concat(primary_source.source_id, '_'))
         ) as is_from_primary,
-        min(unmerged_batches.oldest_date) as oldest_date
-    from unmerged_batches
+        min(noted_symbols.oldest_date) as oldest_date
+    from noted_symbols
     cross join primary_source
-    cross join unnest(split(unmerged_batches.symbols, ',')) as symbol
-    group by symbol
+    left join current_symbols
+        on
+            noted_symbols.symbol = current_symbols.former_symbol
+            and noted_symbols.extracted_on <= current_symbols.last_used_on
+    group by coalesce(current_symbols.symbol, noted_symbols.symbol)
 
 ),
 

@@ -93,7 +93,7 @@ third_opinions as (
         symbol,
         close,
         trade_date
-    from {{ ref('stg_alpha_vantage__daily_bars') }}
+    from {{ ref('int_third_opinions__renamed') }}
     where
         trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
         and extracted_at >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day))
