@@ -38,7 +38,8 @@ instruments as (
 
     select
         symbol,
-        listed_on
+        listed_on,
+        delisted_on
     from {{ ref('dim_instruments') }}
 
 ),
@@ -50,7 +51,9 @@ expected_bars as (
         trading_sessions.trade_date
     from trading_sessions
     inner join instruments
-        on trading_sessions.trade_date >= coalesce(instruments.listed_on, date '1900-01-01')
+        on
+            trading_sessions.trade_date >= coalesce(instruments.listed_on, date '1900-01-01')
+            and trading_sessions.trade_date <= coalesce(instruments.delisted_on, date '9999-12-31')
 
 ),
 

@@ -23,6 +23,7 @@ due_session as (
 instruments as (
 
     select count(*) as instrument_count from {{ ref('dim_instruments') }}
+    where coalesce(delisted_on, date '9999-12-31') >= current_date('Asia/Kolkata')
 
 ),
 
