@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
@@ -22,12 +23,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from extract.errors import ConfigurationError, PipelineError
-from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
+from extract.seeds import EXCHANGE_ZONE, exchange_date, last_closed_session, listed_instruments
 from extract.settings import Settings
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
 # start, which takes as long.
 if TYPE_CHECKING:
+    from extract.archive import Archive
     from extract.build import Build
     from extract.run import Job
     from extract.sources import Request
@@ -126,6 +128,14 @@ def _parser() -> argparse.ArgumentParser:
     replayed = command("replay", _replay, "load archived batches that raw lacks, then build")
     replayed.add_argument("--archive", metavar="URI", help="a folder or gs://bucket/prefix (default: ARCHIVE_URI)")
     replayed.add_argument("--no-build", action="store_true", help="load only")
+    imported = command(
+        "import", _import, "take in the exchange's own files, which a person downloads (it refuses robots), then build"
+    )
+    imported.add_argument("files", nargs="+", type=Path, metavar="FILE", help="corporate actions, or an index's list")
+    imported.add_argument(
+        "--as-of", type=_day, metavar="DAY", help="the day that the files are of, YYYY-MM-DD (default: today)"
+    )
+    imported.add_argument("--index", metavar="NAME", help="whose list it is, where the file's name does not tell")
     built = command("build", _build, "run dbt over what the marts have not seen yet, and its tests")
     built.add_argument("--full-refresh", action="store_true", help="build everything, whatever has changed")
     shown = command("status", _status, "say whether the latest session is here and can be trusted")
@@ -133,7 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
     asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
     command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
-    for reporting in (ran, extracted, filled, replayed, built, shown):
+    for reporting in (ran, extracted, filled, replayed, imported, built, shown):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -342,20 +352,47 @@ def _kite_login(settings: Settings, options: argparse.Namespace) -> int:
 def _replay(settings: Settings, options: argparse.Namespace) -> int:
     with _starting(settings):
         from extract.archive import Archive
-        from extract.build import build, preload_dbt
-        from extract.sources.archive import replay
-        from extract.warehouse import open_warehouse
 
         archive = Archive(settings.archive_uri)
-        if not options.no_build:
-            preload_dbt()
-        with open_warehouse(settings) as warehouse:
-            with _progress("batches loaded") as advance:
-                replayed = replay(archive, warehouse, advance)
-            built = None
-            if not options.no_build:
-                with _progress("models and tests") as advance:
-                    built = build(settings, warehouse, advance)
+        return _load_and_build(settings, options, archive, is_built=not options.no_build)
+
+
+def _import(settings: Settings, options: argparse.Namespace) -> int:
+    today = exchange_date(_clock())
+    as_of = options.as_of or today
+    if as_of > today:
+        raise ConfigurationError(f"--as-of {as_of} lies in the future; today is {today}")
+    with _starting(settings):
+        from extract.archive import Archive
+        from extract.sources.nse import archive_files
+
+        archive = Archive(settings.archive_uri)
+        archive_files(archive, options.files, as_of, options.index)
+        return _load_and_build(settings, options, archive, since=as_of)
+
+
+def _load_and_build(
+    settings: Settings,
+    options: argparse.Namespace,
+    archive: "Archive",
+    *,
+    since: date | None = None,
+    is_built: bool = True,
+) -> int:
+    """Load the archived batches that raw lacks, build, and report both."""
+    from extract.build import build, preload_dbt
+    from extract.sources.archive import replay
+    from extract.warehouse import open_warehouse
+
+    if is_built:
+        preload_dbt()
+    with open_warehouse(settings) as warehouse:
+        with _progress("batches loaded") as advance:
+            replayed = replay(archive, warehouse, advance, since=since)
+        built = None
+        if is_built:
+            with _progress("models and tests") as advance:
+                built = build(settings, warehouse, advance)
     return _report(options, settings, replayed, built)
 
 

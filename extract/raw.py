@@ -24,7 +24,7 @@ class RawTable:
         schema: all columns in order, provenance last.
         keys: the columns without which a row means nothing; a batch with a null there is refused.
         symbol: the column that names the instrument.
-        dates: the columns that place a row in time; none where no mart is made of the table.
+        dates: the columns that place a row in time; none where no bar depends on the table.
         values: the columns that make a row another version of what was received before.
     """
 
@@ -145,6 +145,50 @@ ALPHA_VANTAGE_DAILY_BARS = _table(
     values=_BAR_VALUES,
 )
 
+NSE_CORPORATE_ACTIONS = _table(
+    "nse_corporate_actions",
+    "nse",
+    {
+        **dict.fromkeys(
+            (
+                "symbol",
+                "series",
+                "ind",
+                "faceVal",
+                "subject",
+                "exDate",
+                "recDate",
+                "bcStartDate",
+                "bcEndDate",
+                "ndStartDate",
+                "comp",
+                "isin",
+                "ndEndDate",
+                "caBroadcastDate",
+            ),
+            pa.string(),
+        ),
+        # The text in exDate as a date, which places the row in time.
+        "ex_date": pa.date32(),
+    },
+    keys=("symbol", "subject", "ex_date"),
+    dates=("ex_date",),
+)
+
+NSE_INDEX_CONSTITUENTS = _table(
+    "nse_index_constituents",
+    "nse",
+    {
+        # The exchange writes a space where the name of a column can have none.
+        **dict.fromkeys(("Company_Name", "Industry", "Symbol", "Series", "ISIN_Code", "index_name"), pa.string()),
+        "list_date": pa.date32(),
+    },
+    keys=("Symbol", "ISIN_Code", "index_name", "list_date"),
+    symbol="Symbol",
+    # No bar depends on who is in an index.
+    dates=(),
+)
+
 EXTRACT_REQUESTS = _table(
     "extract_requests",
     None,
@@ -177,6 +221,8 @@ RAW_TABLES = {
         YAHOO_DAILY_BARS,
         YAHOO_CORPORATE_ACTIONS,
         ALPHA_VANTAGE_DAILY_BARS,
+        NSE_CORPORATE_ACTIONS,
+        NSE_INDEX_CONSTITUENTS,
         EXTRACT_REQUESTS,
     )
 }

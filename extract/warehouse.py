@@ -164,7 +164,7 @@ class Warehouse:
     def note_landing(self, batches: Sequence[Batch]) -> None:
         """Note what batches that are about to be loaded can change: from which day on, and of which symbols.
 
-        Those that no mart is made of are not noted.
+        Those that no bar depends on are not noted.
         """
         self._note(
             {

@@ -50,7 +50,32 @@ freshest as (
 
 ),
 
+-- A split and a bonus of one day are one change of the number of shares.
+exchange_actions as (
+
+    select
+        symbol,
+        source_id,
+        if(kind = 'dividend', kind, 'share_event') as kind,
+        round(exp(sum(ln(share_ratio))), 6) as share_ratio,
+        sum(dividend_amount) as dividend_amount,
+        ex_date,
+        -- Whenever the file came, its rupees are of the shares of the ex-date.
+        timestamp(datetime(ex_date, time '08:30:00'), 'Asia/Kolkata') as known_from,
+        max(extracted_at) as extracted_at
+    from {{ ref('int_exchange_actions__deduplicated') }}
+    where
+        (kind = 'dividend' and dividend_amount > 0)
+        or (kind in ('bonus', 'split') and share_ratio > 0 and share_ratio != 1)
+    group by symbol, source_id, if(kind = 'dividend', kind, 'share_event'), ex_date
+
+),
+
 corporate_actions as (
+
+    select * from exchange_actions
+
+    union all
 
     select
         symbol,

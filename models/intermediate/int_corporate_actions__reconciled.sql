@@ -46,17 +46,43 @@ repeats as (
 
 ),
 
+-- The exchange's own ex-date and amount are the official ones.
+superseded as (
+
+    select
+        sized.symbol,
+        sized.source_id,
+        sized.kind,
+        sized.ex_date
+    from sized
+    inner join sized as official
+        on
+            sized.symbol = official.symbol
+            and sized.kind = official.kind
+            and sized.source_id != official.source_id
+            and abs(date_diff(sized.ex_date, official.ex_date, day)) <= 5
+    where official.source_id = 'nse'
+    group by sized.symbol, sized.source_id, sized.kind, sized.ex_date
+
+),
+
 reported as (
 
     select sized.*
     from sized
+    left join superseded
+        on
+            sized.symbol = superseded.symbol
+            and sized.source_id = superseded.source_id
+            and sized.kind = superseded.kind
+            and sized.ex_date = superseded.ex_date
     left join repeats
         on
             sized.symbol = repeats.symbol
             and sized.source_id = repeats.source_id
             and sized.kind = repeats.kind
             and sized.ex_date = repeats.ex_date
-    where repeats.symbol is null
+    where repeats.symbol is null and superseded.symbol is null
 
 ),
 
