@@ -68,14 +68,14 @@ def daily_requests(
         requests += [
             Request(table, (instrument,), max(first, _month(instrument.listed_on)), today)
             for instrument in instruments
-            if instrument.symbol not in served and instrument.listed_on <= due
+            if instrument.symbol not in served and instrument.is_listed(due)
         ]
     return _with_instruments(warehouse, requests, today)
 
 
 def quote_requests(instruments: Sequence[Instrument], due: date, today: date) -> list[Request]:
     """The quotes of all instruments that were traded since the due session: one request for each five hundred."""
-    listed = [instrument for instrument in instruments if instrument.listed_on <= today]
+    listed = [instrument for instrument in instruments if instrument.is_listed(today)]
     return [
         Request(KITE_QUOTES, tuple(listed[start : start + _QUOTES_PER_REQUEST]), due, today)
         for start in range(0, len(listed), _QUOTES_PER_REQUEST)
@@ -110,7 +110,8 @@ def range_requests(
         answered = {} if again else answered_ranges(warehouse, table)
         for instrument in instruments:
             start = max(first, _month(instrument.listed_on))
-            for missing_from, missing_to in _missing(start, last, answered.get(instrument.symbol, [])):
+            end = min(last, instrument.delisted_on)
+            for missing_from, missing_to in _missing(start, end, answered.get(instrument.symbol, [])):
                 requests += [
                     Request(table, (instrument,), window_from, window_to)
                     for window_from, window_to in _windows(missing_from, missing_to, _LONGEST_RANGE[source_id])

@@ -238,7 +238,7 @@ def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
         unserved = [
             Request(table, (instrument,), job.due.replace(day=1), job.today)
             for instrument in job.instruments
-            if instrument.symbol not in served and instrument.listed_on <= job.due
+            if instrument.symbol not in served and instrument.is_listed(job.due)
         ]
         if unserved and source_id != KITE_QUOTES.source_id:
             fetch(job, unserved)
@@ -251,7 +251,8 @@ def restated_plan(job: Job) -> list[Request]:
         PipelineError: the warehouse failed.
     """
     warehouse = job.warehouse()
-    by_symbol = {instrument.symbol: instrument for instrument in job.instruments}
+    # Of a share that was delisted, nobody serves the history any more.
+    by_symbol = {instrument.symbol: instrument for instrument in job.instruments if instrument.is_listed(job.due)}
     requests: list[Request] = []
     for (source_id, symbol), (first, last) in restated_histories(warehouse).items():
         if symbol in by_symbol and source_id not in job.extraction.stopped:
@@ -322,7 +323,7 @@ def shortfalls(job: Job) -> list[str]:
     unserved = [
         i.symbol
         for i in job.instruments
-        if asked[i.symbol] >= len(order) and i.symbol not in served and i.listed_on <= due
+        if asked[i.symbol] >= len(order) and i.symbol not in served and i.is_listed(due)
     ]
     if unserved:
         found.append(f"no source sent the bar of {due} for {_names(unserved)}")

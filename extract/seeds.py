@@ -28,6 +28,7 @@ class Instrument:
         yahoo_ticker: its name at Yahoo.
         alpha_vantage_ticker: its name at Alpha Vantage, on the BSE.
         listed_on: its first session; 1900-01-01 where that was before 2010.
+        delisted_on: its last session; 9999-12-31 while it is listed.
     """
 
     instrument_id: int
@@ -36,6 +37,11 @@ class Instrument:
     yahoo_ticker: str
     alpha_vantage_ticker: str
     listed_on: date
+    delisted_on: date
+
+    def is_listed(self, day: date) -> bool:
+        """Whether it has a bar of this session."""
+        return self.listed_on <= day <= self.delisted_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +67,7 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
             row["yahoo_ticker"],
             row["alpha_vantage_ticker"],
             date.fromisoformat(row["listed_on"] or "1900-01-01"),
+            date.fromisoformat(row["delisted_on"] or "9999-12-31"),
         )
         for row in _seed("instruments")
     ]

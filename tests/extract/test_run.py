@@ -1,6 +1,7 @@
 """What a run asks for, what it lands, and what it says, against simulated providers through the real clients."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -136,6 +137,22 @@ def test_a_restated_history_lands_whole_and_a_repeated_one_not_at_all(faultless:
     assert {row[0] for row in added} == {"TCS"}
     assert len(received(pipeline, KITE_DAILY_BARS)) == len(before) + len(added)
     assert len(added) == sum(row[0] == "TCS" for row in before)
+
+
+def test_of_a_share_that_was_delisted_only_the_past_is_asked_for(faultless: Exchange, pipeline: Pipeline) -> None:
+    with faultless.run(pipeline, EVENING) as usual:
+        gone = replace(usual.instruments[0], delisted_on=date(2024, 6, 28))
+        job = replace(usual, instruments=[gone, *usual.instruments[1:]])
+        assert {i.symbol for request in daily_plan(job) for i in request.instruments} == {*TRADED} - {gone.symbol}
+        (past,) = [
+            request
+            for request in range_plan(job, "kite", date(2024, 6, 1), LAST_DAY, again=True)
+            if gone in request.instruments
+        ]
+        assert past.last == gone.delisted_on
+        fetch_quotes(job, quotes_plan(job))
+        assert gone.symbol not in {entry.symbol for entry in job.extraction.entries}
+        assert shortfalls(job) == []
 
 
 def test_quotes_give_todays_bar_of_all_symbols_in_one_request(faultless: Exchange, pipeline: Pipeline) -> None:
