@@ -50,8 +50,8 @@ def import_real_bars(archive: Archive, symbols: frozenset[str] | None = None) ->
     paths: list[str] = []
     for table, rows, run_id, fetched in (
         (YAHOO_DAILY_BARS, yahoo, "yahoo-2026-06-12", _YAHOO_FETCHED),
-        (KITE_DAILY_BARS, _renamed(kite_early), "kite-2021-01-01", _KITE_FETCHED_EARLY),
-        (KITE_DAILY_BARS, _renamed(kite_late), "kite-2025-07-02", _KITE_FETCHED_LATE),
+        (KITE_DAILY_BARS, kite_early, "kite-2021-01-01", _KITE_FETCHED_EARLY),
+        (KITE_DAILY_BARS, kite_late, "kite-2025-07-02", _KITE_FETCHED_LATE),
         (YAHOO_CORPORATE_ACTIONS, actions, "actions-2025-06-06", _ACTIONS_FETCHED),
     ):
         chosen = rows if symbols is None else rows.filter(pc.is_in(rows["symbol"], pa.array(sorted(symbols))))
@@ -70,13 +70,6 @@ def _write(archive: Archive, table: RawTable, rows: pa.Table, run_id: str, fetch
         archive.write(table, rows.slice(start, _ROWS_PER_BATCH), run_id, part, fetched)
         for part, start in enumerate(range(0, rows.num_rows, _ROWS_PER_BATCH))
     ]
-
-
-def _renamed(rows: pa.Table) -> pa.Table:
-    """Put today's symbol on bars that were fetched under an older one; the token stayed the same."""
-    current = {row["s20"]: row["s25"] for row in _rows("kite_token_renames_2020-07_to_2025-07.csv")}
-    symbols = pa.array([current.get(symbol, symbol) for symbol in rows["symbol"].to_pylist()])
-    return rows.set_column(rows.column_names.index("symbol"), "symbol", symbols)
 
 
 def _our_symbols() -> frozenset[str]:
