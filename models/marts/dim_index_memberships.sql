@@ -1,0 +1,106 @@
+-- A view: the lists are few, and no window of bars tells that another one has come.
+{{ config(materialized='view') }}
+
+with
+
+instruments as (
+
+    select
+        instrument_id,
+        substr(isin, 1, 9) as share_code
+    from {{ ref('dim_instruments') }}
+
+),
+
+-- The first nine characters of an ISIN are the issuer and the kind of share. They outlast a rename,
+-- and a split of the face value, which changes the last three: of 46 ISINs that changed between the
+-- lists of the NIFTY 500 of 2021 to 2026, all kept the nine.
+constituents as (
+
+    select
+        index_name,
+        substr(isin, 1, 9) as share_code,
+        symbol,
+        isin,
+        company_name,
+        sector,
+        list_date
+    from {{ ref('stg_nse__index_constituents') }}
+    where not is_placeholder
+    qualify
+        row_number() over (
+            partition by index_name, list_date, substr(isin, 1, 9)
+            order by extracted_at desc, symbol asc
+        ) = 1
+
+),
+
+lists as (
+
+    select
+        index_name,
+        list_date,
+        row_number() over (partition by index_name order by list_date) as list_number,
+        lead(list_date) over (partition by index_name order by list_date) as next_list_date
+    from constituents
+    group by index_name, list_date
+
+),
+
+-- Lists that follow each other have the same difference of numbers.
+numbered as (
+
+    select
+        constituents.*,
+        lists.next_list_date,
+        lists.list_number - row_number() over (
+            partition by constituents.index_name, constituents.share_code
+            order by constituents.list_date
+        ) as run_number
+    from constituents
+    inner join lists
+        on
+            constituents.index_name = lists.index_name
+            and constituents.list_date = lists.list_date
+
+),
+
+runs as (
+
+    select
+        index_name,
+        share_code,
+        any_value(symbol having max list_date) as symbol,
+        any_value(isin having max list_date) as isin,
+        any_value(company_name having max list_date) as company_name,
+        any_value(sector having max list_date) as sector,
+        count(*) as list_count,
+        min(list_date) as seen_from,
+        max(list_date) as seen_to,
+        any_value(next_list_date having max list_date) as missing_from
+    from numbered
+    group by index_name, share_code, run_number
+
+),
+
+memberships as (
+
+    select
+        runs.index_name,
+        instruments.instrument_id,
+        runs.symbol,
+        runs.isin,
+        runs.company_name,
+        runs.sector,
+        runs.list_count,
+        runs.missing_from is null as is_current,
+        runs.seen_from,
+        runs.seen_to,
+        runs.missing_from
+    from runs
+    left join instruments
+        on runs.share_code = instruments.share_code
+
+)
+
+select * from memberships

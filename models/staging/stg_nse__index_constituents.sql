@@ -1,0 +1,27 @@
+with
+
+source as (
+
+    select * from {{ source('raw', 'nse_index_constituents') }}
+
+),
+
+renamed as (
+
+    select
+        trim(symbol) as symbol,
+        trim(isin_code) as isin,
+        'nse' as source_id,
+        index_name,
+        trim(company_name) as company_name,
+        trim(industry) as sector,
+        series,
+        -- For a demerged company that is not traded yet, the list has DUMMY and a name.
+        starts_with(symbol, 'DUMMY') as is_placeholder,
+        list_date,
+        _extracted_at as extracted_at
+    from source
+
+)
+
+select * from renamed
