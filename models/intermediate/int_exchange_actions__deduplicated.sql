@@ -3,9 +3,8 @@ with
 instruments as (
 
     select
-        instrument_id,
         symbol,
-        isin
+        substr(isin, 1, 9) as share_code
     from {{ ref('instruments') }}
 
 ),
@@ -48,33 +47,14 @@ records as (
 
 ),
 
-isins as (
-
-    select
-        isin,
-        symbol
-    from instruments
-
-    union all
-
-    select
-        former_identifiers.identifier as isin,
-        instruments.symbol
-    from {{ ref('former_identifiers') }} as former_identifiers
-    inner join instruments
-        on former_identifiers.instrument_id = instruments.instrument_id
-    where former_identifiers.kind = 'isin'
-
-),
-
 current_symbols as (
 
     select * from {{ ref('int_symbols__resolved') }}
 
 ),
 
--- A record is under the symbol and the ISIN of its day (L&TFH, now LTF); those of others go no
--- further. A record of IRFC has the ISIN of a bond: the symbol tells as well.
+-- A record is under the symbol and the ISIN of its day (L&TFH, now LTF), whose first nine characters
+-- stay; one of IRFC has the ISIN of a bond, and the symbol tells. Those of others go no further.
 of_instruments as (
 
     select
@@ -88,14 +68,16 @@ of_instruments as (
         records.record_date,
         records.extracted_at
     from records
-    left join isins
-        on records.isin = isins.isin
+    left join instruments as instruments_by_isin
+        on substr(records.isin, 1, 9) = instruments_by_isin.share_code
     left join current_symbols
         on
             records.symbol = current_symbols.former_symbol
             and records.ex_date <= current_symbols.last_used_on
     inner join instruments
-        on coalesce(isins.symbol, current_symbols.symbol, records.symbol) = instruments.symbol
+        on
+            coalesce(instruments_by_isin.symbol, current_symbols.symbol, records.symbol)
+            = instruments.symbol
 
 ),
 

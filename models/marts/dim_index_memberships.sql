@@ -12,26 +12,9 @@ instruments as (
 
 ),
 
--- The first nine characters of an ISIN are the issuer and the kind of share. They outlast a rename,
--- and a split of the face value, which changes the last three: of 46 ISINs that changed between the
--- lists of the NIFTY 500 of 2021 to 2026, all kept the nine.
 constituents as (
 
-    select
-        index_name,
-        substr(isin, 1, 9) as share_code,
-        symbol,
-        isin,
-        company_name,
-        sector,
-        list_date
-    from {{ ref('stg_nse__index_constituents') }}
-    where not is_placeholder
-    qualify
-        row_number() over (
-            partition by index_name, list_date, substr(isin, 1, 9)
-            order by extracted_at desc, symbol asc
-        ) = 1
+    select * from {{ ref('int_index_constituents__deduplicated') }}
 
 ),
 

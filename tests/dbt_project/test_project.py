@@ -53,7 +53,7 @@ def test_every_incremental_merge_is_bounded_by_the_window_on_both_sides(manifest
             column = node["config"]["partition_by"]["field"]
             assert predicate.startswith(f"DBT_INTERNAL_DEST.{column} >= date '")
             # Without context, which is read and not merged.
-            own = r"\{\{ in_window\('[a-z_.]*trade_date'(, '[a-z_.]*symbol')?\) \}\}"
+            own = r"\{\{ in_window\('[a-z_.]*(trade|ex)_date'(, '[a-z_.]*symbol')?\) \}\}"
             assert re.search(own, node["raw_code"].partition("{% if is_incremental() %}")[2]), node["name"]
             assert node["config"]["on_schema_change"] == "fail"
 
