@@ -39,7 +39,8 @@ def test_every_list_has_its_members_and_no_placeholder(imported: Pipeline) -> No
         "select lists.index_name, list_date, count(*) from `{d}.dim_index_memberships` as memberships inner join ("
         "select index_name, list_date from `{d}_staging.stg_nse__index_constituents` group by index_name, list_date"
         ") as lists on memberships.index_name = lists.index_name"
-        " and lists.list_date between memberships.seen_from and memberships.seen_to group by index_name, list_date"
+        " and lists.list_date between memberships.seen_from and memberships.seen_to"
+        " group by lists.index_name, lists.list_date"
     )
     assert {(index, day): count for index, day, count in members} == LISTS
 
