@@ -60,6 +60,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sent = sent.set_column(6, "close", pc.multiply(sent["close"], factor))
         archive.write(KITE_DAILY_BARS, sent, run_id, 0, received)
     _send_at_random(archive)
+    _send_under_two_names(archive)
     return folder
 
 
@@ -84,6 +85,31 @@ def _send_at_random(archive: Archive) -> None:
             if drawn.random() < 0.5
         ]
         write_bars(archive, table, f"random-{number}", received, *rows)
+
+
+def _send_under_two_names(archive: Archive) -> None:
+    """UNITDSPR, sent as MCDOWELL-N and then as itself, with other tokens: it moved to another series, and back."""
+    week = [datetime(2024, 6, day, tzinfo=EXCHANGE_ZONE) for day in (24, 25, 26, 27, 28)]
+    month_before = [datetime(2024, 5, day, tzinfo=EXCHANGE_ZONE) for day in (27, 28, 29, 30, 31)]
+    for table, symbol, days, received, token in (
+        (KITE_DAILY_BARS, "MCDOWELL-N", month_before, week[0], 1),
+        (KITE_DAILY_BARS, "MCDOWELL-N", week[:3], week[3], 2),
+        (KITE_DAILY_BARS, "UNITDSPR", week[1:], week[4] + timedelta(days=1), 1),
+        (YAHOO_DAILY_BARS, "MCDOWELL-N", month_before, week[0], None),
+        (YAHOO_DAILY_BARS, "UNITDSPR", week, week[4] + timedelta(days=1), None),
+    ):
+        rows = [
+            {
+                "symbol": symbol,
+                "instrument_token": token,
+                "date": day,
+                **dict.fromkeys(("open", "high", "low", "close"), 1300.0 + day.day),
+                "volume": 1000,
+            }
+            for day in days
+        ]
+        run_id = f"{symbol.lower()}-{token}-{len(days)}-of-{days[0]:%B}".lower()
+        write_bars(archive, table, run_id, received + timedelta(hours=18), *rows)
 
 
 def replayed(pipeline: Pipeline, archived: Path, runs: Sequence[Sequence[str]]) -> Marts:

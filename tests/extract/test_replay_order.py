@@ -20,6 +20,13 @@ def test_the_series_as_known_at_a_moment_is_what_was_known_then(undisturbed: Und
     assert undisturbed.known_now != undisturbed.known_then
 
 
+def test_a_share_that_was_renamed_has_one_series_without_gaps(undisturbed: Undisturbed) -> None:
+    for table, count in (("fct_daily_bars", 10), ("daily_bars", 10), ("fct_daily_bar_revisions", 20)):
+        assert len([row for row in undisturbed.marts[table] if "('symbol', 'UNITDSPR')" in row]) == count
+    named_formerly = {table for table, rows in undisturbed.marts.items() if "'MCDOWELL-N'" in "".join(rows)}
+    assert named_formerly == {"dim_instruments"}
+
+
 def test_three_runs_in_any_order_make_the_marts_of_one(
     pipeline: Pipeline, archived: Path, undisturbed: Undisturbed
 ) -> None:
