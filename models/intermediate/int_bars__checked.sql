@@ -63,7 +63,7 @@ checked as (
         revision_count,
         precedence,
         price_factor * price_ratio as price_factor,
-        price_addend,
+        price_addend * price_ratio as price_addend,
         volume_factor * volume_ratio as volume_factor,
         is_provisional,
         coalesce(open > 0 and high > 0 and low > 0 and close > 0, false) as has_positive_prices,
@@ -87,11 +87,14 @@ checked as (
             verdict in ('same', 'apart', 'alone')
             and (
                 last_primary_close is null
-                or has_corporate_action
                 or abs(
                     cast(close as float64) * price_ratio / cast(last_primary_close as float64) - 1
                 ) <= 0.2
-                or coalesce(abs(third_close - close) <= close * numeric '0.005', false)
+                or coalesce(
+                    abs(cast(third_close as float64) - cast(close as float64) * price_ratio)
+                    <= 0.005 * cast(close as float64) * price_ratio,
+                    false
+                )
             )
         ) as is_reconciled,
         if(is_from_primary, null, verdict != 'apart') as is_on_own_scale,
@@ -106,7 +109,7 @@ checked as (
             abs(peer_close * peer_ratio - close) <= close * numeric '0.005',
             null
         ) as agrees_with_other_source,
-        -- In rupees as they are: a third close on another scale is near neither of the two.
+        -- In rupees as they are: where the scales differ, the third close is near neither.
         if(
             third_close > 0 and peer_close > 0,
             abs(close - peer_close) <= peer_close * numeric '0.005'

@@ -40,13 +40,33 @@ trading_sessions as (
 
 ),
 
-third_opinions as (
+adjustment_factors as (
 
     select
         symbol,
-        close,
-        trade_date
-    from {{ ref('int_third_opinions__deduplicated') }}
+        share_factor,
+        valid_from,
+        valid_to
+    from {{ ref('fct_adjustment_factors') }}
+
+),
+
+-- Alpha Vantage tells prices as they were traded.
+third_opinions as (
+
+    select
+        opinions.symbol,
+        cast(
+            cast(opinions.close as float64) * coalesce(adjustment_factors.share_factor, 1)
+            as numeric
+        ) as close,
+        opinions.trade_date
+    from {{ ref('int_third_opinions__deduplicated') }} as opinions
+    left join adjustment_factors
+        on
+            opinions.symbol = adjustment_factors.symbol
+            and opinions.trade_date >= adjustment_factors.valid_from
+            and opinions.trade_date < adjustment_factors.valid_to
 
 ),
 
@@ -110,7 +130,7 @@ with_last_bar as (
 
 ),
 
--- Of the session before, whichever source the bar itself is from.
+-- Of the week before, whichever source the bar itself is from: in a longer time, a share may move.
 primary_closes as (
 
     select
@@ -122,7 +142,7 @@ primary_closes as (
         ) over (
             partition by bars.symbol
             order by unix_date(bars.trade_date)
-            range between {{ var('context_days') }} preceding and 1 preceding
+            range between 7 preceding and 1 preceding
         ) as last_primary_close,
         bars.trade_date
     from bars

@@ -19,7 +19,8 @@ adjustment_factors as (
 
 -- A version of a bar is in shares of the day on which the provider first said it: had a split been
 -- applied since, it would be another version. So a later split is applied here, whichever source
--- reported it; and what Kite had taken out of its past by that day, is put back.
+-- reported it; and what Kite had taken out of its past by that day, is put back. A provider that is
+-- late with a split is on another scale until then, which the comparison of the sources tells.
 with_factors as (
 
     select
@@ -67,11 +68,11 @@ rebased as (
         source_id,
         {% for price in ['open', 'high', 'low', 'close'] -%}
             if(
-                {{ price }} > 0,
+                {{ price }} = 0,
+                {{ price }},
                 round(
                     cast(cast({{ price }} as float64) * price_factor + price_addend as numeric), 2
-                ),
-                {{ price }}
+                )
             ) as {{ price }},
         {% endfor -%}
         cast(round(volume * volume_factor) as int64) as volume,

@@ -1,13 +1,20 @@
 with
 
+-- A merge never deletes: of what was sized, that counts which is still reported.
 sized as (
 
     select
-        *,
-        {{ day_of_receipt('known_from') }} as known_on,
-        {{ day_of_receipt('close_known_from') }} as close_known_on,
-        coalesce(share_ratio, cast(dividend_amount as float64)) as amount
-    from {{ ref('int_corporate_actions__sized') }}
+        sized.*,
+        {{ day_of_receipt('sized.known_from') }} as known_on,
+        {{ day_of_receipt('sized.close_known_from') }} as close_known_on,
+        coalesce(sized.share_ratio, cast(sized.dividend_amount as float64)) as amount
+    from {{ ref('int_corporate_actions__sized') }} as sized
+    inner join {{ ref('int_corporate_actions__deduplicated') }} as reports
+        on
+            sized.symbol = reports.symbol
+            and sized.source_id = reports.source_id
+            and sized.kind = reports.kind
+            and sized.ex_date = reports.ex_date
 
 ),
 
@@ -34,6 +41,7 @@ repeats as (
             repeated.symbol = splits.symbol
             and repeated.kind = 'dividend'
             and splits.kind = 'share_event'
+            and repeated.ex_date < splits.ex_date
             and abs(repeated.amount / original.amount - splits.share_ratio)
             <= 0.001 * splits.share_ratio
     where
@@ -110,7 +118,15 @@ rebased as (
         / exp(
             sum(if(share_events.ex_date > reported.known_on, ln(share_events.share_ratio), 0))
         ) as current_dividend,
-        cast(reported.close_before as float64)
+        -- Kite may have lowered a close that it told after the ex-date.
+        (
+            cast(reported.close_before as float64)
+            + if(
+                reported.close_source_id = 'kite' and reported.close_known_on >= reported.ex_date,
+                cast(coalesce(reported.dividend_amount, 0) as float64),
+                0
+            )
+        )
         / exp(
             sum(
                 if(
@@ -133,6 +149,8 @@ rebased as (
         reported.share_ratio,
         reported.dividend_amount,
         reported.close_before,
+        reported.close_source_id,
+        reported.close_known_on,
         reported.kite_step,
         reported.ex_date,
         reported.extracted_at
@@ -156,9 +174,11 @@ with_yields as (
 
     select
         *,
-        -- No share pays out more than it is worth: such a report is an error.
+        -- No share pays out nearly all that it is worth: such a report is an error.
         if(
-            current_dividend < current_close, round(current_dividend / current_close, 8), null
+            current_dividend < 0.9 * current_close,
+            round(current_dividend / current_close, 8),
+            null
         ) as dividend_yield
     from rebased
 

@@ -83,6 +83,7 @@ sized as (
         corporate_actions.symbol,
         corporate_actions.source_id,
         corporate_actions.kind,
+        bars.source_id as close_source_id,
         corporate_actions.share_ratio,
         corporate_actions.dividend_amount,
         bars.close as close_before,

@@ -53,7 +53,7 @@ current_symbols as (
 
 ),
 
--- A record is under the symbol and the ISIN of its day (L&TFH, now LTF), whose first nine characters
+-- A record is under the symbol and the ISIN of its day (L&TFH, now LTF), whose first nine letters
 -- stay; one of IRFC has the ISIN of a bond, and the symbol tells. Those of others go no further.
 of_instruments as (
 

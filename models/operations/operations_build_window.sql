@@ -103,8 +103,7 @@ last_comparisons as (
                 scales.month,
                 null
             )
-        ) as last_month,
-        min(if(scales.bar_count + scales.primary_bar_count > 0, scales.month, null)) as first_month
+        ) as last_month
     from scales
     inner join received_symbols
         on scales.symbol = received_symbols.symbol
@@ -147,14 +146,35 @@ first_rule as (
 
 ),
 
--- Those that change the scale of the bars before them. Half of the smallest dividend that does is
--- taken for one, as is any that is older than the closes at hand.
+-- As they are reported now, and as the last build took them in.
+corporate_actions as (
+
+    select
+        symbol,
+        kind,
+        dividend_amount,
+        ex_date
+    from {{ ref('int_corporate_actions__deduplicated') }}
+
+    union all
+
+    select
+        symbol,
+        kind,
+        dividend_amount,
+        ex_date
+    from {{ ref('int_corporate_actions__sized') }}
+
+),
+
+-- Those that change the scale of the bars before them. A dividend of less than a hundredth of every
+-- close at hand does not; one that is older than these closes may.
 scale_changes as (
 
     select
         corporate_actions.symbol,
         max(corporate_actions.ex_date) as ex_date
-    from {{ ref('int_corporate_actions__deduplicated') }} as corporate_actions
+    from corporate_actions
     cross join first_rule
     left join lowest_recent_closes
         on corporate_actions.symbol = lowest_recent_closes.symbol
@@ -164,7 +184,7 @@ scale_changes as (
             corporate_actions.ex_date >= first_rule.first_ex_date
             and not coalesce(
                 corporate_actions.ex_date
-                >= date_sub(current_date('Asia/Kolkata'), interval 45 day)
+                >= date_sub(current_date('Asia/Kolkata'), interval 30 day)
                 and corporate_actions.dividend_amount
                 < numeric '0.01' * lowest_recent_closes.close,
                 false
@@ -189,7 +209,7 @@ symbol_windows as (
                 -- A bar of the session before may change how large a dividend was.
                 if(
                     scale_changes.ex_date >= received_symbols.oldest_date,
-                    coalesce(last_comparisons.first_month, received_symbols.oldest_date),
+                    date '1900-01-01',
                     received_symbols.oldest_date
                 )
             ),

@@ -67,20 +67,43 @@ overall as (
 
 ),
 
-suspect_sessions as (
+recent_sessions as (
 
     select
-        array_agg(
-            distinct if(
-                source_sessions.is_lacking and source_sessions.trade_date = bars.latest_trade_date,
-                source_sessions.source_id,
-                null
-            ) ignore nulls
-        ) as stale_sources,
-        countif(source_sessions.is_repeated) as repeated_session_count,
-        countif(source_sessions.is_overdue) as overdue_session_count
-    from {{ ref('quality_source_sessions') }} as source_sessions
-    cross join bars
+        source_id,
+        is_lacking,
+        is_repeated,
+        is_overdue
+    from {{ ref('quality_source_sessions') }}
+    where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
+
+),
+
+-- One session may still be on its way from a source.
+stale_sources as (
+
+    select source_id from recent_sessions
+    where is_lacking
+    group by source_id
+    having count(*) > 1
+
+),
+
+source_summary as (
+
+    select
+        array_agg(stale_sources.source_id ignore nulls order by stale_sources.source_id)
+            as stale_sources
+    from stale_sources
+
+),
+
+session_summary as (
+
+    select
+        countif(is_repeated) as repeated_session_count,
+        countif(is_overdue) as overdue_session_count
+    from recent_sessions
 
 ),
 
@@ -96,7 +119,7 @@ described as (
 
     select
         latest_session.unserved_symbols,
-        suspect_sessions.stale_sources,
+        source_summary.stale_sources,
         unknown_symbols.unknown_symbols,
         instruments.instrument_count,
         bars.symbol_count,
@@ -106,8 +129,8 @@ described as (
         latest_session.valid_record_count as latest_valid_record_count,
         latest_session.provisional_record_count as latest_provisional_record_count,
         latest_session.fallback_record_count as latest_fallback_record_count,
-        suspect_sessions.repeated_session_count,
-        suspect_sessions.overdue_session_count,
+        session_summary.repeated_session_count,
+        session_summary.overdue_session_count,
         due_session.session_number - latest.session_number as sessions_behind,
         latest_session.quality_score as latest_quality_score,
         overall.quality_score,
@@ -120,7 +143,8 @@ described as (
     cross join latest_session
     cross join overall
     cross join unknown_symbols
-    cross join suspect_sessions
+    cross join source_summary
+    cross join session_summary
     left join trading_sessions as latest
         on bars.latest_trade_date = latest.trade_date
 

@@ -14,7 +14,7 @@ import pytest
 
 from extract.archive import Archive
 from extract.cli import new_run_id
-from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS, RawTable
+from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
 from extract.run import Job
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
@@ -61,6 +61,7 @@ def archived(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archive.write(KITE_DAILY_BARS, sent, run_id, 0, received)
     _send_at_random(archive)
     _send_under_two_names(archive)
+    _send_a_dividend_and_a_split(archive)
     return folder
 
 
@@ -110,6 +111,36 @@ def _send_under_two_names(archive: Archive) -> None:
         ]
         run_id = f"{symbol.lower()}-{token}-{len(days)}-of-{days[0]:%B}".lower()
         write_bars(archive, table, run_id, received + timedelta(hours=18), *rows)
+
+
+def _send_a_dividend_and_a_split(archive: Archive) -> None:
+    """VOLTAS, which pays 40 rupees on 26 June 2024, of some 1,000, and splits 2 for 1 on the 28th.
+
+    Kite lowers its past by the dividend on its day; both sources apply the split after it.
+    """
+    dividend_on, split_on = (datetime(2024, 6, day, tzinfo=EXCHANGE_ZONE) for day in (26, 28))
+    days = [datetime(2024, 5, day, tzinfo=EXCHANGE_ZONE) for day in (27, 28, 29, 30, 31)]
+    days += [datetime(2024, 6, day, tzinfo=EXCHANGE_ZONE) for day in (24, 25, 26, 27, 28)]
+
+    def send(table: RawTable, received: datetime, is_lowered: bool) -> None:
+        is_split = received > split_on
+        rows = []
+        for day in (day for day in days if day < received):
+            price = 1000.0 + day.day - (40.0 if is_lowered and day < dividend_on else 0.0)
+            traded_after = day >= split_on
+            factor = 0.5 if is_split or traded_after else 1.0
+            prices = dict.fromkeys(("open", "high", "low", "close"), price * factor)
+            rows.append({"symbol": "VOLTAS", "date": day, **prices, "volume": round(1000 / factor)})
+        write_bars(archive, table, f"voltas-{received:%d-%H}", received, *rows)
+
+    send(KITE_DAILY_BARS, dividend_on - timedelta(hours=6), is_lowered=False)
+    send(KITE_DAILY_BARS, dividend_on + timedelta(hours=18), is_lowered=True)
+    send(KITE_DAILY_BARS, split_on + timedelta(hours=34), is_lowered=True)
+    send(YAHOO_DAILY_BARS, dividend_on - timedelta(hours=5), is_lowered=False)
+    send(YAHOO_DAILY_BARS, split_on + timedelta(hours=35), is_lowered=False)
+    for day, dividend, split_ratio in ((dividend_on, 40.0, 0.0), (split_on, 0.0, 2.0)):
+        action = {"symbol": "VOLTAS", "date": day, "dividend": dividend, "split_ratio": split_ratio}
+        write_bars(archive, YAHOO_CORPORATE_ACTIONS, f"voltas-{day:%d}", day + timedelta(hours=19), action)
 
 
 def replayed(pipeline: Pipeline, archived: Path, runs: Sequence[Sequence[str]]) -> Marts:

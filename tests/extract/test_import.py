@@ -14,8 +14,9 @@ ACTIONS = (
     "comp,isin,ndEndDate,caBroadcastDate"
 )
 LIST = "Company Name,Industry,Symbol,Series,ISIN Code"
-DIVIDEND = "INVENTED,EQ,-,10, Interim Dividend - Rs 7 Per Sh,03-Jun-2024,-,-,-,-,Invented Limited,INE000A01001,-,"
-BONUS = "FEIGNED,EQ,-,5,Bonus 1:1,05-Jun-2024,-,-,-,-,Feigned (I) Limited,INE000B01001,-,"
+# These records are made up, as are their companies.
+DIVIDEND = "INFY,EQ,-,10, Interim Dividend - Rs 7 Per Sh,03-Jun-2024,-,-,-,-,Invented Limited,INE000A01001,-,"
+BONUS = "TCS,EQ,-,5,Bonus 1:1,05-Jun-2024,-,-,-,-,Feigned (I) Limited,INE000B01001,-,"
 
 
 def _file(folder: Path, name: str, *lines: str) -> Path:
@@ -36,8 +37,8 @@ def test_both_files_are_archived_loaded_and_built_once(pipeline: Pipeline, tmp_p
     assert "1 new batches" in first.stdout
     received = "select symbol, subject, faceVal, ex_date, string(_extracted_at) from `{d}_raw.nse_corporate_actions`"
     assert sorted(pipeline.query(received)) == [
-        ("FEIGNED", "Bonus 1:1", "5", date(2024, 6, 5), "2024-06-04 03:00:00+00"),
-        ("INVENTED", " Interim Dividend - Rs 7 Per Sh", "10", date(2024, 6, 3), "2024-06-04 03:00:00+00"),
+        ("INFY", " Interim Dividend - Rs 7 Per Sh", "10", date(2024, 6, 3), "2024-06-04 03:00:00+00"),
+        ("TCS", "Bonus 1:1", "5", date(2024, 6, 5), "2024-06-04 03:00:00+00"),
     ]
     assert pipeline.query("select * except (_run_id, _extracted_at) from `{d}_raw.nse_index_constituents`") == [
         (
@@ -53,8 +54,8 @@ def test_both_files_are_archived_loaded_and_built_once(pipeline: Pipeline, tmp_p
     ]
     known = "select symbol, reported_by, share_ratio, dividend_amount, ex_date from `{d}.fct_corporate_actions`"
     actions_built = [
-        ("FEIGNED", "nse", 2.0, None, date(2024, 6, 5)),
-        ("INVENTED", "nse", None, 7, date(2024, 6, 3)),
+        ("INFY", "nse", None, 7, date(2024, 6, 3)),
+        ("TCS", "nse", 2.0, None, date(2024, 6, 5)),
     ]
     assert sorted(pipeline.query(known)) == actions_built
     # A list moves no window, and the actions open that of their own months.
@@ -62,11 +63,11 @@ def test_both_files_are_archived_loaded_and_built_once(pipeline: Pipeline, tmp_p
     assert "2 batches found, 0 loaded (0 rows), 0 refused" in again.stdout
     assert "0 new batches" in again.stdout
     # The file of a later day has one record more; what it repeats counts once.
-    later = _file(tmp_path, "CA.csv", ACTIONS, DIVIDEND, BONUS, BONUS.replace("FEIGNED", "LATER"))
+    later = _file(tmp_path, "CA.csv", ACTIONS, DIVIDEND, BONUS, BONUS.replace("TCS", "ITC"))
     grown = pipeline.command("import", str(later), "--as-of", "2024-07-02")
-    assert "Built from 2024-06-01" in grown.stdout
+    assert "Built from 1900-01-01" in grown.stdout
     assert sorted(pipeline.query(known)) == sorted(
-        [*actions_built, ("LATER", "nse", 2.0, None, date(2024, 6, 5))], key=str
+        [*actions_built, ("ITC", "nse", 2.0, None, date(2024, 6, 5))], key=str
     )
 
 
@@ -76,7 +77,7 @@ def test_both_files_are_archived_loaded_and_built_once(pipeline: Pipeline, tmp_p
         ("empty.csv", "", 1, "is empty"),
         ("bare.csv", f"{ACTIONS}\n", 1, "is empty but for its first line"),
         ("page.csv", "<html>\n<body>Access Denied</body></html>\n", 1, "is no file that we know"),
-        ("torn.csv", f"{ACTIONS}\n{DIVIDEND}\nFEIGNED,EQ,-,5,Bon", 1, "torn"),
+        ("torn.csv", f"{ACTIONS}\n{DIVIDEND}\nTCS,EQ,-,5,Bon", 1, "torn"),
         ("ind_nifty50list.csv", f"{LIST}\nInvented Ltd.,Textiles,INVENTED,EQ,INE000A0", 1, "ISIN Code"),
         ("undated.csv", f"{ACTIONS}\n{DIVIDEND.replace('03-Jun-2024', '-')}\n", 1, "not like 02-Mar-2020"),
         ("no_such_day.csv", f"{ACTIONS}\n{DIVIDEND.replace('03-Jun', '31-Jun')}\n", 1, "not like 02-Mar-2020"),

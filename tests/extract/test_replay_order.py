@@ -1,6 +1,7 @@
 """Same archive, same marts: whatever the order of arrival, however it is cut into runs, wherever the process died."""
 
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,18 @@ def test_a_share_that_was_renamed_has_one_series_without_gaps(undisturbed: Undis
         assert len([row for row in undisturbed.marts[table] if "('symbol', 'UNITDSPR')" in row]) == count
     named_formerly = {table for table, rows in undisturbed.marts.items() if "'MCDOWELL-N'" in "".join(rows)}
     assert named_formerly == {"dim_instruments"}
+
+
+def test_a_dividend_and_a_split_leave_no_trace_in_the_series(undisturbed: Undisturbed) -> None:
+    rows = [row for row in undisturbed.marts["fct_daily_bars"] if "('symbol', 'VOLTAS')" in row]
+    assert len(rows) == 10
+    for row in rows:
+        (day,) = map(int, re.findall(r"\('trade_date', datetime.date\(2024, \d, (\d+)\)\)", row))
+        is_before_dividend = "datetime.date(2024, 5," in row or day < 26
+        assert f"('close', Decimal('{(1000 + day) / 2:g}'))" in row
+        assert "('source_id', 'kite')" in row
+        assert f"('price_addend', {20.0 if is_before_dividend else 0.0})" in row
+        assert "('volume', 2000)" in row
 
 
 def test_three_runs_in_any_order_make_the_marts_of_one(
