@@ -110,7 +110,8 @@ class Dbt:
             folder = str(self.pipeline.warehouse_dir / "arrivals")
             project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
             files = ["--target-path", folder, "--log-path", folder]
-            done = dbtRunner().invoke(["--log-level", "none", "run", *arguments, *project, *files])
+            kinds = ["--resource-type", "model", "--resource-type", "seed"]
+            done = dbtRunner().invoke(["--log-level", "none", "build", *arguments, *kinds, *project, *files])
         assert done.success, done.exception
 
 
