@@ -17,8 +17,8 @@ PROJECT = "local"
 # DuckDB would download these at run time; they are installed with the requirements instead.
 EXTENSIONS = ("ducklake", "icu", "spatial")
 
-# Two thirds of what one process may take in our limits (3 GB); DuckDB spills most of what goes beyond it to disk.
-MEMORY_LIMIT = "2000MB"
+# A full build of 16 years of 250 symbols runs out of 2 GB; DuckDB spills most of what goes beyond the limit to disk.
+MEMORY_LIMIT = "4000MB"
 
 # Where the emulator keeps the results of queries: a DuckDB database, not a lake.
 RESULTS_DATABASE = "emulator"
