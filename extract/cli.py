@@ -488,7 +488,7 @@ def _status_table(status: "Status") -> Table:
         ("  without a valid bar", names(status.unserved_symbols)),
         ("  score", score(status.latest_quality_score)),
         ("All bars", f"{status.record_count:,} of {status.symbol_count} symbols, {status.valid_record_count:,} valid"),
-        ("  held back", f"{status.unreconciled_record_count:,} from a fallback on another scale"),
+        ("  held back", f"{status.unreconciled_record_count:,} from a fallback whose scale cannot be told"),
         ("  score", score(status.quality_score)),
         (
             "Suspect sessions",

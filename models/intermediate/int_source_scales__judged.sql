@@ -15,28 +15,34 @@ measured as (
 
 ),
 
+with_own_ratios as (
+
+    select
+        *,
+        if(own_verdict is null, null, median_ratio) as own_ratio,
+        if(own_verdict is null, null, median_volume_ratio) as own_volume_ratio
+    from measured
+
+),
+
 -- A month with a comparison of its own is its own neighbour on both sides.
 with_neighbours as (
 
     select
         *,
         last_value(own_verdict ignore nulls) over months_before as last_verdict,
-        last_value(if(own_verdict is null, null, median_ratio) ignore nulls)
-            over months_before as last_ratio,
-        last_value(if(own_verdict is null, null, median_volume_ratio) ignore nulls)
-            over months_before as last_volume_ratio,
-        last_value(if(own_verdict is null, null, median_ratio) ignore nulls) over (
+        last_value(own_ratio ignore nulls) over months_before as last_ratio,
+        last_value(own_volume_ratio ignore nulls) over months_before as last_volume_ratio,
+        last_value(own_ratio ignore nulls) over (
             partition by symbol, source_id
             order by month
             rows between unbounded preceding and 1 preceding
         ) as previous_ratio,
         first_value(own_verdict ignore nulls) over months_after as next_verdict,
-        first_value(if(own_verdict is null, null, median_ratio) ignore nulls)
-            over months_after as next_ratio,
-        first_value(if(own_verdict is null, null, median_volume_ratio) ignore nulls)
-            over months_after as next_volume_ratio,
+        first_value(own_ratio ignore nulls) over months_after as next_ratio,
+        first_value(own_volume_ratio ignore nulls) over months_after as next_volume_ratio,
         sum(primary_bar_count) over (partition by symbol, source_id) as all_primary_bar_count
-    from measured
+    from with_own_ratios
     window
         months_before as (
             partition by symbol, source_id

@@ -266,9 +266,7 @@ def test_every_defect_is_in_the_bars_that_it_names(archive: Archive, market: Mar
         kite, yahoo = (bars.get((source, symbol, defect.trade_date), {}) for source in ("kite", "yahoo"))
         marts_bar = kite if defect.source_id == "kite" else yahoo
         seen: dict[str | None, Callable[[], bool]] = {
-            None: lambda: (
-                bool(kite) and (not yahoo or is_flat(yahoo) or abs(yahoo["close"] / kite["close"] - 2) < 1e-3)
-            ),
+            None: lambda: bool(kite) and (not yahoo or is_flat(yahoo) or is_doubled(kite, yahoo)),
             "is_present": lambda: not kite and not yahoo,
             "is_on_session": lambda: not kite and is_flat(yahoo),
             "is_traded": lambda: not kite and is_flat(yahoo),
