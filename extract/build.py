@@ -2,7 +2,6 @@
 
 import hashlib
 import importlib
-import json
 import logging
 import os
 import threading
@@ -26,6 +25,10 @@ INCREMENTAL_MODELS = (
     "int_corporate_actions__sized",
     "int_source_scales__measured",
 )
+
+
+# What macros/window_start.sql reads.
+WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,20 +92,18 @@ def build(
     arguments = ["build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
     # Unit tests judge a commit, not a day's data; `make test` runs them.
     arguments += ["--exclude-resource-type", "unit_test"]
+    variables = {}
     if window:
         # The other models are views and tables of seeds, which are as the last full build left them.
-        variables = {
-            "window_start": window.start.isoformat(),
-            "deep_window_start": window.deep_start.isoformat(),
-            "deep_window_symbols": window.deep_symbols,
-        }
-        arguments += ["--select", "tag:windowed", "--vars", json.dumps(variables)]
+        bounds = (window.start.isoformat(), window.deep_start.isoformat(), ",".join(window.deep_symbols))
+        variables = dict(zip(WINDOW_VARIABLES, bounds, strict=True))
+        arguments += ["--select", "tag:windowed"]
     else:
         arguments.append("--full-refresh")
     if settings.is_embedded:
         arguments += ["--target-path", str(settings.warehouse_dir / "dbt" / "target")]
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
-    _run_dbt(arguments, warehouse, outcome, progress)
+    _run_dbt(arguments, variables, warehouse, outcome, progress)
     if not outcome.failed:
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
@@ -138,7 +139,13 @@ def preload_dbt() -> None:
     threading.Thread(target=importlib.import_module, args=("dbt.cli.main",), daemon=True).start()
 
 
-def _run_dbt(arguments: list[str], warehouse: Warehouse, outcome: Build, progress: Callable[[int, int], None]) -> None:
+def _run_dbt(
+    arguments: list[str],
+    variables: dict[str, str],
+    warehouse: Warehouse,
+    outcome: Build,
+    progress: Callable[[int, int], None],
+) -> None:
     # Imported here, because it takes seconds that `status` and `query` need not spend.
     from dbt.artifacts.schemas.run import RunExecutionResult
     from dbt.cli.main import dbtRunner
@@ -151,7 +158,7 @@ def _run_dbt(arguments: list[str], warehouse: Warehouse, outcome: Build, progres
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
-    with _environment(warehouse):
+    with _environment(warehouse, variables):
         result = dbtRunner(callbacks=[listen]).invoke(["--log-level", "none", "--log-level-file", "debug", *arguments])
     if result.exception is not None:
         raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
@@ -165,13 +172,15 @@ def _run_dbt(arguments: list[str], warehouse: Warehouse, outcome: Build, progres
 
 
 @contextmanager
-def _environment(warehouse: Warehouse) -> Iterator[None]:
-    """Tell dbt, through profiles.yml, where the warehouse is; and take back the root logger, which it changes."""
-    settings = {"BIGQUERY_DATASET": warehouse.dataset, "BIGQUERY_LOCATION": warehouse.location}
+def _environment(warehouse: Warehouse, variables: dict[str, str]) -> Iterator[None]:
+    """Tell dbt where the warehouse is, and the window; and take back the root logger, which it changes."""
+    settings = variables | {"BIGQUERY_DATASET": warehouse.dataset, "BIGQUERY_LOCATION": warehouse.location}
     if warehouse.address:
         settings["BIGQUERY_EMULATOR_HOST"] = warehouse.address
     before = dict(os.environ)
     handlers = logging.getLogger().handlers[:]
+    for variable in WINDOW_VARIABLES:
+        os.environ.pop(variable, None)
     os.environ.update(settings)
     try:
         yield

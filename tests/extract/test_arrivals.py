@@ -2,7 +2,6 @@
 
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -101,11 +100,11 @@ class Dbt:
     """dbt itself, on the one model and what it reads."""
 
     pipeline: Pipeline
-    environment: Mapping[str, str]
+    environment: dict[str, str]
 
-    def run(self, *arguments: str) -> None:
+    def run(self, *arguments: str, **window: str) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            for name, value in self.environment.items():
+            for name, value in (self.environment | window).items():
                 patch.setenv(name, value)
             folder = str(self.pipeline.warehouse_dir / "arrivals")
             project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
@@ -147,8 +146,7 @@ def test_any_sequence_of_arrivals_makes_the_same_versions(
                 write_bars(pipeline.archive, TABLES[batch.source_id], f"batch-{number}", batch.moment, *rows)
             landed = build
             pipeline.replay()
-            window = f'{{"window_start": "{DAYS[0].replace(day=1)}"}}'
-            dbt.run("--select", "fct_daily_bar_revisions", "--vars", window)
+            dbt.run("--select", "fct_daily_bar_revisions", WINDOW_START=str(DAYS[0].replace(day=1)))
         columns = "symbol, source_id, trade_date, is_provisional, revision, cast(close as int64), volume"
         found = pipeline.query(
             f"select {columns}, known_from, known_to, last_received_at from `{{d}}.fct_daily_bar_revisions`"
