@@ -105,33 +105,57 @@ class Archive:
         whole = rows.select(table.provider_columns.names).cast(table.provider_columns)
         for field, column in zip(PROVENANCE, columns, strict=True):
             whole = whole.append_column(field, column)
-        body = _parquet(whole)
+        if not self.create(path, _parquet(whole)) and not self.read(path).rows.equals(whole):
+            raise PipelineError(
+                f"the archive already holds another batch as {path}; nothing was written. Use a new run id"
+            )
+        return path
+
+    def create(self, path: str, body: bytes) -> bool:
+        """Write an object, whole or not at all; return False where there is one of this name, which stays.
+
+        Raises:
+            PipelineError: the archive cannot be written.
+        """
         try:
             obstore.put(self._store, path, body, mode="create")
         except AlreadyExistsError:
-            if not self.read(path).rows.equals(whole):
-                raise PipelineError(
-                    f"the archive already holds another batch as {path}; nothing was written. Use a new run id"
-                ) from None
+            return False
         except BaseError as error:
             raise PipelineError(f"the archive {self.uri} cannot be written: {_first_line(error)}") from error
-        return path
+        return True
+
+    def body(self, path: str) -> bytes:
+        """What an object holds.
+
+        Raises:
+            PipelineError: the archive cannot be read.
+        """
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except BaseError as error:
+            raise PipelineError(f"{self.uri}/{path} cannot be read: {_first_line(error)}") from error
 
     def paths(self) -> list[str]:
         """The paths of all files that could be batches, sorted: every ``.parquet`` file, whatever its name."""
-        return sorted(self._listed())
+        return sorted(path for path in self.listed() if path.endswith(".parquet"))
 
     def paths_since(self, day: date) -> list[str]:
         """The paths of the batches that were extracted on ``day`` (UTC) or later, sorted; no older folder is listed."""
         found: list[str] = []
         for table in RAW_TABLES:
-            found += self._listed(prefix=f"{table}/", offset=f"{table}/extracted_on={day}")
-        return sorted(found)
+            found += self.listed(prefix=f"{table}/", offset=f"{table}/extracted_on={day}")
+        return sorted(path for path in found if path.endswith(".parquet"))
 
-    def _listed(self, prefix: str | None = None, offset: str | None = None) -> Iterator[str]:
+    def listed(self, prefix: str | None = None, offset: str | None = None) -> Iterator[str]:
+        """The paths of the objects that begin with a prefix and come after an offset, in no order.
+
+        Raises:
+            PipelineError: the archive cannot be listed.
+        """
         try:
             for page in obstore.list(self._store, prefix=prefix, offset=offset):
-                yield from (entry["path"] for entry in page if entry["path"].endswith(".parquet"))
+                yield from (entry["path"] for entry in page)
         except BaseError as error:
             raise PipelineError(f"the archive {self.uri} cannot be listed: {_first_line(error)}") from error
 
@@ -150,10 +174,7 @@ class Archive:
         table = RAW_TABLES.get(named["table"])
         if table is None:
             raise BatchRefused(path, f"there is no raw table {named['table']}; there are {', '.join(RAW_TABLES)}")
-        try:
-            body = bytes(obstore.get(self._store, path).bytes())
-        except BaseError as error:
-            raise PipelineError(f"{self.uri}/{path} cannot be read: {_first_line(error)}") from error
+        body = self.body(path)
         if not body:
             raise BatchRefused(path, "it is empty (0 bytes); fetch it again, and delete this file")
         try:

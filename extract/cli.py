@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from extract.errors import ConfigurationError, PipelineError
+from extract.errors import AlreadyRunning, ConfigurationError, PipelineError
 from extract.seeds import EXCHANGE_ZONE, exchange_date, last_closed_session, listed_instruments
 from extract.settings import Settings
 
@@ -51,14 +51,13 @@ type _Advance = Callable[[int, int], None]
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 incomplete."""
     options = _parser().parse_args(arguments)
-    options.run_id = new_run_id(options.command, _clock())
+    options.began_at = _clock()
+    options.run_id = new_run_id(options.command, options.began_at)
     _configure_logs(options.run_id)
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         settings = Settings.from_environment(os.environ)
-        if getattr(options, "archive", None):
-            settings = replace(settings, archive_uri=options.archive)
         status: int = options.run(settings, options)
     except ConfigurationError as error:
         _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
@@ -66,6 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
     except PipelineError as error:
         _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
         return FAILED
+    except AlreadyRunning as running:
+        if getattr(options, "json", False):
+            _output.print_json(json.dumps({"exit_status": OK, "already_running": str(running)}))
+        else:
+            _say(f"Nothing to do: {running} is doing it.")
+        return OK
     except KeyboardInterrupt:
         _screen.print("trading-data: interrupted; run the same command again to go on", markup=False)
         return FAILED
@@ -227,11 +232,22 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[Job]":
                 opened[0].create_raw()
             return opened[0]
 
-        advance = leave.enter_context(_progress("requests answered"))
         archive = Archive(settings.archive_uri)
+        if not options.dry_run:
+            leave.enter_context(_writing(settings, options, archive))
+        advance = leave.enter_context(_progress("requests answered"))
         yield Job(
             settings, instruments, due, options.run_id, archive, warehouse, _clock, advance, is_dry=options.dry_run
         )
+
+
+@contextmanager
+def _writing(settings: Settings, options: argparse.Namespace, archive: "Archive") -> Iterator[None]:
+    """Be the only one who fetches, loads and builds."""
+    from extract.lease import held
+
+    with held(archive, options.run_id, options.command, _clock, settings.execution):
+        yield
 
 
 @contextmanager
@@ -302,8 +318,7 @@ def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> i
     extraction = job.extraction
     missed = shortfalls(job)
     status = FAILED if built and built.failed else INCOMPLETE if missed else OK
-    log = structlog.get_logger()
-    log.info("run finished", exit_status=status, landed_rows=dict(extraction.landed_rows), shortfalls=missed)
+    _log_outcome(options, job, status, missed, is_built=built is not None and not built.failed)
     outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
     if options.json:
         report = {
@@ -334,6 +349,27 @@ def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> i
     return status
 
 
+def _log_outcome(options: argparse.Namespace, job: "Job", status: int, missed: list[str], *, is_built: bool) -> None:
+    """Log the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from."""
+    from extract.status import read_status
+
+    extraction = job.extraction
+    state = read_status(job.warehouse()) if is_built else None
+    structlog.get_logger().info(
+        "run finished",
+        command=options.command,
+        exit_status=status,
+        elapsed_seconds=round((_clock() - options.began_at).total_seconds(), 2),
+        landed_row_count=sum(extraction.landed_rows.values()),
+        landed_rows=dict(extraction.landed_rows),
+        request_count=len(extraction.entries),
+        failed_request_count=len(extraction.failures()),
+        quality_score=state.latest_quality_score if state else None,
+        latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
+        shortfalls=missed,
+    )
+
+
 def _kite_login(settings: Settings, options: argparse.Namespace) -> int:
     from extract.kite_session import log_in, login_url
 
@@ -353,8 +389,9 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
     with _starting(settings):
         from extract.archive import Archive
 
-        archive = Archive(settings.archive_uri)
-        return _load_and_build(settings, options, archive, is_built=not options.no_build)
+        with _writing(settings, options, Archive(settings.archive_uri)):
+            archive = Archive(options.archive or settings.archive_uri)
+            return _load_and_build(settings, options, archive, is_built=not options.no_build)
 
 
 def _import(settings: Settings, options: argparse.Namespace) -> int:
@@ -368,7 +405,8 @@ def _import(settings: Settings, options: argparse.Namespace) -> int:
 
         archive = Archive(settings.archive_uri)
         archive_files(archive, options.files, as_of, options.index)
-        return _load_and_build(settings, options, archive, since=as_of)
+        with _writing(settings, options, archive):
+            return _load_and_build(settings, options, archive, since=as_of)
 
 
 def _load_and_build(
@@ -393,32 +431,37 @@ def _load_and_build(
         if is_built:
             with _progress("models and tests") as advance:
                 built = build(settings, warehouse, advance)
-    return _report(options, settings, replayed, built)
+    return _report(options, archive.uri, replayed, built)
 
 
 def _build(settings: Settings, options: argparse.Namespace) -> int:
     with _starting(settings):
+        from extract.archive import Archive
         from extract.build import build, preload_dbt
         from extract.warehouse import open_warehouse
 
         preload_dbt()
-        with open_warehouse(settings) as warehouse, _progress("models and tests") as advance:
+        with (
+            _writing(settings, options, Archive(settings.archive_uri)),
+            open_warehouse(settings) as warehouse,
+            _progress("models and tests") as advance,
+        ):
             built = build(settings, warehouse, advance, full_refresh=options.full_refresh)
-    return _report(options, settings, None, built)
+    return _report(options, settings.archive_uri, None, built)
 
 
-def _report(options: argparse.Namespace, settings: Settings, replayed: "Replay | None", built: "Build | None") -> int:
+def _report(options: argparse.Namespace, archive_uri: str, replayed: "Replay | None", built: "Build | None") -> int:
     status = FAILED if built and built.failed else INCOMPLETE if replayed and replayed.refused else OK
     if options.json:
         report: dict[str, Any] = {"exit_status": status}
         if replayed:
             refused = [{"path": path, "reason": reason} for path, reason in replayed.refused]
-            report["replay"] = asdict(replayed) | {"archive": settings.archive_uri, "refused": refused}
+            report["replay"] = asdict(replayed) | {"archive": archive_uri, "refused": refused}
         _output.print_json(json.dumps(report | _build_report(built), default=str))
         return status
     if replayed:
         _say(
-            f"Replayed {settings.archive_uri}: {replayed.found} batches found, {replayed.loaded} loaded"
+            f"Replayed {archive_uri}: {replayed.found} batches found, {replayed.loaded} loaded"
             f" ({replayed.rows:,} rows), {len(replayed.refused)} refused."
         )
         for path, reason in replayed.refused:

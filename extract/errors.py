@@ -9,6 +9,10 @@ class PipelineError(Exception):
     """The work could not be done: exit status 1."""
 
 
+class AlreadyRunning(Exception):
+    """Another process does the same for the same date, and this one need not: exit status 0. The text is its run id."""
+
+
 class SourceRefused(Exception):
     """A provider refused, and asking again will not help: the token, the plan or the symbol is ours to mend.
 

@@ -74,6 +74,7 @@ class Settings:
         emulator_host: the address of a running BigQuery emulator; set, no credentials are used.
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
+        execution: the Cloud Run execution that this process is an attempt of; Cloud Run sets it.
         kite: how Kite Connect is reached.
         yahoo: how Yahoo Finance is reached.
         alpha_vantage: how Alpha Vantage is reached.
@@ -85,6 +86,7 @@ class Settings:
     emulator_host: str | None
     warehouse_dir: Path
     archive_uri: str
+    execution: str | None
     kite: KiteSettings
     yahoo: YahooSettings
     alpha_vantage: AlphaVantageSettings
@@ -145,6 +147,7 @@ class Settings:
             emulator_host=emulator_host,
             warehouse_dir=warehouse_dir,
             archive_uri=archive_uri,
+            execution=value("CLOUD_RUN_EXECUTION") or None,
             kite=KiteSettings(
                 api_key=value("KITE_API_KEY") or None,
                 api_secret=value("KITE_API_SECRET") or None,

@@ -1,0 +1,200 @@
+"""One writer at a time, by records that the archive lets nobody change."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from extract import lease
+from extract.archive import Archive
+from extract.errors import AlreadyRunning, PipelineError
+from extract.lease import held
+from extract.settings import PROJECT_DIR
+from tests.conftest import Pipeline
+
+NOON = datetime(2024, 12, 18, 12, 0, tzinfo=UTC)
+
+
+class Elapsing:
+    """A clock that stands still, and goes on by what is waited for."""
+
+    def __init__(self) -> None:
+        self.now = NOON
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(str(tmp_path / "archive"))
+
+
+@pytest.fixture
+def clock() -> Elapsing:
+    return Elapsing()
+
+
+def test_a_second_run_of_a_date_is_told_who_is_doing_it(archive: Archive, clock: Elapsing) -> None:
+    with (
+        held(archive, "run-a", "run", clock),
+        pytest.raises(AlreadyRunning, match="run-a"),
+        held(archive, "run-b", "run", clock),
+    ):
+        pytest.fail("two writers")
+    with held(archive, "run-c", "run", clock):
+        pass
+
+
+def test_another_command_waits_until_the_lease_is_free(archive: Archive, clock: Elapsing) -> None:
+    waits: list[float] = []
+    with held(archive, "backfill-a", "backfill", clock) as _, ThreadPoolExecutor() as pool:
+        is_waiting = threading.Event()
+
+        def wait(seconds: float) -> None:
+            waits.append(seconds)
+            is_waiting.set()
+            threading.Event().wait(0.05)
+
+        def run() -> bool:
+            with held(archive, "run-b", "run", clock, wait=wait):
+                return True
+
+        running = pool.submit(run)
+        assert is_waiting.wait(10)
+        assert not running.done()
+        # Released here, before the pool waits for its thread.
+        _leave(archive, clock)
+        assert running.result(timeout=10)
+    assert waits
+
+
+def _leave(archive: Archive, clock: Elapsing) -> None:
+    """Release the lease as its holder would."""
+    folder = f"leases/{clock():%Y-%m-%d}/"
+    last = max(archive.listed(folder))
+    number = int(last.removeprefix(folder).removesuffix(".json"))
+    record = archive.body(last).replace(b'"held"', b'"released"')
+    assert archive.create(f"{folder}{number + 1:06d}.json", record)
+
+
+def test_who_waits_for_too_long_fails(archive: Archive, clock: Elapsing) -> None:
+    # A holder on another machine, which renews for ever.
+    _take_elsewhere(archive, clock, EXPIRY=timedelta(days=1))
+    with (
+        pytest.raises(PipelineError, match="elsewhere has been writing for 0:45:00"),
+        held(archive, "build-b", "build", clock, wait=clock.wait),
+    ):
+        pytest.fail("two writers")
+
+
+def _take_elsewhere(archive: Archive, clock: Elapsing, **constants: timedelta) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        for name, value in constants.items():
+            patch.setattr(lease, name, value)
+        assert lease._Lease(archive, "elsewhere", "backfill", clock, None).take() is None
+
+
+def test_a_holder_that_does_not_renew_loses_the_lease_when_it_expires(archive: Archive, clock: Elapsing) -> None:
+    _take_elsewhere(archive, clock)
+    with held(archive, "run-b", "run", clock, wait=clock.wait):
+        waited = clock.now - NOON
+    assert lease.EXPIRY <= waited <= lease.EXPIRY + timedelta(seconds=5)
+
+
+def test_the_lease_of_the_evening_holds_past_midnight(archive: Archive, clock: Elapsing) -> None:
+    clock.now = datetime(2024, 12, 18, 23, 59, 30, tzinfo=UTC)
+    _take_elsewhere(archive, clock)
+    with held(archive, "run-b", "run", clock, wait=clock.wait):
+        assert clock.now >= datetime(2024, 12, 19, 0, 1, 30, tzinfo=UTC)
+
+
+def test_the_next_attempt_of_an_execution_takes_over_at_once(archive: Archive, clock: Elapsing) -> None:
+    first = lease._Lease(archive, "run-a", "run", clock, "execution-7")
+    assert first.take() is None
+    with pytest.raises(AlreadyRunning), held(archive, "run-x", "run", clock, "execution-8"):
+        pytest.fail("two writers")
+    with held(archive, "run-b", "run", clock, "execution-7"):
+        # The first one, were it not dead after all, would notice.
+        assert not first.renew()
+
+
+def test_of_many_who_start_together_one_writes(archive: Archive, clock: Elapsing) -> None:
+    leases = [lease._Lease(archive, f"run-{number}", "run", clock, None) for number in range(16)]
+    together = threading.Barrier(len(leases))
+
+    def take(one: lease._Lease) -> bool:
+        together.wait()
+        return one.take() is None
+
+    with ThreadPoolExecutor(len(leases)) as pool:
+        assert sum(pool.map(take, leases)) == 1
+
+
+def test_a_lost_answer_to_a_write_that_was_made_is_no_refusal(
+    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = Archive.create
+
+    def written_and_not_told(self: Archive, path: str, body: bytes) -> bool:
+        create(self, path, body)
+        return False
+
+    monkeypatch.setattr(Archive, "create", written_and_not_told)
+    assert lease._Lease(archive, "run-a", "run", clock, None).take() is None
+
+
+HOLDER = """
+import sys, time
+from datetime import UTC, datetime
+from extract.archive import Archive
+from extract.lease import held
+
+with held(Archive(sys.argv[1]), "run-dead", "run", lambda: datetime.now(UTC)):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-c", textwrap.dedent(HOLDER), str(tmp_path / "archive")]
+    with subprocess.Popen(command, cwd=PROJECT_DIR, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_killed_holder_is_not_waited_for(archive: Archive, holder: subprocess.Popen[str]) -> None:
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    with pytest.raises(AlreadyRunning, match="run-dead"), held(archive, "run-b", "run", clock):
+        pytest.fail("two writers")
+    os.kill(holder.pid, signal.SIGKILL)
+    holder.wait()
+    with held(archive, "run-b", "run", clock):
+        pass
+
+
+def test_the_command_ends_0_where_another_is_doing_it(
+    archive: Archive, tmp_path: Path, holder: subprocess.Popen[str]
+) -> None:
+    assert holder.poll() is None
+    pipeline = Pipeline(tmp_path / "archive", tmp_path / "warehouse")
+    done = pipeline.command("run")
+    assert (done.returncode, done.stdout) == (0, "Nothing to do: run-dead is doing it.\n")
+    assert list(archive.paths()) == []
