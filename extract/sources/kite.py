@@ -135,7 +135,11 @@ class Kite:
                     datetime.combine(end, time(23, 59, 59)),
                     "day",
                 )
-                rows += [_bar(candle, instrument, token) for candle in candles]
+                # The client takes almost anything for a date.
+                sent = [datetime.fromisoformat(c[0]) for c in self._seen.response.json()["data"]["candles"]]
+                rows += [
+                    _bar(candle | {"date": day}, instrument, token) for candle, day in zip(candles, sent, strict=True)
+                ]
             start = end + timedelta(days=1)
         return as_table(KITE_DAILY_BARS, rows)
 
@@ -193,7 +197,7 @@ class Kite:
             ) from error
         except requests.RequestException as error:
             raise SourceUnavailable(f"Kite could not be reached: {_shortened(error)}") from error
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise SourceUnavailable(
                 f"Kite's answer is malformed: {type(error).__name__} {_shortened(error)}"
             ) from error
@@ -211,7 +215,9 @@ def retry_after(response: requests.Response) -> float | None:
 
 def _bar(candle: dict[str, Any], instrument: Instrument, token: int) -> dict[str, Any]:
     values = [candle[name] for name in ("open", "high", "low", "close", "volume")]
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
+    # To Python, true is a number too.
+    are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
+    if not are_numbers or candle["volume"] != int(candle["volume"]):
         raise ValueError(f"a candle of {instrument.symbol} holds {values}")
     return {
         "symbol": instrument.symbol,

@@ -50,7 +50,7 @@ class Yahoo:
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
         # What yfinance still owes pandas is no news to whoever reads our log.
         warnings.filterwarnings("ignore", module=r"yfinance\.")
-        self._session = _Redirected(base_url) if base_url else curl_cffi.requests.Session(impersonate="chrome")
+        self._session = _Session(base_url)
 
     def hold(self, seconds: float) -> None:
         """Send nothing for some seconds."""
@@ -70,6 +70,7 @@ class Yahoo:
         yfinance.data.YfData.cache_get.cache_clear()
         self._pacer.wait()
         try:
+            self._session.wrong = None
             frame = yf.Ticker(ticker, session=self._session).history(
                 start=request.first.isoformat(),
                 end=(request.last + timedelta(days=1)).isoformat(),
@@ -79,6 +80,8 @@ class Yahoo:
                 keepna=True,
                 timeout=_TIMEOUT_SECONDS,
             )
+            if self._session.wrong:
+                raise SourceUnavailable(self._session.wrong)
             return {
                 YAHOO_DAILY_BARS.name: _bars(frame, instrument),
                 YAHOO_CORPORATE_ACTIONS.name: _corporate_actions(frame, instrument),
@@ -130,16 +133,44 @@ def _cache_folder() -> tempfile.TemporaryDirectory[str]:
     return folder
 
 
-class _Redirected(curl_cffi.requests.Session):
-    """The same client, with every request sent to another server: yfinance has Yahoo's hosts written into it."""
+class _Session(curl_cffi.requests.Session):
+    """yfinance's own client; it looks at the answers before yfinance makes of them what it can.
 
-    def __init__(self, base_url: str) -> None:
-        super().__init__()
-        self._base = urlsplit(base_url)
+    Attributes:
+        wrong: what is wrong with the last answer, though yfinance takes it for one.
+    """
+
+    def __init__(self, base_url: str | None) -> None:
+        """Send every request to another server than Yahoo's, whose hosts yfinance has written into it, or to Yahoo."""
+        super().__init__(impersonate=None if base_url else "chrome")
+        self._base = urlsplit(base_url) if base_url else None
+        self.wrong: str | None = None
 
     def request(self, method: Any, url: str, *arguments: Any, **options: Any) -> Any:
-        address = urlsplit(url)._replace(scheme=self._base.scheme, netloc=self._base.netloc).geturl()
-        return super().request(method, address, *arguments, **options)
+        address = urlsplit(url)
+        if self._base:
+            address = address._replace(scheme=self._base.scheme, netloc=self._base.netloc)
+        response = super().request(method, address.geturl(), *arguments, **options)
+        if "/finance/chart/" in address.path:
+            self.wrong = _fault(response.status_code, response.text)
+        return response
+
+
+def _fault(status: int, body: str) -> str | None:
+    """What is wrong with an answer that holds prices: yfinance looks at no status, and reads texts as numbers."""
+    try:
+        result = json.loads(body)["chart"]["result"][0]
+        quote = result["indicators"]["quote"][0]
+        columns = [quote[name] for name in ("open", "high", "low", "close", "volume")]
+        odd = [value for column in columns for value in column if value is not None and type(value) not in (int, float)]
+        odd += [value for value in quote["volume"] if type(value) is float and not value.is_integer()]
+        odd += [second for second in result["timestamp"] if type(second) is not int]
+    except (ValueError, KeyError, TypeError, IndexError):
+        # No prices, which yfinance tells.
+        return None
+    if status >= 400:
+        return f"Yahoo answered {status}"
+    return f"Yahoo's answer is malformed: {odd[0]!r} stands among the numbers" if odd else None
 
 
 def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
