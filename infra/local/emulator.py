@@ -49,6 +49,7 @@ def open_emulator(data_dir: Path) -> None:
     tables.columns = tabledata.columns = columns
     partitions._hidden = is_hidden
     prepare_extensions()
+    _follow_moved_folder(data_dir)
     settings.data_dir = data_dir
     settings.default_project_id = PROJECT
     # Opened now, so that the first request does not pay for it.
@@ -61,6 +62,22 @@ def open_emulator(data_dir: Path) -> None:
         f" and schema_name = '{tables.RESULTS}'"
     ):
         database.execute(f"drop table {database.quote(RESULTS_DATABASE, tables.RESULTS, name)}")
+
+
+def _follow_moved_folder(data_dir: Path) -> None:
+    """Tell the lake where it lies now: it refuses to open in another folder than the one that it was made in.
+
+    The files' own paths are relative to it.
+    """
+    import duckdb
+
+    catalog = data_dir / f"{PROJECT}.ducklake"
+    if catalog.exists():
+        with duckdb.connect(catalog) as connection:
+            connection.execute(
+                "update ducklake_metadata set value = $1 where key = 'data_path' and value != $1",
+                [f"{data_dir / PROJECT}/"],
+            )
 
 
 def _with_destination(execute):  # type: ignore[no-untyped-def]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from extract.settings import PROJECT_DIR
+from tests.conftest import Pipeline
 
 
 def _run(script: str, folder: Path) -> str:
@@ -104,3 +105,14 @@ assert [c.mode for c in after[1]("local", "a", "t")] == ["REQUIRED", "NULLABLE",
 assert after[2](exp.table_("partitioned", "a", "local", quoted=True))
 """
     assert _run(script, tmp_path).splitlines() == ["a 4", "b 1", "c 0"]
+
+
+def test_a_warehouse_that_was_moved_opens_where_it_lies_now(tmp_path: Path) -> None:
+    first, second = (Pipeline(tmp_path / "archive", tmp_path / name) for name in ("first", "second"))
+    with first.warehouse() as warehouse:
+        warehouse.create_raw()
+        warehouse.note_build("digest", None)
+    first.warehouse_dir.rename(second.warehouse_dir)
+    with second.warehouse() as warehouse:
+        assert warehouse.last_project_digest() == "digest"
+    assert not first.warehouse_dir.exists()
