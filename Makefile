@@ -50,7 +50,7 @@ test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
 	@$(BIN)/pytest
 
 lint: setup ## sqlfluff on every model, ruff, mypy --strict
-	@$(BIN)/sqlfluff lint --disable-progress-bar models macros tests
+	@$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy

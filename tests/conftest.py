@@ -1,6 +1,8 @@
 """The real parts, small: an archive in a folder, the embedded warehouse, the real dbt, the real command."""
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -145,6 +147,34 @@ def warehouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("warehouse")
     with running(folder):
         yield folder
+
+
+@pytest.fixture(scope="session")
+def empty_marts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a warehouse in which everything was built from nothing; made once, for all workers to copy."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    made = Pipeline(folder / "empty-archive", folder / "empty-marts")
+    with (folder / "empty-marts.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.warehouse_dir.exists():
+            assert made.build().window_start is None
+    return made.warehouse_dir
+
+
+@contextmanager
+def copied(marts: Path, folder: Path) -> Iterator[Path]:
+    """Copy a warehouse that nobody uses, and keep the copy running."""
+    shutil.copytree(marts, folder, ignore=shutil.ignore_patterns("address", "*.lock"))
+    with running(folder):
+        yield folder
+
+
+@pytest.fixture
+def built_pipeline(tmp_path: Path, empty_marts: Path) -> Iterator[Pipeline]:
+    """A pipeline of this test's own, with an empty archive and empty marts: its builds have a window."""
+    with copied(empty_marts, tmp_path / "warehouse") as warehouse_dir:
+        yield Pipeline(tmp_path / "archive", warehouse_dir)
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,15 @@ from dbt.cli.main import dbtRunner
 from extract.build import INCREMENTAL_MODELS
 from extract.settings import PROJECT_DIR
 from infra.local.emulator import PROJECT
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, copied
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path) -> Pipeline:
+def built(tmp_path_factory: pytest.TempPathFactory, empty_marts: Path) -> Iterator[Pipeline]:
     """An empty archive, built: every relation exists."""
-    pipeline = Pipeline(tmp_path_factory.mktemp("empty") / "archive", warehouse_dir, "unit_tests")
-    pipeline.build()
-    return pipeline
+    folder = tmp_path_factory.mktemp("empty")
+    with copied(empty_marts, folder / "warehouse") as warehouse_dir:
+        yield Pipeline(folder / "archive", warehouse_dir)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,8 @@ def _file(folder: Path, name: str, *lines: str) -> Path:
     return path
 
 
-def test_both_files_are_archived_loaded_and_built_once(pipeline: Pipeline, tmp_path: Path) -> None:
+def test_both_files_are_archived_loaded_and_built_once(built_pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline = built_pipeline
     actions = _file(tmp_path, "CA.csv", ACTIONS, DIVIDEND, BONUS)
     members = _file(
         tmp_path, "ind_nifty500list (1).csv", LIST, '"Invented, Sons Ltd.",Textiles,INVENTED,EQ,INE000A01001'

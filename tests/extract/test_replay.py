@@ -73,7 +73,8 @@ def test_raw_that_was_dropped_is_loaded_again(pipeline: Pipeline) -> None:
             warehouse.client.delete_dataset(warehouse.raw, delete_contents=True, timeout=60)
 
 
-def test_what_is_refused_is_named_and_the_others_load_and_build(pipeline: Pipeline) -> None:
+def test_what_is_refused_is_named_and_the_others_load_and_build(built_pipeline: Pipeline) -> None:
+    pipeline = built_pipeline
     for run_id in ("good", "torn", "empty", "misplaced"):
         write_bars(pipeline.archive, KITE_DAILY_BARS, run_id, ON_TUESDAY, _bar("TCS", TUESDAY, 100))
     day = pipeline.archive_dir / "kite_daily_bars" / "extracted_on=2024-01-02"
@@ -92,11 +93,13 @@ def test_what_is_refused_is_named_and_the_others_load_and_build(pipeline: Pipeli
     assert "4 batches found, 0 loaded (0 rows), 3 refused" in pipeline.command("replay", "--no-build").stdout
 
 
-def test_a_build_reaches_back_to_what_it_has_not_seen_and_a_changed_project_to_everything(pipeline: Pipeline) -> None:
-    pipeline = replace(pipeline, runs_data_tests=False)
+def test_a_build_reaches_back_to_what_it_has_not_seen_and_a_changed_project_to_everything(
+    built_pipeline: Pipeline,
+) -> None:
+    pipeline = replace(built_pipeline, runs_data_tests=False)
     write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_WEDNESDAY, _bar("TCS", WEDNESDAY, 100))
     pipeline.replay()
-    assert pipeline.build().window_start is None
+    assert pipeline.build().window_start == date(2024, 1, 1)
     # A batch that nothing older than June is in, then one that has a bar of 2019.
     june = datetime(2024, 6, 4, 13, 0, tzinfo=UTC)
     write_bars(pipeline.archive, KITE_DAILY_BARS, "b", june, _bar("TCS", datetime(2024, 6, 3, 18, 30, tzinfo=UTC), 120))
@@ -120,8 +123,8 @@ def test_a_build_reaches_back_to_what_it_has_not_seen_and_a_changed_project_to_e
     assert pipeline.build().window_start is None
 
 
-def test_a_batch_that_was_noted_and_never_loaded_is_merged_when_it_comes(pipeline: Pipeline) -> None:
-    pipeline = replace(pipeline, runs_data_tests=False)
+def test_a_batch_that_was_noted_and_never_loaded_is_merged_when_it_comes(built_pipeline: Pipeline) -> None:
+    pipeline = replace(built_pipeline, runs_data_tests=False)
     path = write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
     with pipeline.warehouse() as warehouse:
         warehouse.create_raw()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from extract.archive import Archive
 from extract.settings import PROJECT_DIR
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, copied
 from tests.extract.conftest import Undisturbed, assert_same, replayed
 
 
@@ -41,13 +41,13 @@ def test_a_dividend_and_a_split_leave_no_trace_in_the_series(undisturbed: Undist
 
 
 def test_three_runs_in_any_order_make_the_marts_of_one(
-    pipeline: Pipeline, archived: Path, undisturbed: Undisturbed
+    built_pipeline: Pipeline, archived: Path, undisturbed: Undisturbed
 ) -> None:
     paths = sorted(Archive(str(archived)).paths(), key=lambda path: path.split("extracted_on=")[1], reverse=True)
     random.Random(20241101).shuffle(paths)  # noqa: S311
     cuts = [round(n * len(paths) / 3) for n in range(4)]
     runs = [paths[first:last] for first, last in pairwise(cuts)]
-    pipeline = replace(pipeline, runs_data_tests=False)
+    pipeline = replace(built_pipeline, runs_data_tests=False)
     assert all(runs)
     assert_same(replayed(pipeline, archived, runs), undisturbed.marts)
     # Replaying again loads nothing; building everything anew changes nothing.
@@ -57,10 +57,12 @@ def test_three_runs_in_any_order_make_the_marts_of_one(
 
 
 def test_a_replay_that_was_killed_again_and_again_makes_the_same_marts(
-    pipeline: Pipeline, archived: Path, undisturbed: Undisturbed, tmp_path: Path
+    empty_marts: Path, archived: Path, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
     # A warehouse of its own, because the kill takes the server too.
-    own = replace(pipeline, archive_dir=archived, warehouse_dir=tmp_path / "warehouse", runs_data_tests=False)
+    own = Pipeline(archived, tmp_path / "warehouse", runs_data_tests=False)
+    with copied(empty_marts, own.warehouse_dir):
+        pass
     with (tmp_path / "log").open("w") as log:
         for lines_before_the_kill in (1, 2, 8, 35):
             process = subprocess.Popen(

@@ -27,8 +27,9 @@ def present() -> Iterator[Exchange]:
 
 
 def test_a_person_logs_in_and_the_job_runs_degrades_and_says_so(
-    present: Exchange, pipeline: Pipeline, tmp_path: Path
+    present: Exchange, built_pipeline: Pipeline, tmp_path: Path
 ) -> None:
+    pipeline = built_pipeline
     environment = present.environment(pipeline) | {"KITE_ACCESS_TOKEN": ""}
     arguments = ("--symbols", ",".join(SYMBOLS), "--json")
 

@@ -7,13 +7,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 from extract.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
 from infra.local.providers import Fault
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, copied
 from tests.extract.conftest import EVENING, TRADED, Exchange, assert_same
 
 # How many lines of its log the run writes before it is killed; the last of them are the build's.
@@ -46,18 +45,18 @@ def raw(pipeline: Pipeline) -> dict[str, list[str]]:
 
 
 def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
-    faultless: Exchange, pipeline: Pipeline, tmp_path: Path
+    faultless: Exchange, built_pipeline: Pipeline, empty_marts: Path, tmp_path: Path
 ) -> None:
-    undisturbed = replace(pipeline, archive_dir=tmp_path / "undisturbed")
+    undisturbed = built_pipeline
     with start(faultless, undisturbed, tmp_path / "log") as process:
         process.communicate(timeout=300)
     assert process.returncode == 0
     expected_raw, expected_marts = raw(undisturbed), undisturbed.marts()
     assert len(expected_raw[KITE_DAILY_BARS.name]) == len(expected_raw[YAHOO_DAILY_BARS.name]) == 145 * len(TRADED)
     # A warehouse of its own, because the kill takes the server too.
-    own = replace(
-        pipeline, archive_dir=tmp_path / "killed", warehouse_dir=tmp_path / "warehouse", runs_data_tests=False
-    )
+    own = Pipeline(tmp_path / "killed", tmp_path / "killed-warehouse", runs_data_tests=False)
+    with copied(empty_marts, own.warehouse_dir):
+        pass
     instants = random.Random(20241231)  # noqa: S311 The same instants each time.
     for lines_before_the_kill in PLACES:
         with start(faultless, own, tmp_path / "log") as process:

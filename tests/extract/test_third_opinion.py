@@ -33,8 +33,9 @@ def disputed() -> Iterator[tuple[Exchange, dict[str, int]]]:
 
 
 def test_the_third_opinion_settles_disputes_within_its_budget(
-    disputed: tuple[Exchange, dict[str, int]], pipeline: Pipeline
+    disputed: tuple[Exchange, dict[str, int]], built_pipeline: Pipeline
 ) -> None:
+    pipeline = built_pipeline
     exchange, days = disputed
     sessions = exchange.market.sessions
 
