@@ -1,0 +1,116 @@
+"""Cloud Storage as far as the archive uses it: a server on loopback that speaks that part of its XML API.
+
+It is strict where a folder would be lenient. A create-only write onto an existing object is answered 412, as the real
+service does; a write that could replace an object is refused, and so is deleting one, as under a retention policy.
+"""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+
+class Bucket(ThreadingHTTPServer):
+    """The bucket ``prices``: objects by name, and what was asked."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        """Listen on a free port."""
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.objects: dict[str, bytes] = {}
+        self.requests: list[tuple[str, str]] = []
+        self.refuses_all = False
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Bucket
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _object(self) -> str:
+        bucket, _, name = unquote(urlsplit(self.path).path).lstrip("/").partition("/")
+        assert bucket == "prices"
+        self.server.requests.append((self.command, name))
+        return name
+
+    def do_PUT(self) -> None:
+        name = self._object()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.server.refuses_all:
+            self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        elif self.headers.get("x-goog-if-generation-match") != "0":
+            self._answer(400, b"<Error><Code>MissingPrecondition</Code></Error>")
+        elif name in self.server.objects:
+            self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        else:
+            self.server.objects[name] = body
+            self._answer(200, ETag='"1"', x_goog_generation="1")
+
+    def do_DELETE(self) -> None:
+        self._object()
+        self._answer(403, b"<Error><Code>RetentionPolicyNotMet</Code></Error>")
+
+    def do_GET(self) -> None:
+        name = self._object()
+        if not name:
+            prefix = parse_qs(urlsplit(self.path).query).get("prefix", [""])[0]
+            contents = "".join(
+                f"<Contents><Key>{escape(key)}</Key><Size>{len(body)}</Size><ETag>1</ETag>"
+                "<LastModified>2024-01-03T12:00:00.000Z</LastModified></Contents>"
+                for key, body in sorted(self.server.objects.items())
+                if key.startswith(prefix)
+            )
+            self._answer(200, f"<ListBucketResult>{contents}</ListBucketResult>".encode())
+        elif name in self.server.objects:
+            modified = "Wed, 03 Jan 2024 12:00:00 GMT"
+            self._answer(200, self.server.objects[name], ETag='"1"', Last_Modified=modified, x_goog_generation="1")
+        else:
+            self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
+
+
+@contextmanager
+def serving() -> Iterator[Bucket]:
+    """Run the server in a thread."""
+    with Bucket() as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def key_file(address: str, path: Path) -> str:
+    """Write a key file that names the server and needs no token, the client's own switch; return its path."""
+    path.write_text(
+        json.dumps(
+            {
+                "gcs_base_url": address,
+                "disable_oauth": True,
+                "client_email": "",
+                "private_key": "",
+                "private_key_id": "",
+            }
+        )
+    )
+    return str(path)

@@ -1,0 +1,271 @@
+"""Providers' answers that come changed: cut, scrambled, with fields of other kinds, or with other numbers.
+
+Whatever comes, a source gives the rows that the answer holds, or says why it gives none. What the answer holds is read
+here by a second, plainer reader.
+"""
+
+import json
+import math
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+
+from extract.errors import SourceRefused, SourceUnavailable
+from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.seeds import EXCHANGE_ZONE, listed_instruments
+from extract.sources import Request, Source, kite
+from extract.sources.alpha_vantage import AlphaVantage
+from extract.sources.kite import Kite
+from extract.sources.yahoo import Yahoo
+from infra.local import proxy
+from infra.local.market import draft_market
+from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers, serving
+
+BROKEN = ("credulous",)
+
+_FIRST, _LAST = date(2024, 12, 2), date(2024, 12, 31)
+_FAST = Limits(
+    kite_candles=10**6,
+    kite_others=10**6,
+    yahoo=10**6,
+    alpha_vantage=10**6,
+    alpha_vantage_a_day=10**9,
+)
+
+# What may stand where a number or a text stood.
+_ODD_VALUES: tuple[object, ...] = (
+    None, True, False, "", "NaN", "12.5", "-", -1, 0, 0.1, 1e308, 10**19, 10**400, [], {}, [1.5], "\u202e12", "१२३",
+)  # fmt: skip
+
+
+def run(count: int, seed: int, broken: str | None, told: Counter[str], findings: list[str]) -> None:
+    """Ask each source for a share of ``count`` answers, each of them changed; see ``infra.local.soak``."""
+    drawn = random.Random(seed)  # noqa: S311
+    with _sources() as (sources, changed):
+        readers = {"kite": _kite_rows, "yahoo": _yahoo_rows, "alpha_vantage": _alpha_vantage_rows}
+        tables = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS, "alpha_vantage": ALPHA_VANTAGE_DAILY_BARS}
+        (instrument,) = listed_instruments(["TCS"])
+        for source_id, table in tables.items():
+            changed.change = None
+            _asked(sources[source_id], Request(table, (instrument,), _FIRST, _LAST))
+        with _credulous() if broken else _nothing():
+            for number in range(count):
+                source_id = list(tables)[number % len(tables)]
+                changed.change = drawn.choice(_CHANGES)
+                changed.drawn = drawn
+                outcome = _asked(sources[source_id], Request(tables[source_id], (instrument,), _FIRST, _LAST))
+                name = changed.change.__name__.strip("_")
+                if isinstance(outcome, str):
+                    is_foreseen = outcome.startswith("foreseen ")
+                    told[f"{source_id} {'refused' if is_foreseen else 'uncaught'}"] += 1
+                    if not is_foreseen:
+                        findings.append(f"{source_id}, {name}: uncaught {outcome}")
+                    continue
+                told[f"{source_id} rows"] += 1
+                wrong = _wrong(readers[source_id], changed.body, changed.status, outcome)
+                if wrong:
+                    findings.append(f"{source_id}, {name}: {wrong}")
+
+
+def _asked(source: Source, request: Request) -> list[dict[str, Any]] | str:
+    """The rows, or the reason why there are none."""
+    try:
+        rows: list[dict[str, Any]] = source.fetch(request)[request.table.name].to_pylist()
+    except (SourceRefused, SourceUnavailable) as error:
+        return f"foreseen {error}"
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return rows
+
+
+def _wrong(
+    reader: Callable[[Any], set[tuple[object, ...]]], body: bytes, status: int, rows: list[dict[str, Any]]
+) -> str | None:
+    """What is wrong with rows that an answer was turned into; None where they are what it holds."""
+    if status >= 300:
+        return f"{len(rows)} rows of an answer with status {status}"
+    try:
+        held = reader(json.loads(body.decode(errors="replace"), parse_constant=_no_number))
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
+        return f"{len(rows)} rows of an answer that cannot be read ({type(error).__name__}: {error})"
+    names = ("date", "open", "high", "low", "close", "volume")
+    for row in rows:
+        if tuple(row[name] for name in names) not in held:
+            return f"a row that the answer does not hold: {tuple(str(row[name]) for name in names)}"
+    return None
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _whole(value: object) -> int:
+    if _number(value) != int(value):  # type: ignore[call-overload]
+        raise ValueError(f"{value!r} is not whole")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _kite_rows(answer: Any) -> set[tuple[object, ...]]:
+    return {
+        (datetime.fromisoformat(day), *map(_number, prices), _whole(volume))
+        for day, *prices, volume in (candle[:6] for candle in answer["data"]["candles"])
+    }
+
+
+def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
+    """Of Yahoo's columns, a null stands for nothing, and a volume that is null for none."""
+    result = answer["chart"]["result"][0]
+    quote = result["indicators"]["quote"][0]
+
+    def price(value: object) -> float | None:
+        return None if value is None else float(np.float64(_number(value)))
+
+    rows: set[tuple[object, ...]] = set()
+    for number, second in enumerate(result["timestamp"]):
+        moment = datetime.fromtimestamp(_whole(second), UTC)
+        # Of days that are asked for, yfinance puts the last one's time on its midnight.
+        midnight = datetime.combine(moment.astimezone(EXCHANGE_ZONE).date(), datetime.min.time(), EXCHANGE_ZONE)
+        prices = [price(quote[name][number]) for name in ("open", "high", "low", "close")]
+        volume = quote["volume"][number]
+        rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in (moment, midnight)}
+    return rows
+
+
+def _alpha_vantage_rows(answer: Any) -> set[tuple[object, ...]]:
+    rows = set()
+    for day, fields in answer["Time Series (Daily)"].items():
+        named = {key.partition(". ")[2]: value for key, value in fields.items()}
+        rows.add((date.fromisoformat(day), *(named[name] for name in ("open", "high", "low", "close", "volume"))))
+    return rows
+
+
+class _Changing:
+    """Stands between a source and its provider, and changes what is sent."""
+
+    def __init__(self) -> None:
+        self.change: Callable[[bytes, random.Random], tuple[int, bytes]] | None = None
+        self.drawn = random.Random(0)  # noqa: S311
+        self.body = b""
+        self.status = 0
+        self._answers: dict[str, proxy.Answered] = {}
+
+    def __call__(self, asked: proxy.Asked, pass_on: Callable[[], proxy.Answered]) -> proxy.Answered | None:
+        """Answer as the provider does, changed; Kite's dump of instruments comes as it is."""
+        path = asked.path.partition("?")[0]
+        if path not in self._answers:
+            self._answers[path] = pass_on()
+        answer = self._answers[path]
+        if self.change is None or not any(name in path for name in ("historical", "chart", "query")):
+            return answer
+        self.status, self.body = self.change(answer.body, self.drawn)
+        return proxy.Answered(self.status, answer.headers, self.body)
+
+
+@contextmanager
+def _sources() -> Iterator[tuple[dict[str, Source], _Changing]]:
+    """The three sources, and what changes their answers."""
+    providers = Providers(draft_market(first=_FIRST, last=_LAST, symbols=["TCS"]), limits=_FAST)
+    providers.clock = lambda: datetime.combine(_LAST, datetime.max.time(), EXCHANGE_ZONE)
+    changing = _Changing()
+    clock = providers.clock
+    with serving(providers) as address, proxy.between(address, changing) as before:
+        at = {"base_url": before.address, "clock": clock, "sleep": lambda _: None}
+        of_kite = Kite(API_KEY, ACCESS_TOKEN, requests_per_second=10**6, **at)  # type: ignore[arg-type]
+        of_yahoo = Yahoo(requests_per_second=10**6, **at)  # type: ignore[arg-type]
+        third = AlphaVantage("simulated", **at)  # type: ignore[arg-type]
+        yield {"kite": of_kite, "yahoo": of_yahoo, "alpha_vantage": third}, changing
+        of_yahoo.close()
+        third.close()
+
+
+def _cut(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    return 200, body[: drawn.randrange(len(body))]
+
+
+def _byte(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    place = drawn.randrange(len(body))
+    return 200, body[:place] + bytes([drawn.randrange(256)]) + body[place + 1 :]
+
+
+def _swapped(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    first, second = sorted(drawn.sample(range(len(body)), 2))
+    return 200, body[second:] + body[first:second] + body[:first]
+
+
+def _wrapped(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    return 200, drawn.choice(
+        (b"\xef\xbb\xbf" + body, b"\x00" + body, b"<html>" + body, body + b"}", body.hex().encode())
+    )
+
+
+def _page(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    return drawn.choice((200, 403, 404, 500, 502)), b"<html><body>Access denied</body></html>" + body[:100]
+
+
+def _status(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    return drawn.choice((201, 400, 403, 404, 429, 500, 503)), body
+
+
+def _value(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    """Another value at a place of the answer, a removed one, or one that is there twice."""
+    answer = json.loads(body)
+    for _ in range(drawn.choice((1, 1, 1, 3))):
+        here = answer
+        while True:
+            keys = list(here) if isinstance(here, dict) else range(len(here))
+            key = drawn.choice(list(keys))
+            inner = here[key]
+            if isinstance(inner, dict | list) and inner and drawn.random() < 0.95:
+                here = inner
+                continue
+            break
+        change = drawn.random()
+        if change < 0.1:
+            del here[key]
+        elif change < 0.2 and isinstance(here, list):
+            here.insert(key, inner)
+        else:
+            here[key] = deepcopy(drawn.choice(_ODD_VALUES))
+        if not isinstance(answer, dict | list) or not answer:
+            break
+    # Python's JSON writes Infinity and NaN, as servers in Python do.
+    return 200, json.dumps(answer).encode()
+
+
+_CHANGES = (_cut, _byte, _byte, _byte, _swapped, _wrapped, _page, _status, _value, _value, _value, _value)
+
+
+@contextmanager
+def _nothing() -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def _credulous() -> Iterator[None]:
+    """Take whatever Kite sends for a number."""
+    original = kite._bar
+
+    def bar(candle: dict[str, Any], instrument: Any, token: int) -> dict[str, Any]:
+        values = [float(candle[name] or 0) for name in ("open", "high", "low", "close", "volume")]
+        named = dict(zip(("open", "high", "low", "close"), values[:4], strict=True))
+        return {"symbol": instrument.symbol, "instrument_token": token, "date": candle["date"], **named} | {
+            "volume": int(values[4])
+        }
+
+    kite._bar = bar
+    try:
+        yield
+    finally:
+        kite._bar = original

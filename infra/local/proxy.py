@@ -1,0 +1,105 @@
+"""A server between a client and what it talks to: it passes on, or not, what each is told; on loopback alone."""
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_HOP_BY_HOP = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request."""
+
+    method: str
+    path: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """An answer; the body is decoded by nobody."""
+
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
+
+
+# Given a request, and what passes it on: what to answer, or None to hang up.
+type Between = Callable[[Asked, Callable[[], Answered]], Answered | None]
+
+
+class Proxy(ThreadingHTTPServer):
+    """Passes requests on to a server, as ``between`` decides."""
+
+    daemon_threads = True
+
+    def __init__(self, upstream: str, between: Between) -> None:
+        """Stand before ``upstream`` (``http://host:port``)."""
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.upstream = urlsplit(upstream).netloc
+        self.upstream_url = upstream
+        self.between = between
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def between(upstream: str, decide: Between) -> Iterator[Proxy]:
+    """Run a proxy in a thread."""
+    with Proxy(upstream, decide) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Proxy
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        asked = Asked(self.command, self.path, body)
+        answer = self.server.between(asked, lambda: self._pass_on(asked))
+        if answer is None:
+            self.close_connection = True
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer.body)
+
+    def _pass_on(self, asked: Asked) -> Answered:
+        connection = http.client.HTTPConnection(self.server.upstream, timeout=60)
+        try:
+            headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP_BY_HOP}
+            connection.request(asked.method, asked.path, body=asked.body, headers=headers)
+            response = connection.getresponse()
+            answered = [
+                # An upload goes on at the address that the server names: again through here.
+                (name, value.replace(self.server.upstream_url, self.server.address))
+                for name, value in response.getheaders()
+                if name.lower() not in _HOP_BY_HOP
+            ]
+            return Answered(response.status, answered, response.read())
+        finally:
+            connection.close()
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = _serve  # noqa: N815 http.server's names.
