@@ -93,11 +93,6 @@ class Warehouse:
         """
         dataset = bigquery.Dataset(self.raw)
         dataset.location = self.location
-        tables = [
-            *(_table(f"{self.raw}.{t.name}", t.schema, "_extracted_at", [t.symbol]) for t in RAW_TABLES.values()),
-            _table(f"{self.raw}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
-            _table(f"{self.raw}.{BUILDS}", _BUILDS_SCHEMA, "built_at", ["project_digest"]),
-        ]
         with _as_pipeline_error(f"creating {self.raw} failed"):
             try:
                 listed = self.client.list_tables(dataset, timeout=_TIMEOUT, retry=_RETRY)
@@ -105,7 +100,7 @@ class Warehouse:
             except NotFound:
                 existing = set()
                 self.client.create_dataset(dataset, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
-            for table in tables:
+            for table in raw_tables(self.raw):
                 if table.table_id not in existing:
                     self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
 
@@ -315,6 +310,15 @@ def _as_pipeline_error(what: str) -> Iterator[None]:
     except (GoogleAPICallError, RetryError, RequestException, ConnectionError, TimeoutError) as error:
         reason = getattr(error, "message", None) or str(error)
         raise PipelineError(f"{what}: {reason}") from error
+
+
+def raw_tables(dataset: str) -> list[bigquery.Table]:
+    """The tables of the raw dataset as they are created; the dataset is named with its project."""
+    return [
+        *(_table(f"{dataset}.{t.name}", t.schema, "_extracted_at", [t.symbol]) for t in RAW_TABLES.values()),
+        _table(f"{dataset}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
+        _table(f"{dataset}.{BUILDS}", _BUILDS_SCHEMA, "built_at", ["project_digest"]),
+    ]
 
 
 def _schema(schema: pa.Schema) -> list[bigquery.SchemaField]:
