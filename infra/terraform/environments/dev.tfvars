@@ -1,0 +1,6 @@
+# The project is yours: -var project=... The image is what was built: -var image=NAME@sha256:...
+environment = "dev"
+
+# Runs are started by hand; the day's one Kite login is prod's.
+schedule_paused = true
+monthly_budget  = 1000

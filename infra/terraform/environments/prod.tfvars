@@ -1,0 +1,3 @@
+environment = "prod"
+
+monthly_budget = 5000

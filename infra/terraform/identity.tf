@@ -1,0 +1,218 @@
+locals {
+  accounts = {
+    pipeline  = "The job: writes the archive and the warehouse"
+    candidate = "The candidate job: reads the archive, and writes what is thrown away"
+    api       = "The service: reads, and starts the job"
+    scheduler = "Starts the job at its hours"
+    deployer  = "GitHub Actions: pushes images, and moves the job and the service to them"
+  }
+
+  groups = merge(
+    var.analysts_group == null ? {} : { analysts = var.analysts_group },
+    var.operators_group == null ? {} : { operators = var.operators_group },
+  )
+
+  principals = concat(keys(local.accounts), keys(local.groups))
+
+  members = merge(
+    { for name, account in google_service_account.this : name => account.member },
+    { for name, address in local.groups : name => "group:${address}" },
+  )
+
+  # Who may do what: every grant of this module, each on the narrowest thing that takes it. Those of a group that is not
+  # named fall out.
+  project_grants = {
+    pipeline  = ["roles/bigquery.jobUser"]
+    candidate = ["roles/bigquery.jobUser"]
+    api       = ["roles/bigquery.jobUser"]
+    # Waiting for a deployment reads operations, which belong to no job or service.
+    deployer  = ["roles/run.viewer"]
+    analysts  = ["roles/bigquery.jobUser"]
+    operators = ["roles/bigquery.jobUser", "roles/logging.viewer", "roles/monitoring.viewer"]
+  }
+
+  # WRITER is BigQuery's own word for roles/bigquery.dataEditor, READER for roles/bigquery.dataViewer.
+  dataset_grants = {
+    pipeline  = { WRITER = keys(local.layers) }
+    api       = { READER = ["marts", "operations", "quality", "raw"] }
+    analysts  = { READER = ["marts", "quality"] }
+    operators = { READER = keys(local.layers) }
+  }
+  candidate_dataset_grants = {
+    candidate = { WRITER = keys(local.layers) }
+    operators = { READER = keys(local.layers) }
+  }
+
+  # Creating is not replacing: that would take the right to delete.
+  archive_grants = {
+    pipeline  = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
+    candidate = ["roles/storage.objectViewer"]
+    api       = ["roles/storage.objectViewer"]
+  }
+  scratch_grants = {
+    candidate = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
+  }
+
+  secret_grants = merge(
+    {
+      "kite-api-key" = {
+        "roles/secretmanager.secretAccessor" = ["candidate", "operators", "pipeline"]
+      }
+      "kite-api-secret" = {
+        "roles/secretmanager.secretAccessor" = ["operators"]
+      }
+      "kite-session" = {
+        "roles/secretmanager.secretAccessor"     = ["candidate", "pipeline"]
+        "roles/secretmanager.secretVersionAdder" = ["operators"]
+      }
+      "alpha-vantage-api-key" = {
+        "roles/secretmanager.secretAccessor" = ["candidate", "pipeline"]
+      }
+      "api-token" = {
+        "roles/secretmanager.secretAccessor" = ["api"]
+      }
+    },
+    var.has_alert_webhook ? {
+      "alert-webhook-url" = {
+        "roles/secretmanager.secretAccessor" = ["pipeline"]
+      }
+    } : {},
+  )
+
+  # Arguments are overrides, which roles/run.invoker does not allow; the scheduler gives none.
+  job_grants = merge(
+    {
+      live = {
+        scheduler = ["roles/run.invoker"]
+        api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
+        operators = ["roles/run.jobsExecutor", "roles/run.viewer"]
+        deployer  = ["roles/run.developer"]
+      }
+    },
+    var.candidate_image == null ? {} : {
+      candidate = {
+        deployer = ["roles/run.developer"]
+      }
+    },
+  )
+}
+
+resource "google_service_account" "this" {
+  for_each = local.accounts
+
+  account_id   = "trading-data-${each.key}"
+  display_name = each.value
+
+  depends_on = [google_project_service.this]
+}
+
+resource "google_project_iam_member" "this" {
+  for_each = merge([
+    for who, roles in local.project_grants : { for role in roles : "${who} ${role}" => { who = who, role = role } }
+    if contains(local.principals, who)
+  ]...)
+
+  project = var.project
+  role    = each.value.role
+  member  = local.members[each.value.who]
+}
+
+resource "google_bigquery_dataset_access" "live" {
+  for_each = merge(flatten([
+    for who, roles in local.dataset_grants : [
+      for role, layers in roles : { for layer in layers : "${who} ${role} ${layer}" => { who = who, role = role, layer = layer } }
+    ] if contains(local.principals, who)
+  ])...)
+
+  dataset_id     = google_bigquery_dataset.live[each.value.layer].dataset_id
+  role           = each.value.role
+  user_by_email  = contains(keys(local.accounts), each.value.who) ? google_service_account.this[each.value.who].email : null
+  group_by_email = contains(keys(local.accounts), each.value.who) ? null : local.groups[each.value.who]
+}
+
+resource "google_bigquery_dataset_access" "candidate" {
+  for_each = merge(flatten([
+    for who, roles in local.candidate_dataset_grants : [
+      for role, layers in roles : { for layer in layers : "${who} ${role} ${layer}" => { who = who, role = role, layer = layer } }
+    ] if contains(local.principals, who)
+  ])...)
+
+  dataset_id     = google_bigquery_dataset.candidate[each.value.layer].dataset_id
+  role           = each.value.role
+  user_by_email  = contains(keys(local.accounts), each.value.who) ? google_service_account.this[each.value.who].email : null
+  group_by_email = contains(keys(local.accounts), each.value.who) ? null : local.groups[each.value.who]
+}
+
+resource "google_storage_bucket_iam_member" "archive" {
+  for_each = merge([
+    for who, roles in local.archive_grants : { for role in roles : "${who} ${role}" => { who = who, role = role } }
+  ]...)
+
+  bucket = google_storage_bucket.archive.name
+  role   = each.value.role
+  member = local.members[each.value.who]
+}
+
+resource "google_storage_bucket_iam_member" "scratch" {
+  for_each = merge([
+    for who, roles in local.scratch_grants : { for role in roles : "${who} ${role}" => { who = who, role = role } }
+  ]...)
+
+  bucket = google_storage_bucket.scratch.name
+  role   = each.value.role
+  member = local.members[each.value.who]
+}
+
+resource "google_secret_manager_secret_iam_member" "this" {
+  for_each = merge(flatten([
+    for secret, roles in local.secret_grants : [
+      for role, names in roles : {
+        for who in names : "${who} ${role} ${secret}" => { who = who, role = role, secret = secret }
+        if contains(local.principals, who)
+      }
+    ]
+  ])...)
+
+  secret_id = google_secret_manager_secret.this[each.value.secret].id
+  role      = each.value.role
+  member    = local.members[each.value.who]
+}
+
+resource "google_cloud_run_v2_job_iam_member" "this" {
+  for_each = merge(flatten([
+    for job, grants in local.job_grants : [
+      for who, roles in grants : { for role in roles : "${who} ${role} ${job}" => { who = who, role = role, job = job } }
+      if contains(local.principals, who)
+    ]
+  ])...)
+
+  name     = google_cloud_run_v2_job.this[each.value.job].name
+  location = var.region
+  role     = each.value.role
+  member   = local.members[each.value.who]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "deployer" {
+  name     = google_cloud_run_v2_service.api.name
+  location = var.region
+  role     = "roles/run.developer"
+  member   = local.members["deployer"]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "invokers" {
+  for_each = var.api_invokers
+
+  name     = google_cloud_run_v2_service.api.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = each.key
+}
+
+# Who gives a job or a service an image decides what its account does.
+resource "google_service_account_iam_member" "deployer" {
+  for_each = toset(["api", "candidate", "pipeline"])
+
+  service_account_id = google_service_account.this[each.key].name
+  role               = "roles/iam.serviceAccountUser"
+  member             = local.members["deployer"]
+}

@@ -1,0 +1,42 @@
+locals {
+  # Every day: the trading calendar decides inside, so that a holiday's run is a sign of life.
+  # 18:30 IST: the day's bars, of which Kite's are provisional until the night is over.
+  # 08:15 IST: they become final. Kite has its final bars at 08:00, and a person logs in after 07:35.
+  schedules = {
+    evening = "30 18 * * *"
+    morning = "15 8 * * *"
+  }
+}
+
+resource "google_cloud_scheduler_job" "this" {
+  for_each = local.schedules
+
+  name             = "trading-data-${each.key}"
+  description      = "Starts the job trading-data"
+  region           = var.region
+  schedule         = each.value
+  time_zone        = "Asia/Kolkata"
+  paused           = var.schedule_paused
+  attempt_deadline = "180s"
+
+  # Of the call that starts a run; the run's own retries are the job's.
+  retry_config {
+    retry_count          = 3
+    min_backoff_duration = "60s"
+    max_backoff_duration = "600s"
+    max_doublings        = 3
+  }
+
+  http_target {
+    http_method = "POST"
+    uri         = "https://run.googleapis.com/v2/projects/${var.project}/locations/${var.region}/jobs/${google_cloud_run_v2_job.this["live"].name}:run"
+    headers     = { "Content-Type" = "application/json" }
+    body        = base64encode("{}")
+
+    # A Google API takes an access token; an identity token is for a service of one's own.
+    oauth_token {
+      service_account_email = google_service_account.this["scheduler"].email
+      scope                 = "https://www.googleapis.com/auth/cloud-platform"
+    }
+  }
+}

@@ -1,0 +1,116 @@
+locals {
+  # Without a stable revision the latest has everything; with one, the two shares add up to 100.
+  traffic = var.stable_revision == null ? [
+    { revision = null, percent = 100, tag = "stable" },
+    ] : [
+    { revision = var.stable_revision, percent = 100 - var.candidate_percent, tag = "stable" },
+    { revision = var.candidate_revision, percent = var.candidate_percent, tag = "candidate" },
+  ]
+}
+
+resource "google_cloud_run_v2_service" "api" {
+  name                = "trading-data-api"
+  location            = var.region
+  ingress             = var.api_ingress
+  deletion_protection = local.is_protected
+
+  # IAM asks each caller who they are; the token in API_TOKEN is asked for as well.
+  invoker_iam_disabled = false
+
+  template {
+    service_account                  = google_service_account.this["api"].email
+    execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
+    timeout                          = "60s"
+    max_instance_request_concurrency = 20
+
+    scaling {
+      min_instance_count = 0
+      max_instance_count = 2
+    }
+
+    containers {
+      image = var.image
+      args  = ["serve"]
+
+      ports {
+        container_port = 8080
+      }
+
+      resources {
+        limits = {
+          cpu    = "1"
+          memory = "1Gi"
+        }
+      }
+
+      startup_probe {
+        period_seconds    = 2
+        timeout_seconds   = 2
+        failure_threshold = 30
+
+        http_get {
+          path = "/health"
+        }
+      }
+
+      liveness_probe {
+        period_seconds    = 30
+        timeout_seconds   = 5
+        failure_threshold = 3
+
+        http_get {
+          path = "/health"
+        }
+      }
+
+      dynamic "env" {
+        for_each = {
+          BIGQUERY_PROJECT  = var.project
+          BIGQUERY_DATASET  = local.dataset
+          BIGQUERY_LOCATION = var.region
+          ARCHIVE_URI       = "gs://${google_storage_bucket.archive.name}/archive"
+          TRIGGER_JOB       = "projects/${var.project}/locations/${var.region}/jobs/trading-data"
+        }
+
+        content {
+          name  = env.key
+          value = env.value
+        }
+      }
+
+      env {
+        name = "API_TOKEN"
+
+        value_source {
+          secret_key_ref {
+            secret  = google_secret_manager_secret.this["api-token"].secret_id
+            version = "latest"
+          }
+        }
+      }
+    }
+
+    vpc_access {
+      egress = "ALL_TRAFFIC"
+
+      network_interfaces {
+        network    = google_compute_network.this.id
+        subnetwork = google_compute_subnetwork.this.id
+      }
+    }
+  }
+
+  dynamic "traffic" {
+    for_each = local.traffic
+
+    content {
+      type     = traffic.value.revision == null ? "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST" : "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+      revision = traffic.value.revision
+      percent  = traffic.value.percent
+      tag      = traffic.value.tag
+    }
+  }
+
+  # Cloud Run refuses a service whose account cannot read its secrets.
+  depends_on = [google_secret_manager_secret_iam_member.this, google_project_service.this]
+}

@@ -1,0 +1,93 @@
+mock_provider "google" {}
+
+variables {
+  project     = "trading-data-test"
+  environment = "dev"
+  image       = "images.example/trading-data@sha256:0000000000000000000000000000000000000000000000000000000000000000"
+}
+
+run "storage" {
+  command = plan
+
+  assert {
+    condition     = tonumber(google_storage_bucket.archive.retention_policy[0].retention_period) == 220752000
+    error_message = "The archive is kept for 2555 days."
+  }
+
+  assert {
+    condition     = !google_storage_bucket.archive.retention_policy[0].is_locked
+    error_message = "Outside prod a retention that is locked cannot be taken back."
+  }
+
+  assert {
+    condition = {
+      for rule in google_storage_bucket.archive.lifecycle_rule :
+      one(rule.action[*].type) == "Delete" ? "Delete" : one(rule.action[*].storage_class) => one(rule.condition[*].age)
+    } == { NEARLINE = 30, COLDLINE = 90, ARCHIVE = 365, Delete = 2555 }
+    error_message = "The archive becomes colder after 30, 90 and 365 days, and ends after 2555."
+  }
+
+  assert {
+    condition = alltrue([
+      for bucket in [google_storage_bucket.archive, google_storage_bucket.scratch] :
+      bucket.public_access_prevention == "enforced" && bucket.uniform_bucket_level_access && !bucket.force_destroy
+    ])
+    error_message = "No bucket is public, has rights by object, or goes with its objects."
+  }
+
+  assert {
+    condition     = length(google_storage_bucket.archive.versioning) == 0 && length(google_storage_bucket.scratch.retention_policy) == 0
+    error_message = "Retention and versioning exclude each other, and scratch has neither."
+  }
+
+  assert {
+    condition     = one(google_storage_bucket.scratch.lifecycle_rule[0].condition[*].age) == 7
+    error_message = "What a candidate wrote goes after a week."
+  }
+
+  assert {
+    condition = toset([for dataset in google_bigquery_dataset.live : dataset.dataset_id]) == toset([
+      "trading_data_raw", "trading_data_staging", "trading_data_intermediate", "trading_data", "trading_data_quality",
+      "trading_data_operations",
+    ])
+    error_message = "The datasets are those that dbt_project.yml names."
+  }
+
+  assert {
+    condition = alltrue([
+      for dataset in concat(values(google_bigquery_dataset.live), values(google_bigquery_dataset.candidate)) :
+      dataset.max_time_travel_hours == "168" && !dataset.delete_contents_on_destroy && dataset.location == "asia-south1"
+    ])
+    error_message = "Each dataset can go back a week, does not go with its tables, and stays in India."
+  }
+
+  assert {
+    condition = length(google_bigquery_table.raw) == length(jsondecode(file("raw_tables.json"))) && alltrue([
+      for table in google_bigquery_table.raw : table.time_partitioning[0].type == "DAY" && length(table.clustering) == 1
+    ])
+    error_message = "Each raw table is partitioned by day, and clustered."
+  }
+
+  assert {
+    condition = (
+      google_bigquery_table.raw["kite_daily_bars"].time_partitioning[0].field == "_extracted_at"
+      && google_bigquery_table.raw["kite_daily_bars"].clustering == tolist(["symbol"])
+      && google_bigquery_table.raw["batch_events"].time_partitioning[0].field == "recorded_at"
+      && google_bigquery_table.raw["builds"].clustering == tolist(["project_digest"])
+    )
+    error_message = "A raw table is partitioned by when it was extracted, and clustered by its symbol."
+  }
+
+  assert {
+    condition     = google_logging_project_bucket_config.audit.retention_days == 2555 && !google_logging_project_bucket_config.audit.locked
+    error_message = "Audit logs are kept for 2555 days."
+  }
+
+  assert {
+    condition = (
+      toset([for config in google_project_iam_audit_config.this.audit_log_config : config.log_type])
+      == toset(["ADMIN_READ", "DATA_READ", "DATA_WRITE"]) && google_project_iam_audit_config.this.service == "allServices"
+    )
+    error_message = "Each access is logged."
+  }
+}

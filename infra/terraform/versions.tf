@@ -1,0 +1,58 @@
+terraform {
+  # A variable's validation that reads another variable.
+  required_version = ">= 1.9"
+
+  required_providers {
+    google = {
+      source  = "hashicorp/google"
+      version = ">= 6.50, < 8.0"
+    }
+  }
+
+  # Which bucket and prefix: `terraform init -backend-config=bucket=... -backend-config=prefix=...`.
+  backend "gcs" {}
+}
+
+provider "google" {
+  project = var.project
+  region  = var.region
+
+  # The budgets API takes a person's credentials only together with a project that pays for the call.
+  user_project_override = true
+  billing_project       = var.project
+
+  default_labels = {
+    pipeline    = "trading_data"
+    environment = var.environment
+  }
+}
+
+locals {
+  # The one place where an environment becomes a rule.
+  is_protected        = var.environment != "dev"
+  is_retention_locked = var.environment == "prod"
+}
+
+resource "google_project_service" "this" {
+  for_each = toset([
+    "artifactregistry.googleapis.com",
+    "bigquery.googleapis.com",
+    "billingbudgets.googleapis.com",
+    "cloudscheduler.googleapis.com",
+    "compute.googleapis.com",
+    "iam.googleapis.com",
+    "iamcredentials.googleapis.com",
+    "logging.googleapis.com",
+    "monitoring.googleapis.com",
+    "run.googleapis.com",
+    "secretmanager.googleapis.com",
+    "storage.googleapis.com",
+    "sts.googleapis.com",
+  ])
+
+  project = var.project
+  service = each.key
+
+  # Others in the project may use it.
+  disable_on_destroy = false
+}
