@@ -58,6 +58,7 @@ class Google:
     """All state; a lock keeps requests apart."""
 
     polls: int = 2
+    page_size: int = 1
     faults: list[Fault] = field(default_factory=list)
     # Of a revision and its share of the traffic: the status of a health check.
     health: Callable[[str, int], int] = lambda _, __: 200
@@ -113,7 +114,7 @@ class Google:
         shares: dict[str, int] = {}
         for status in self.service["trafficStatuses"]:
             image = self.revisions[status["revision"]]["containers"][0]["image"]
-            if status["percent"]:
+            if "percent" in status:
                 shares[image] = shares.get(image, 0) + status["percent"]
         return shares
 
@@ -164,8 +165,11 @@ class Google:
             return self._advance(name)
         if name.removesuffix("/executions") in self.jobs and not query.keys() - {"pageSize", "pageToken"}:
             names = [e for e in self.executions if e.startswith(name.removesuffix("/executions") + "/")]
-            # Nobody is told that there are none: the field is left out, as everywhere in these interfaces.
-            return {"executions": [self._advance(e) for e in reversed(names)]} if names else {}
+            start = int(query.get("pageToken", "0"))
+            page = [self._advance(e) for e in names[start : start + self.page_size]]
+            more = {"nextPageToken": str(start + self.page_size)} if names[start + self.page_size :] else {}
+            # Nobody is told that there are none: the field is left out, as a share of 0 % is.
+            return ({"executions": page} if page else {}) | more
         raise Refusal(404, f"Resource '{name}' was not found")
 
     def _reconciled(self, resource: Json) -> Json:
@@ -220,6 +224,7 @@ class Google:
                 raise Refusal(409, f"Revision named '{created}' with different configuration already exists.")
         self._check_traffic((self.service | given)["traffic"], created)
         self.service |= copy.deepcopy(given)
+        self.service["traffic"] = [_without_zero(target) for target in self.service["traffic"]]
         if created:
             image = given["template"]["containers"][0]["image"]
             self.revisions[created] = copy.deepcopy(given["template"]) | {"ready": False}
@@ -250,9 +255,8 @@ class Google:
             revision = target.get("revision", newest)
             if not self.revisions[revision]["ready"]:
                 break
-            status = {"type": target["type"], "revision": revision, "percent": target.get("percent", 0)}
-            tag = target.get("tag")
-            statuses.append(status | ({"tag": tag, "uri": f"{self.base}/tags/{tag}"} if tag else {}))
+            uri = {"uri": f"{self.base}/tags/{target['tag']}"} if "tag" in target else {}
+            statuses.append(_without_zero(target) | {"revision": revision} | uri)
         else:
             self.service["trafficStatuses"] = statuses
             self.service["uri"] = f"{self.base}/tags/all"
@@ -348,8 +352,12 @@ class Google:
             return 403
         for status in self.service["trafficStatuses"]:
             if status.get("tag") == tag:
-                return self.health(status["revision"], status["percent"])
+                return self.health(status["revision"], status.get("percent", 0))
         return 404
+
+
+def _without_zero(target: Json) -> Json:
+    return {name: value for name, value in target.items() if value != 0}
 
 
 class _Handler(BaseHTTPRequestHandler):

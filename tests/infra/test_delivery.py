@@ -16,8 +16,9 @@ import pytest
 
 from extract.settings import PROJECT_DIR
 from infra.delivery.cli import DONE, FAILED, USAGE, main
-from infra.delivery.job import COMPARED_TABLES
+from infra.delivery.job import COMPARED_TABLES, comparison
 from infra.delivery.service import split_of
+from tests.conftest import Pipeline
 from tests.infra.google_double import CANDIDATE, JOB, TOKEN, Fault, Google, serving
 
 OLD, NEW, NEWER = (f"asia-south1-docker.pkg.dev/market/images/trading-data@sha256:{c * 64}" for c in "012")
@@ -312,6 +313,27 @@ def test_a_table_that_the_candidate_lacks_keeps_the_job_as_it_is(deliveries: Del
     assert deliveries.google.image_of(JOB) == OLD
 
 
+def test_the_comparison_knows_no_order_and_sees_a_changed_value(pipeline: Pipeline) -> None:
+    rows = {
+        "live": "('TCS', 0.1), ('INFY', null)",
+        "same": "('INFY', null), ('TCS', 0.1)",
+        "other": "('TCS', 0.2), ('INFY', null)",
+    }
+    with pipeline.warehouse() as warehouse:
+        named = {side: f"{warehouse.client.project}.{pipeline.dataset}_{side}" for side in rows}
+        for side, values in rows.items():
+            warehouse.client.create_dataset(named[side], timeout=60)
+            warehouse.query(f"create table `{named[side]}.bars` (symbol string, close float64)")
+            warehouse.query(f"insert into `{named[side]}.bars` (symbol, close) values {values}")
+        (live, same), (_, other) = (
+            [row.values()[1:] for row in warehouse.query(comparison("bars", named["live"], named[side]))]
+            for side in ("same", "other")
+        )
+    assert live == same
+    assert live != other
+    assert live[0] == other[0] == 2
+
+
 def test_a_candidate_that_fails_keeps_the_job_as_it_is(deliveries: Deliveries) -> None:
     deliveries.google.failing_images = {NEW}
     assert deliveries("job", NEW) == FAILED
@@ -427,6 +449,9 @@ def test_killed_anywhere_it_goes_on(
     google = deliveries.google
     # Long enough for an execution to be on its way still when the command is run again.
     google.polls = 5
+    # An execution of before fills the first page of their list.
+    google.run(CANDIDATE, {})
+    google.runs.clear()
     if arguments[0].startswith("rollback"):
         assert deliveries("service", NEW) == DONE
         assert deliveries("job", NEW) == DONE
