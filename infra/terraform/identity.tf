@@ -5,6 +5,7 @@ locals {
     api       = "The service: reads, and starts the job"
     scheduler = "Starts the job at its hours"
     deployer  = "GitHub Actions: pushes images, and moves the job and the service to them"
+    prober    = "Asks a new revision of the service how it is, for the deployer"
   }
 
   groups = merge(
@@ -26,7 +27,7 @@ locals {
     candidate = ["roles/bigquery.jobUser"]
     api       = ["roles/bigquery.jobUser"]
     # Waiting for a deployment reads operations, which belong to no job or service.
-    deployer  = ["roles/run.viewer"]
+    deployer  = ["roles/bigquery.jobUser", "roles/run.viewer"]
     analysts  = ["roles/bigquery.jobUser"]
     operators = ["roles/bigquery.jobUser", "roles/logging.viewer", "roles/monitoring.viewer"]
   }
@@ -37,9 +38,11 @@ locals {
     api       = { READER = ["marts", "operations", "quality", "raw"] }
     analysts  = { READER = ["marts", "quality"] }
     operators = { READER = keys(local.layers) }
+    deployer  = { READER = ["marts"] }
   }
   candidate_dataset_grants = {
     candidate = { WRITER = keys(local.layers) }
+    deployer  = { READER = ["marts"] }
     operators = { READER = keys(local.layers) }
   }
 
@@ -56,17 +59,17 @@ locals {
   secret_grants = merge(
     {
       "kite-api-key" = {
-        "roles/secretmanager.secretAccessor" = ["candidate", "operators", "pipeline"]
+        "roles/secretmanager.secretAccessor" = ["operators", "pipeline"]
       }
       "kite-api-secret" = {
         "roles/secretmanager.secretAccessor" = ["operators"]
       }
       "kite-session" = {
-        "roles/secretmanager.secretAccessor"     = ["candidate", "pipeline"]
+        "roles/secretmanager.secretAccessor"     = ["pipeline"]
         "roles/secretmanager.secretVersionAdder" = ["operators"]
       }
       "alpha-vantage-api-key" = {
-        "roles/secretmanager.secretAccessor" = ["candidate", "pipeline"]
+        "roles/secretmanager.secretAccessor" = ["pipeline"]
       }
       "api-token" = {
         "roles/secretmanager.secretAccessor" = ["api"]
@@ -80,21 +83,17 @@ locals {
   )
 
   # Arguments are overrides, which roles/run.invoker does not allow; the scheduler gives none.
-  job_grants = merge(
-    {
-      live = {
-        scheduler = ["roles/run.invoker"]
-        api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
-        operators = ["roles/run.jobsExecutor", "roles/run.viewer"]
-        deployer  = ["roles/run.developer"]
-      }
-    },
-    var.candidate_image == null ? {} : {
-      candidate = {
-        deployer = ["roles/run.developer"]
-      }
-    },
-  )
+  job_grants = {
+    live = {
+      scheduler = ["roles/run.invoker"]
+      api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
+      operators = ["roles/run.jobsExecutor", "roles/run.viewer"]
+      deployer  = ["roles/run.developer"]
+    }
+    candidate = {
+      deployer = ["roles/run.developer", "roles/run.jobsExecutorWithOverrides"]
+    }
+  }
 }
 
 resource "google_service_account" "this" {
@@ -197,6 +196,19 @@ resource "google_cloud_run_v2_service_iam_member" "deployer" {
   location = var.region
   role     = "roles/run.developer"
   member   = local.members["deployer"]
+}
+
+resource "google_cloud_run_v2_service_iam_member" "prober" {
+  name     = google_cloud_run_v2_service.api.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = local.members["prober"]
+}
+
+resource "google_service_account_iam_member" "prober" {
+  service_account_id = google_service_account.this["prober"].name
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = local.members["deployer"]
 }
 
 resource "google_cloud_run_v2_service_iam_member" "invokers" {

@@ -7,29 +7,23 @@ locals {
     var.has_alert_webhook ? { ALERT_WEBHOOK_URL = "alert-webhook-url" } : {},
   )
 
-  # A candidate runs the same command, and what it writes is nobody's: its own datasets, its own bucket, its own account.
-  jobs = merge(
-    {
-      live = {
-        name    = "trading-data"
-        account = "pipeline"
-        image   = var.image
-        dataset = local.dataset
-        archive = "gs://${google_storage_bucket.archive.name}/archive"
-        secrets = local.job_secrets
-      }
-    },
-    var.candidate_image == null ? {} : {
-      candidate = {
-        name    = "trading-data-candidate"
-        account = "candidate"
-        image   = var.candidate_image
-        dataset = local.candidate_dataset
-        archive = "gs://${google_storage_bucket.scratch.name}/archive"
-        secrets = { for name, secret in local.job_secrets : name => secret if name != "ALERT_WEBHOOK_URL" }
-      }
-    },
-  )
+  # A candidate replays the live archive, and what it writes is nobody's: its own datasets, its own bucket, its own account.
+  jobs = {
+    live = {
+      name    = "trading-data"
+      account = "pipeline"
+      dataset = local.dataset
+      archive = "gs://${google_storage_bucket.archive.name}/archive"
+      secrets = local.job_secrets
+    }
+    candidate = {
+      name    = "trading-data-candidate"
+      account = "candidate"
+      dataset = local.candidate_dataset
+      archive = "gs://${google_storage_bucket.scratch.name}/archive"
+      secrets = {}
+    }
+  }
 }
 
 resource "google_cloud_run_v2_job" "this" {
@@ -51,7 +45,7 @@ resource "google_cloud_run_v2_job" "this" {
       max_retries           = 2
 
       containers {
-        image = each.value.image
+        image = var.image
         args  = ["run"]
 
         resources {
@@ -106,4 +100,9 @@ resource "google_cloud_run_v2_job" "this" {
 
   # Cloud Run refuses a job whose account cannot read its secrets.
   depends_on = [google_secret_manager_secret_iam_member.this, google_project_service.this]
+
+  # Which image runs is the delivery's (infra/delivery), which tries it as the candidate first.
+  lifecycle {
+    ignore_changes = [annotations, client, client_version, template[0].template[0].containers[0].image]
+  }
 }

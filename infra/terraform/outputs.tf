@@ -8,11 +8,6 @@ output "service_uri" {
   value       = google_cloud_run_v2_service.api.uri
 }
 
-output "latest_revision" {
-  description = "The service's latest revision: what becomes stable_revision before the next image."
-  value       = google_cloud_run_v2_service.api.latest_ready_revision
-}
-
 output "archive_uri" {
   description = "The archive, as ARCHIVE_URI names it."
   value       = "gs://${google_storage_bucket.archive.name}/archive"

@@ -29,45 +29,6 @@ variable "image" {
   }
 }
 
-variable "candidate_image" {
-  description = "The image of the candidate job, by digest; null removes the job."
-  type        = string
-  default     = null
-
-  validation {
-    condition     = var.candidate_image == null || can(regex("^[^@\\s]+@sha256:[0-9a-f]{64}$", var.candidate_image))
-    error_message = "candidate_image is NAME@sha256:DIGEST; a tag can be moved."
-  }
-}
-
-variable "stable_revision" {
-  description = "The service's revision that has what candidate_percent leaves; null sends everything to the latest one."
-  type        = string
-  default     = null
-}
-
-variable "candidate_revision" {
-  description = "The revision that has candidate_percent; null is the latest one. It counts only beside a stable_revision."
-  type        = string
-  default     = null
-}
-
-variable "candidate_percent" {
-  description = "The candidate's share of the requests; 0 leaves it reachable by its tag alone."
-  type        = number
-  default     = 0
-
-  validation {
-    condition     = var.candidate_percent >= 0 && var.candidate_percent <= 100 && floor(var.candidate_percent) == var.candidate_percent
-    error_message = "candidate_percent is a whole number from 0 to 100."
-  }
-
-  validation {
-    condition     = var.candidate_percent == 0 || var.stable_revision != null
-    error_message = "candidate_percent needs a stable_revision that has the rest."
-  }
-}
-
 variable "api_ingress" {
   description = "Who reaches the service at all, before IAM asks who they are."
   type        = string

@@ -13,7 +13,6 @@ variables {
   project           = "trading-data-test"
   environment       = "dev"
   image             = "images.example/trading-data@sha256:0000000000000000000000000000000000000000000000000000000000000000"
-  candidate_image   = "images.example/trading-data@sha256:1111111111111111111111111111111111111111111111111111111111111111"
   analysts_group    = "analysts@example.com"
   operators_group   = "operators@example.com"
   has_alert_webhook = true
@@ -35,7 +34,8 @@ run "everything" {
         values(google_storage_bucket_iam_member.scratch), values(google_secret_manager_secret_iam_member.this),
         values(google_cloud_run_v2_job_iam_member.this), [google_cloud_run_v2_service_iam_member.deployer],
         values(google_cloud_run_v2_service_iam_member.invokers), values(google_service_account_iam_member.deployer),
-        google_service_account_iam_member.github, [google_artifact_registry_repository_iam_member.deployer],
+        google_service_account_iam_member.github, [google_service_account_iam_member.prober],
+        [google_cloud_run_v2_service_iam_member.prober], [google_artifact_registry_repository_iam_member.deployer],
       ) :
       !can(regex("(?i)owner|editor|admin", grant.role)) && !contains(["allUsers", "allAuthenticatedUsers"], grant.member)
     ])
@@ -82,21 +82,19 @@ run "everything" {
       "operators roles/run.viewer live",
       "deployer roles/run.developer live",
       "deployer roles/run.developer candidate",
+      "deployer roles/run.jobsExecutorWithOverrides candidate",
     ])
-    error_message = "The scheduler starts the job as it is; the API may give it arguments; the deployer changes it."
+    error_message = "The scheduler starts the job as it is; the API may give it arguments; the deployer changes it, and tries the candidate."
   }
 
   assert {
     condition = toset([for key, grant in google_secret_manager_secret_iam_member.this : key]) == toset([
       "pipeline roles/secretmanager.secretAccessor kite-api-key",
-      "candidate roles/secretmanager.secretAccessor kite-api-key",
       "operators roles/secretmanager.secretAccessor kite-api-key",
       "operators roles/secretmanager.secretAccessor kite-api-secret",
       "pipeline roles/secretmanager.secretAccessor kite-session",
-      "candidate roles/secretmanager.secretAccessor kite-session",
       "operators roles/secretmanager.secretVersionAdder kite-session",
       "pipeline roles/secretmanager.secretAccessor alpha-vantage-api-key",
-      "candidate roles/secretmanager.secretAccessor alpha-vantage-api-key",
       "pipeline roles/secretmanager.secretAccessor alert-webhook-url",
       "api roles/secretmanager.secretAccessor api-token",
     ])
@@ -141,7 +139,6 @@ run "nobody_named" {
   command = plan
 
   variables {
-    candidate_image   = null
     analysts_group    = null
     operators_group   = null
     has_alert_webhook = false

@@ -26,37 +26,6 @@ run "a_tag" {
   expect_failures = [var.image]
 }
 
-run "a_candidate_by_tag" {
-  command = plan
-
-  variables {
-    candidate_image = "images.example/trading-data:latest"
-  }
-
-  expect_failures = [var.candidate_image]
-}
-
-run "more_than_everything" {
-  command = plan
-
-  variables {
-    stable_revision   = "trading-data-api-00001-abc"
-    candidate_percent = 101
-  }
-
-  expect_failures = [var.candidate_percent]
-}
-
-run "a_share_beside_nothing" {
-  command = plan
-
-  variables {
-    candidate_percent = 10
-  }
-
-  expect_failures = [var.candidate_percent]
-}
-
 run "everybody" {
   command = plan
 
