@@ -15,7 +15,7 @@ QUARANTINE := 14 days
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup demo test test-infra lint verify-sql bench lock clean
+.PHONY: help setup demo test test-infra soak lint verify-sql bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,16 +49,20 @@ demo: setup ## See it work: the scheduled job against simulated providers, one o
 test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
 	@$(BIN)/pytest
 
-# Checkov and Terraform are no part of the project's environment; `make test` skips what is not installed, and says so.
+# What looks at infrastructure, workflows and secrets is no part of the project's environment; `make test` skips what is
+# not installed, and says so.
 .venv-infra/ready: $(UV) .python-version requirements-infra.txt
 	@$(UV) venv --quiet --clear --python "$$(cat .python-version)" .venv-infra \
 		|| { echo "make: no Python $$(cat .python-version) was found, and none could be fetched; install it and run make again" >&2; exit 1; }
-	@echo "Installing Terraform and checkov ..."
+	@echo "Installing what looks at the infrastructure ..."
 	@$(UV) pip install --no-config --quiet --python .venv-infra/bin/python --require-hashes -r requirements-infra.txt
 	@touch $@
 
-test-infra: setup .venv-infra/ready ## What Terraform and checkov say of infra/terraform, tools installed for it
-	@$(BIN)/pytest tests/infra/test_terraform.py
+test-infra: setup .venv-infra/ready ## Terraform, workflows, secrets: with the tools that these checks need
+	@$(BIN)/pytest tests/infra/test_terraform.py tests/infra/test_workflows.py tests/infra/test_security.py
+
+soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (an hour)
+	@$(BIN)/python -m infra.local.soak
 
 lint: setup ## sqlfluff on every model, ruff, mypy --strict
 	@$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests

@@ -4,6 +4,7 @@ It is strict where a folder would be lenient. A create-only write onto an existi
 service does; a write that could replace an object is refused, and so is deleting one, as under a retention policy.
 """
 
+import html
 import json
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
 
 
 class Bucket(ThreadingHTTPServer):
@@ -74,7 +74,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not name:
             prefix = parse_qs(urlsplit(self.path).query).get("prefix", [""])[0]
             contents = "".join(
-                f"<Contents><Key>{escape(key)}</Key><Size>{len(body)}</Size><ETag>1</ETag>"
+                f"<Contents><Key>{html.escape(key)}</Key><Size>{len(body)}</Size><ETag>1</ETag>"
                 "<LastModified>2024-01-03T12:00:00.000Z</LastModified></Contents>"
                 for key, body in sorted(self.server.objects.items())
                 if key.startswith(prefix)

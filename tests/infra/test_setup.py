@@ -46,6 +46,6 @@ def test_nothing_else_stands_at_the_top_level() -> None:
     if not listed:
         pytest.skip("this is no clone of the repository")
     rooms = {"extract", "models", "tests", "macros", "seeds", "infra", "dbt_project.yml", "profiles.yml", "README.md"}
-    demanded = {".ci", ".gitignore", ".python-version", ".sqlfluff", "LICENSE", "Makefile", "pyproject.toml"}
+    demanded = {".ci", ".github", ".gitignore", ".python-version", ".sqlfluff", "LICENSE", "Makefile", "pyproject.toml"}
     found = {path.split("/")[0] for path in listed.splitlines()}
-    assert found - {"requirements.txt", "requirements-dev.txt"} == rooms | demanded
+    assert found - {"requirements.txt", "requirements-dev.txt", "requirements-infra.txt"} == rooms | demanded
