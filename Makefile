@@ -15,10 +15,10 @@ QUARANTINE := 14 days
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup demo test test-infra soak lint verify-sql bench lock clean
+.PHONY: help setup demo test test-infra test-container soak lint verify-sql bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/ready ## Make .venv with everything in it; .venv/bin/trading-data is the command
 
@@ -63,6 +63,9 @@ test-infra: setup .venv-infra/ready ## Terraform, workflows, secrets: with the t
 
 soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (an hour)
 	@$(BIN)/python -m infra.local.soak
+
+test-container: setup .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
+	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py
 
 lint: setup ## sqlfluff on every model, ruff, mypy --strict
 	@$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests
