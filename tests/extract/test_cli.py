@@ -87,3 +87,8 @@ def test_replay_of_an_empty_archive_builds_empty_marts_and_status_is_degraded(pi
     assert status["is_degraded"]
     # What goes to standard error, where no terminal is, is one JSON object a line.
     assert all("severity" in json.loads(line) for line in done.stderr.splitlines())
+
+
+def test_an_execution_of_cloud_run_that_is_incomplete_is_not_repeated(built_pipeline: Pipeline) -> None:
+    assert built_pipeline.command("status").returncode == 3
+    assert built_pipeline.command("status", environment={"CLOUD_RUN_EXECUTION": "trading-data-x7k2p"}).returncode == 0
