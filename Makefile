@@ -62,7 +62,7 @@ test-infra: setup .venv-infra/ready ## Terraform, workflows, secrets: with the t
 	@$(BIN)/pytest tests/infra/test_terraform.py tests/infra/test_workflows.py tests/infra/test_security.py
 
 soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (an hour)
-	@$(BIN)/python -m infra.local.soak
+	@$(BIN)/python -c 'import sys; from infra.local.soak import main; sys.exit(main())'
 
 test-container: setup .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py

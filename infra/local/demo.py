@@ -141,6 +141,7 @@ def providers(*arguments: str) -> Iterator[dict[str, str]]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+        process.stdout.close()
 
 
 def _inherited() -> dict[str, str]:

@@ -337,9 +337,11 @@ def kills(count: int, seed: int, broken: str | None) -> Outcome:
         length, boundaries = time.monotonic() - began, run.write_count()
         expected = _state(clean)
         assert not expected.wrong, expected.wrong
-        # Each boundary once; then up to three kills to a place, each wherever it strikes.
-        plans: list[list[int | float]] = [[number] for number in range(1, boundaries + 1)]
-        while sum(map(len, plans)) < count * 1.3:
+        # Each boundary once, or as many as there are kills; then three to a place, each wherever it strikes.
+        singles = drawn.sample(range(1, boundaries + 1), min(count, boundaries))
+        plans: list[list[int | float]] = [[number] for number in singles]
+        # Some strike a run that has ended.
+        while count > boundaries and sum(map(len, plans)) < count * 1.3:
             strikes = [drawn.choice((drawn.randint(1, boundaries), drawn.uniform(0.05, length))) for _ in range(3)]
             plans.append(list(strikes))
 
@@ -356,7 +358,7 @@ def kills(count: int, seed: int, broken: str | None) -> Outcome:
                     told["at an instant" if struck.status() < 0 else "missed"] += 1
             return here, told, _healed(here, broken)
 
-        for here, told, is_healed in lanes.map(episode, plans[: len(plans) if count > boundaries else count]):
+        for here, told, is_healed in lanes.map(episode, plans):
             outcome.told += told
             if not is_healed:
                 outcome.findings.append("no run ended well after the kills")
@@ -517,7 +519,7 @@ def exercise(name: str, count: int, seed: int, broken: str | None = None) -> Out
 
 def main() -> int:
     """Run the exercises, and each of their broken variants in short; 1 where one found what it must not, or nothing."""
-    parser = argparse.ArgumentParser(prog="python -m infra.local.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("exercises", nargs="*", default=list(EXERCISES), help="(default: all)")
     parser.add_argument("--count", type=int, help="instead of the exercise's own")
     parser.add_argument("--seed", type=int, default=20241231)
@@ -533,10 +535,5 @@ def main() -> int:
     return 0 if is_well else 1
 
 
+# Not to be started by ``-m``: each child would run this module once more, as its main one.
 _processes.set_forkserver_preload([__name__, "extract.sources.kite", "extract.sources.yahoo"])
-
-if __name__ == "__main__":
-    # Under its own name: a child that is started by pickle looks for what it runs in the module that it was defined in.
-    from infra.local.soak import main as _main
-
-    sys.exit(_main())

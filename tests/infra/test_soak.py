@@ -1,0 +1,26 @@
+"""The exercises of ``make soak`` in short, and two of their broken variants, which must not pass."""
+
+import pytest
+
+from infra.local.soak import BROKEN, EXERCISES, exercise
+
+SEED = 20241231
+
+
+@pytest.mark.parametrize(("name", "count"), [("kills", 4), ("pairs", 8), ("faults", 4), ("payloads", 150)])
+def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
+    outcome = exercise(name, count, SEED)
+    assert outcome.findings == []
+    assert outcome.count >= count
+
+
+@pytest.mark.parametrize(
+    ("name", "broken", "count"), [("pairs", "no_lease", 2), ("pairs", "overwriting", 8), ("payloads", "credulous", 150)]
+)
+def test_a_defence_that_is_taken_out_is_missed(name: str, broken: str, count: int) -> None:
+    assert exercise(name, count, SEED, broken).findings
+
+
+def test_each_exercise_has_variants_that_it_must_catch() -> None:
+    assert set(BROKEN) == set(EXERCISES)
+    assert all(BROKEN.values())
