@@ -1,0 +1,99 @@
+"""The commands of infra/README.md, typed as they stand there; and everything dropped but the archive."""
+
+import re
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+
+import pytest
+
+from extract.seeds import last_closed_session
+from extract.settings import PROJECT_DIR
+from infra.local.market import draft_market, write_market
+from infra.local.providers import Providers, serving
+from tests.conftest import Pipeline
+from tests.extract.conftest import FAST, Exchange
+
+BOOK = (PROJECT_DIR / "infra" / "README.md").read_text()
+
+# What reaches a cloud, a terminal of its own, or other repositories.
+_ELSEWHERE = ("gcloud", "gh", "python", "terraform")
+
+ALERTS = (
+    "A run failed",
+    "No good run in 26 hours",
+    "The score fell",
+    "A source is down",
+    "The run is slow",
+    "The budget",
+)
+
+
+def commands() -> list[str]:
+    blocks = re.findall(r"```sh\n(.*?)```", BOOK, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line and not line.startswith("#")]
+
+
+OURS = [line for line in commands() if line.startswith("trading-data ")]
+
+
+def test_each_command_is_ours_or_known_to_be_elsewhere() -> None:
+    assert {shlex.split(line)[0] for line in commands()} == {"trading-data", *_ELSEWHERE}
+    assert len(OURS) >= 10
+
+
+def test_each_alert_is_explained() -> None:
+    policies = (PROJECT_DIR / "infra" / "terraform" / "monitoring.tf").read_text()
+    for alert in ALERTS:
+        assert f"| {alert} |" in BOOK
+        assert alert in policies
+
+
+@pytest.fixture
+def served() -> Iterator[Exchange]:
+    """Providers of the days that the book names, up to the last session."""
+    last = last_closed_session(datetime.now(UTC))
+    market = draft_market(first=date(2024, 6, 3), last=last, symbols=("ABB", "M&M", "TCS"))
+    with serving(Providers(market, limits=FAST)) as address:
+        yield Exchange(Providers(market), address)
+
+
+def test_each_command_of_ours_works(served: Exchange, built_pipeline: Pipeline) -> None:
+    built_pipeline = replace(built_pipeline, runs_data_tests=False)
+    for line in OURS:
+        # An hour ago there was nothing here yet.
+        typed = shlex.split(line.replace("interval 1 hour", "interval 1 second"))
+        done = built_pipeline.command(*typed[1:], environment=served.environment(built_pipeline))
+        # Of 250 shares, three are here, which `status` tells.
+        expected = (0, 3) if typed[1] == "status" else (0,)
+        assert done.returncode in expected, (line, done.stdout, done.stderr)
+        assert "Traceback" not in done.stderr
+    assert built_pipeline.query("select count(distinct trade_date) from `{d}.fct_daily_bars`") == [(5,)]
+    asked = (
+        "select sum(attempts) from `{d}_raw.extract_requests` where raw_table = 'kite_daily_bars' and symbol = 'TCS'"
+    )
+    assert built_pipeline.query(asked) == [(2,)]
+
+
+def test_dropped_datasets_come_back_from_the_archive_equal(
+    built_pipeline: Pipeline, record_property: Callable[[str, object], None]
+) -> None:
+    market = write_market(
+        built_pipeline.archive, first=date(2024, 1, 1), last=date(2024, 6, 28), symbols=["ABB", "ACC", "INFY", "TCS"]
+    )
+    built_pipeline = replace(built_pipeline, runs_data_tests=False)
+    built_pipeline.replay()
+    built_pipeline.build()
+    before = built_pipeline.marts()
+    assert before["fct_daily_bars"]
+    with built_pipeline.warehouse() as warehouse:
+        for dataset in list(warehouse.client.list_datasets(timeout=60)):
+            if dataset.dataset_id.startswith(built_pipeline.dataset):
+                warehouse.client.delete_dataset(dataset.reference, delete_contents=True, timeout=60)
+    began = time.monotonic()
+    done = built_pipeline.command("replay")
+    assert done.returncode == 0, done.stderr
+    record_property("rows_per_second", market.bar_count / (time.monotonic() - began))
+    assert built_pipeline.marts() == before
