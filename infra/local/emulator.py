@@ -56,6 +56,7 @@ def open_emulator(data_dir: Path) -> None:
     database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     # What does not fit goes beside the data, and not into the folder that the command was started in.
     database.connection().execute("SET temp_directory = ?", [str(data_dir / "spilled")])
+    _end_orphaned_jobs()
     # Whoever asked for these has gone with the server that answered.
     for (name,) in database.fetch(
         f"select table_name from duckdb_tables() where database_name = '{RESULTS_DATABASE}'"
@@ -78,6 +79,19 @@ def _follow_moved_folder(data_dir: Path) -> None:
                 "update ducklake_metadata set value = $1 where key = 'data_path' and value != $1",
                 [f"{data_dir / PROJECT}/"],
             )
+
+
+def _end_orphaned_jobs() -> None:
+    """End the jobs that a server which was killed left running, whether or not they had committed.
+
+    local-bigquery 0.3.2 takes them for running for ever, and whoever finds one under its id waits for it.
+    """
+    from local_bigquery.jobs import store
+    from local_bigquery.models import ErrorProto
+
+    for job in store.list_(PROJECT, states=["PENDING", "RUNNING"]):
+        reason = ErrorProto(reason="stopped", message="the server was stopped before the job had ended")
+        store.save(job.replace(status=job.status.replace(state="DONE", errorResult=reason, errors=[reason])))
 
 
 def _with_destination(execute):  # type: ignore[no-untyped-def]

@@ -116,3 +116,25 @@ def test_a_warehouse_that_was_moved_opens_where_it_lies_now(tmp_path: Path) -> N
     with second.warehouse() as warehouse:
         assert warehouse.last_project_digest() == "digest"
     assert not first.warehouse_dir.exists()
+
+
+def test_a_job_that_a_killed_server_left_running_has_failed_when_the_next_one_starts(tmp_path: Path) -> None:
+    opened = """
+import sys
+from pathlib import Path
+from infra.local.emulator import PROJECT, open_emulator
+open_emulator(Path(sys.argv[1]))
+from local_bigquery.jobs import store
+from local_bigquery.models import Job
+"""
+    left = """
+job = {"jobReference": {"projectId": PROJECT, "jobId": "load_1"}, "status": {"state": "RUNNING"},
+       "statistics": {"creationTime": "1"}}
+store.save(Job.model_validate(job))
+"""
+    asked = """
+status = store.load(PROJECT, "load_1").status
+print(status.state, status.errorResult.reason)
+"""
+    assert _run(opened + left, tmp_path) == ""
+    assert _run(opened + asked, tmp_path) == "DONE stopped"
