@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -17,6 +17,9 @@ from obstore.store import LocalStore, from_url
 from extract.errors import ConfigurationError, PipelineError
 from extract.raw import PROVENANCE, RAW_TABLES, RawTable
 from extract.seeds import exchange_date
+
+# Shorter than the lease, which is kept here too.
+_RETRY_TIMEOUT = timedelta(minutes=2)
 
 _RUN_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _BATCH_PATH = re.compile(
@@ -71,7 +74,7 @@ class Archive:
         self.uri = uri
         try:
             if uri.startswith("gs://"):
-                self._store = from_url(uri)
+                self._store = from_url(uri, retry_config={"retry_timeout": _RETRY_TIMEOUT})
             else:
                 self._store = LocalStore(Path(uri.removeprefix("file://")), mkdir=True)
         except (BaseError, OSError) as error:
@@ -146,6 +149,17 @@ class Archive:
         for table in RAW_TABLES:
             found += self.listed(prefix=f"{table}/", offset=f"{table}/extracted_on={day}")
         return sorted(path for path in found if path.endswith(".parquet"))
+
+    def folders(self, prefix: str) -> list[str]:
+        """The folders right below a prefix, which ends with a slash.
+
+        Raises:
+            PipelineError: the archive cannot be listed.
+        """
+        try:
+            return list(obstore.list_with_delimiter(self._store, prefix=prefix)["common_prefixes"])
+        except BaseError as error:
+            raise PipelineError(f"the archive {self.uri} cannot be listed: {_first_line(error)}") from error
 
     def listed(self, prefix: str | None = None, offset: str | None = None) -> Iterator[str]:
         """The paths of the objects that begin with a prefix and come after an offset, in no order.

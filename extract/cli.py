@@ -62,12 +62,15 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.from_environment(os.environ)
         status: int = options.run(settings, options)
-    except ConfigurationError as error:
+    except (ConfigurationError, PipelineError) as error:
+        status = USAGE if isinstance(error, ConfigurationError) else FAILED
         _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
-        return USAGE
-    except PipelineError as error:
-        _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
-        return FAILED
+        if not _screen.is_terminal:
+            # Cloud Logging knows the severity of a line of JSON alone.
+            structlog.get_logger().error(
+                "command failed", command=options.command, exit_status=status, reason=str(error)
+            )
+        return status
     except AlreadyRunning as running:
         if getattr(options, "json", False):
             _output.print_json(json.dumps({"exit_status": OK, "already_running": str(running)}))
@@ -154,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     asked = command("query", _query, "ask the warehouse in GoogleSQL")
     asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
     asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    served = command("serve", _serve, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C")
+    served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
+    served.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
     command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
     for reporting in (ran, extracted, filled, replayed, imported, built, shown):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -253,7 +259,9 @@ def _writing(settings: Settings, options: argparse.Namespace, archive: "Archive"
     """Be the only one who fetches, loads and builds."""
     from extract.lease import held
 
-    with held(archive, options.run_id, options.command, _clock, settings.execution):
+    about = (options.command, getattr(options, "mode", None), getattr(options, "symbols", None))
+    what = " ".join(word for word in about if word)
+    with held(archive, options.run_id, what, _clock, settings.execution):
         yield
 
 
@@ -369,8 +377,10 @@ def _log_outcome(options: argparse.Namespace, job: "Job", status: int, missed: l
         elapsed_seconds=round((_clock() - options.began_at).total_seconds(), 2),
         landed_row_count=sum(extraction.landed_rows.values()),
         landed_rows=dict(extraction.landed_rows),
-        request_count=len(extraction.entries),
-        failed_request_count=len(extraction.failures()),
+        request_count=sum(entry.attempts > 0 for entry in extraction.entries),
+        failed_request_count=sum(
+            entry.attempts > 0 and entry.outcome in ("refused", "unavailable") for entry in extraction.entries
+        ),
         quality_score=state.latest_quality_score if state else None,
         latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
         shortfalls=missed,
@@ -604,6 +614,33 @@ def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
         _screen.print("The embedded warehouse is running; other commands find it. Ctrl-C stops it.", markup=False)
         while True:
             signal.pause()
+    return OK
+
+
+def _serve(settings: Settings, options: argparse.Namespace) -> int:
+    # The server ends well at either signal, and then passes it on.
+    with _starting(settings), ExitStack() as leave, suppress(KeyboardInterrupt):
+        import uvicorn
+
+        from extract.api import application
+        from extract.warehouse import Warehouse, open_warehouse
+
+        opened: list[Warehouse] = []
+        opening = threading.Lock()
+
+        def warehouse() -> Warehouse:
+            with opening:
+                if not opened:
+                    opened.append(leave.enter_context(open_warehouse(settings)))
+            return opened[0]
+
+        config = uvicorn.Config(
+            application(settings, warehouse, _clock), host=options.host, port=options.port, log_config=None
+        )
+        with config.bind_socket() as listener:
+            host, port = listener.getsockname()[:2]
+            _screen.print(f"Listening on http://{host}:{port}; Ctrl-C stops it.", markup=False)
+            uvicorn.Server(config).run([listener])
     return OK
 
 

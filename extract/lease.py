@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import PurePosixPath
 
 import structlog
 
@@ -24,12 +25,16 @@ from extract.sources import Clock
 
 _log = structlog.get_logger()
 
-# A holder that cannot renew for so long has lost the lease; it renews four times as often.
-EXPIRY = timedelta(seconds=120)
+# A holder that cannot renew for so long has lost the lease. It renews ten times as often, and the store is tried for
+# two minutes at most (``extract.archive``).
+EXPIRY = timedelta(minutes=5)
 RENEWAL_SECONDS = 30.0
 
 # A backfill of everything takes six minutes at Kite's limit; the job's own limit is an hour.
 LONGEST_WAIT = timedelta(minutes=45)
+
+# A look at the lease lists one folder of so many records; a day makes some thirty.
+_RECORDS_PER_FOLDER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +44,7 @@ class Record:
     Attributes:
         state: ``held`` or ``released``.
         run_id: who.
-        command: the holder's command.
+        command: the holder's command, with what it is about.
         date: the exchange's date on which it began.
         expires_at: until when the record counts, ISO 8601 in UTC.
         execution: the Cloud Run execution, of which one attempt follows the other; None elsewhere.
@@ -65,6 +70,10 @@ class Record:
             return self.execution != execution
         return self.host != socket.gethostname() or _is_alive(self.pid)
 
+    def is_seen_alive(self) -> bool:
+        """Whether its holder is known to live: a process of this machine, of which ``is_held`` has looked."""
+        return not self.execution and self.host == socket.gethostname()
+
 
 @contextmanager
 def held(
@@ -78,26 +87,30 @@ def held(
     """Hold the lease, and renew it, until the block ends.
 
     Where another command has it, it is waited for: both would ask the providers, whose limits are for one, and dbt
-    builds one table twice. A process that finds that it has lost the lease, after a sleep of the machine, interrupts
-    itself.
+    builds one table twice. A process that finds that it has lost the lease, or could not renew it until it expired,
+    interrupts itself.
 
     Args:
         archive: keeps the records, under ``leases/``.
         run_id: of this run.
-        command: of this run; two of ``run`` on one date are one too many.
+        command: of this run, with what it is about; two of the same ``run`` on one date are one too many.
         clock: the time, with zone.
         execution: the Cloud Run execution that this is an attempt of.
         wait: waits for so many seconds.
 
     Raises:
-        AlreadyRunning: this is ``run``, and so is what has the lease, since the same date.
+        AlreadyRunning: this is ``run``, and what has the lease does the same since the same date, and lives.
         PipelineError: the archive failed, or the lease was not free in ``LONGEST_WAIT``.
     """
     lease = _Lease(archive, run_id, command, clock, execution)
     deadline = clock() + LONGEST_WAIT
+    seen: dict[str, str] = {}
     while (holder := lease.take()) is not None:
-        if command == holder.command == "run" and holder.date == lease.date:
+        is_same = command.startswith("run") and (holder.command, holder.date) == (command, lease.date)
+        # Of a holder that was killed elsewhere the record stands until it expires: one that lives renews it.
+        if is_same and (holder.is_seen_alive() or seen.get(holder.run_id, holder.expires_at) != holder.expires_at):
             raise AlreadyRunning(holder.run_id)
+        seen[holder.run_id] = holder.expires_at
         if clock() > deadline:
             raise PipelineError(
                 f"{holder.run_id} has been writing for {LONGEST_WAIT}; see what it does, then run this again"
@@ -105,19 +118,7 @@ def held(
         _log.warning("waiting for another writer", holder=holder.run_id, expires_at=holder.expires_at)
         wait(5.0)
     is_over = threading.Event()
-
-    def renew() -> None:
-        while not is_over.wait(RENEWAL_SECONDS):
-            try:
-                if not lease.renew():
-                    _log.error("lease lost to another writer")
-                    signal.raise_signal(signal.SIGTERM)
-                    return
-            except PipelineError as error:
-                # The next renewal may succeed; if none does, another writer takes over.
-                _log.warning("lease not renewed", reason=str(error))
-
-    renewing = threading.Thread(target=renew, daemon=True)
+    renewing = threading.Thread(target=_renew, args=(lease, is_over), daemon=True)
     renewing.start()
     try:
         yield
@@ -125,72 +126,96 @@ def held(
         is_over.set()
         renewing.join()
         try:
-            lease.release()
+            lease.append("released")
         except PipelineError as error:
             _log.warning("lease not released; it expires", seconds=EXPIRY.total_seconds(), reason=str(error))
 
 
+def _renew(lease: "_Lease", is_over: threading.Event) -> None:
+    while not is_over.wait(RENEWAL_SECONDS):
+        try:
+            is_ours = lease.append("held")
+        except PipelineError as error:
+            _log.warning("lease not renewed", reason=str(error))
+            is_ours = not lease.is_expired()
+        if not is_ours:
+            _log.error("lease lost; stopping, so that there is one writer")
+            # To the process, not to this thread: the main one may be waiting in a call.
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
 class _Lease:
+    """The lease as one process sees it.
+
+    Attributes:
+        date: the exchange's date on which it came for it.
+    """
+
     def __init__(self, archive: Archive, run_id: str, command: str, clock: Clock, execution: str | None) -> None:
         self._archive = archive
         self._clock = clock
         self._execution = execution
-        self._holder = {
-            "run_id": run_id,
-            "command": command,
-            "date": exchange_date(clock()).isoformat(),
-            "execution": execution,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-        }
-        self._folder = ""
         self._number = 0
-
-    @property
-    def date(self) -> object:
-        return self._holder["date"]
+        self.date = exchange_date(clock()).isoformat()
+        self._ours = Record(
+            state="held",
+            run_id=run_id,
+            command=command,
+            date=self.date,
+            expires_at=clock().astimezone(UTC).isoformat(),
+            execution=execution,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+        )
 
     def take(self) -> Record | None:
         """Take the lease; return None, or the record of whoever has it."""
-        now = self._clock().astimezone(UTC)
-        # A folder a day, so that a look at the lease lists few records, however many years there are.
-        today, yesterday = (f"leases/{now - timedelta(days=days):%Y-%m-%d}/" for days in (0, 1))
-        for folder in (yesterday, today):
-            last, record = self._last(folder)
-            if record is not None and record.is_held(now, self._execution):
-                return record
-        self._folder, self._number = today, last
-        if self._append("held"):
-            return None
-        # Another one was faster by a moment, and is what the next look finds.
-        return self.take()
+        while True:
+            self._number, last = self._last()
+            if last is not None and last.is_held(self._clock().astimezone(UTC), self._execution):
+                return last
+            if self.append("held"):
+                return None
+            # Another one was faster by a moment, and is what the next look finds.
 
-    def renew(self) -> bool:
-        """Whether the lease is still ours, and for how much longer it now is."""
-        return self._append("held")
+    def is_expired(self) -> bool:
+        """Whether what we wrote last counts no more."""
+        return datetime.fromisoformat(self._ours.expires_at) <= self._clock().astimezone(UTC)
 
-    def release(self) -> None:
-        self._append("released")
-
-    def _append(self, state: str) -> bool:
+    def append(self, state: str) -> bool:
+        """Write the next record; False where that is another one's by now."""
         expires_at = (self._clock().astimezone(UTC) + EXPIRY).isoformat()
-        record = Record(state=state, expires_at=expires_at, **self._holder)  # type: ignore[arg-type]
-        path, body = self._path(self._number + 1), json.dumps(asdict(record)).encode()
-        # An answer that was lost on its way makes the store refuse what it has just written for us.
-        if self._archive.create(path, body) or self._archive.body(path) == body:
+        record = replace(self._ours, state=state, expires_at=expires_at)
+        while not self._archive.create(_path(self._number + 1), json.dumps(asdict(record)).encode()):
+            there = self._read(self._number + 1)
+            if there.run_id != record.run_id:
+                return False
+            # Ours: it was written, and its answer lost.
             self._number += 1
-            return True
-        return False
+            if there.state == state:
+                self._ours = there
+                return True
+        self._number += 1
+        self._ours = record
+        return True
 
-    def _last(self, folder: str) -> tuple[int, Record | None]:
-        numbers = [int(path.removeprefix(folder).removesuffix(".json")) for path in self._archive.listed(folder)]
-        if not numbers:
+    def _last(self) -> tuple[int, Record | None]:
+        folders = self._archive.folders("leases/")
+        if not folders:
             return 0, None
-        body = self._archive.body(f"{folder}{max(numbers):06d}.json")
-        return max(numbers), Record(**json.loads(body))
+        names = [PurePosixPath(path).stem for path in self._archive.listed(f"{max(folders)}/")]
+        number = max(int(name) for name in names if name.isdecimal())
+        return number, self._read(number)
 
-    def _path(self, number: int) -> str:
-        return f"{self._folder}{number:06d}.json"
+    def _read(self, number: int) -> Record:
+        told = json.loads(self._archive.body(_path(number)))
+        # A newer release may tell more.
+        return Record(**{name: told[name] for name in Record.__slots__})
+
+
+def _path(number: int) -> str:
+    return f"leases/{number // _RECORDS_PER_FOLDER:06d}/{number:09d}.json"
 
 
 def _is_alive(pid: int) -> bool:

@@ -74,6 +74,7 @@ class Settings:
         emulator_host: the address of a running BigQuery emulator; set, no credentials are used.
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
+        api_token: what a caller of the API sends; None where only its health may be asked for.
         execution: the Cloud Run execution that this process is an attempt of; Cloud Run sets it.
         kite: how Kite Connect is reached.
         yahoo: how Yahoo Finance is reached.
@@ -86,6 +87,7 @@ class Settings:
     emulator_host: str | None
     warehouse_dir: Path
     archive_uri: str
+    api_token: str | None = field(repr=False)
     execution: str | None
     kite: KiteSettings
     yahoo: YahooSettings
@@ -147,6 +149,7 @@ class Settings:
             emulator_host=emulator_host,
             warehouse_dir=warehouse_dir,
             archive_uri=archive_uri,
+            api_token=value("API_TOKEN") or None,
             execution=value("CLOUD_RUN_EXECUTION") or None,
             kite=KiteSettings(
                 api_key=value("KITE_API_KEY") or None,

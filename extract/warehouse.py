@@ -201,6 +201,14 @@ class Warehouse:
         rows = list(self.query(f"select project_digest from `{self.raw}.{BUILDS}` order by built_at desc limit 1"))
         return rows[0]["project_digest"] if rows else None
 
+    def last_built_at(self) -> datetime | None:
+        """When the last build ended in which every model and test passed; None where none did."""
+        if not self.exists(f"{self.dataset}_raw.{BUILDS}"):
+            return None
+        (row,) = self.query(f"select max(built_at) as built_at from `{self.raw}.{BUILDS}`")
+        built_at: datetime | None = row["built_at"]
+        return built_at
+
     def unmerged_batches(self) -> list[str]:
         """The paths of the batches that raw holds and that were not yet noted as merged, sorted.
 

@@ -59,10 +59,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         elif self.headers.get("x-goog-if-generation-match") != "0":
             self._answer(400, b"<Error><Code>MissingPrecondition</Code></Error>")
-        elif name in self.server.objects:
+        # At once, so that of two who come together one is refused.
+        elif self.server.objects.setdefault(name, body) is not body:
             self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
         else:
-            self.server.objects[name] = body
             self._answer(200, ETag='"1"', x_goog_generation="1")
 
     def do_DELETE(self) -> None:
@@ -72,14 +72,24 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         name = self._object()
         if not name:
-            prefix = parse_qs(urlsplit(self.path).query).get("prefix", [""])[0]
+            asked = parse_qs(urlsplit(self.path).query)
+            prefix, delimiter = (asked.get(key, [""])[0] for key in ("prefix", "delimiter"))
+            keys = [key for key in sorted(self.server.objects) if key.startswith(prefix)]
+            folders = {
+                prefix + key[len(prefix) :].partition(delimiter)[0] + delimiter
+                for key in keys
+                if delimiter and delimiter in key[len(prefix) :]
+            }
+            common = "".join(
+                f"<CommonPrefixes><Prefix>{html.escape(folder)}</Prefix></CommonPrefixes>" for folder in sorted(folders)
+            )
             contents = "".join(
                 f"<Contents><Key>{html.escape(key)}</Key><Size>{len(body)}</Size><ETag>1</ETag>"
                 "<LastModified>2024-01-03T12:00:00.000Z</LastModified></Contents>"
-                for key, body in sorted(self.server.objects.items())
-                if key.startswith(prefix)
+                for key, body in ((key, self.server.objects[key]) for key in keys)
+                if not delimiter or delimiter not in key[len(prefix) :]
             )
-            self._answer(200, f"<ListBucketResult>{contents}</ListBucketResult>".encode())
+            self._answer(200, f"<ListBucketResult>{contents}{common}</ListBucketResult>".encode())
         elif name in self.server.objects:
             modified = "Wed, 03 Jan 2024 12:00:00 GMT"
             self._answer(200, self.server.objects[name], ETag='"1"', Last_Modified=modified, x_goog_generation="1")

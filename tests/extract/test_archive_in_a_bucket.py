@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from extract.archive import Archive
-from extract.errors import PipelineError
+from extract.errors import AlreadyRunning, PipelineError
+from extract.lease import held
 from extract.raw import KITE_DAILY_BARS
 from infra.local.bucket import Bucket, key_file, serving
 from tests.conftest import write_bars
@@ -45,3 +46,13 @@ def test_a_refusal_is_told_with_the_bucket(bucket: Bucket) -> None:
     bucket.refuses_all = True
     with pytest.raises(PipelineError, match="the archive gs://prices/daily cannot be written"):
         write_bars(Archive("gs://prices/daily"), KITE_DAILY_BARS, "run-1", datetime(2024, 1, 3, tzinfo=UTC), BAR)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_lease_is_kept_in_a_bucket() -> None:
+    archive = Archive("gs://prices/daily")
+    for run_id in ("run-a", "run-b"):
+        with held(archive, run_id, "run", lambda: NOON), pytest.raises(AlreadyRunning, match=run_id):
+            held(archive, "run-x", "run", lambda: NOON).__enter__()
+    assert archive.folders("leases/") == ["leases/000000"]
+    assert len(list(archive.listed("leases/"))) == 4

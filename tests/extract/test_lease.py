@@ -75,18 +75,17 @@ def test_another_command_waits_until_the_lease_is_free(archive: Archive, clock: 
         assert is_waiting.wait(10)
         assert not running.done()
         # Released here, before the pool waits for its thread.
-        _leave(archive, clock)
+        _leave(archive)
         assert running.result(timeout=10)
     assert waits
 
 
-def _leave(archive: Archive, clock: Elapsing) -> None:
+def _leave(archive: Archive) -> None:
     """Release the lease as its holder would."""
-    folder = f"leases/{clock():%Y-%m-%d}/"
-    last = max(archive.listed(folder))
-    number = int(last.removeprefix(folder).removesuffix(".json"))
+    last = max(archive.listed("leases/"))
+    number = int(Path(last).stem)
     record = archive.body(last).replace(b'"held"', b'"released"')
-    assert archive.create(f"{folder}{number + 1:06d}.json", record)
+    assert archive.create(lease._path(number + 1), record)
 
 
 def test_who_waits_for_too_long_fails(archive: Archive, clock: Elapsing) -> None:
@@ -99,12 +98,12 @@ def test_who_waits_for_too_long_fails(archive: Archive, clock: Elapsing) -> None
         pytest.fail("two writers")
 
 
-def _take_elsewhere(archive: Archive, clock: Elapsing, **constants: timedelta) -> None:
+def _take_elsewhere(archive: Archive, clock: Elapsing, command: str = "backfill", **constants: timedelta) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "elsewhere")
         for name, value in constants.items():
             patch.setattr(lease, name, value)
-        assert lease._Lease(archive, "elsewhere", "backfill", clock, None).take() is None
+        assert lease._Lease(archive, "elsewhere", command, clock, None).take() is None
 
 
 def test_a_holder_that_does_not_renew_loses_the_lease_when_it_expires(archive: Archive, clock: Elapsing) -> None:
@@ -114,21 +113,57 @@ def test_a_holder_that_does_not_renew_loses_the_lease_when_it_expires(archive: A
     assert lease.EXPIRY <= waited <= lease.EXPIRY + timedelta(seconds=5)
 
 
-def test_the_lease_of_the_evening_holds_past_midnight(archive: Archive, clock: Elapsing) -> None:
+def test_midnight_changes_nothing(archive: Archive, clock: Elapsing) -> None:
     clock.now = datetime(2024, 12, 18, 23, 59, 30, tzinfo=UTC)
     _take_elsewhere(archive, clock)
-    with held(archive, "run-b", "run", clock, wait=clock.wait):
-        assert clock.now >= datetime(2024, 12, 19, 0, 1, 30, tzinfo=UTC)
+    with held(archive, "run-b", "run full ALL", clock, wait=clock.wait):
+        assert clock.now >= datetime(2024, 12, 18, 23, 59, 30, tzinfo=UTC) + lease.EXPIRY
+
+
+def test_folders_stay_small_and_the_numbers_go_on(
+    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease, "_RECORDS_PER_FOLDER", 3)
+    for number in range(8):
+        with held(archive, f"run-{number}", "run", clock):
+            pass
+    folders = archive.folders("leases/")
+    assert len(folders) == 6
+    assert max(len(list(archive.listed(f"{folder}/"))) for folder in folders) == 3
 
 
 def test_the_next_attempt_of_an_execution_takes_over_at_once(archive: Archive, clock: Elapsing) -> None:
     first = lease._Lease(archive, "run-a", "run", clock, "execution-7")
     assert first.take() is None
-    with pytest.raises(AlreadyRunning), held(archive, "run-x", "run", clock, "execution-8"):
-        pytest.fail("two writers")
     with held(archive, "run-b", "run", clock, "execution-7"):
         # The first one, were it not dead after all, would notice.
-        assert not first.renew()
+        assert not first.append("held")
+
+
+def test_another_execution_is_told_once_the_first_is_seen_to_live(archive: Archive, clock: Elapsing) -> None:
+    first = lease._Lease(archive, "run-a", "run", clock, "execution-7")
+    assert first.take() is None
+
+    def wait(seconds: float) -> None:
+        clock.wait(seconds)
+        if clock.now - NOON > timedelta(seconds=lease.RENEWAL_SECONDS):
+            assert first.append("held")
+
+    with pytest.raises(AlreadyRunning, match="run-a"), held(archive, "run-x", "run", clock, "execution-8", wait=wait):
+        pytest.fail("two writers")
+    assert clock.now - NOON < timedelta(minutes=1)
+
+
+def test_another_execution_takes_over_from_one_that_was_killed(archive: Archive, clock: Elapsing) -> None:
+    assert lease._Lease(archive, "run-a", "run", clock, "execution-7").take() is None
+    with held(archive, "run-x", "run", clock, "execution-8", wait=clock.wait):
+        assert lease.EXPIRY <= clock.now - NOON <= lease.EXPIRY + timedelta(seconds=5)
+
+
+def test_a_run_about_something_else_waits(archive: Archive, clock: Elapsing) -> None:
+    _take_elsewhere(archive, clock, command="run quotes ALL")
+    with held(archive, "run-b", "run full ALL", clock, wait=clock.wait):
+        assert clock.now > NOON
 
 
 def test_of_many_who_start_together_one_writes(archive: Archive, clock: Elapsing) -> None:
@@ -143,26 +178,38 @@ def test_of_many_who_start_together_one_writes(archive: Archive, clock: Elapsing
         assert sum(pool.map(take, leases)) == 1
 
 
+@pytest.mark.parametrize("is_raised", [False, True])
 def test_a_lost_answer_to_a_write_that_was_made_is_no_refusal(
-    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
+    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch, is_raised: bool
 ) -> None:
     create = Archive.create
 
     def written_and_not_told(self: Archive, path: str, body: bytes) -> bool:
         create(self, path, body)
+        if is_raised:
+            raise PipelineError("no answer")
         return False
 
-    monkeypatch.setattr(Archive, "create", written_and_not_told)
-    assert lease._Lease(archive, "run-a", "run", clock, None).take() is None
+    ours = lease._Lease(archive, "run-a", "run", clock, None)
+    with monkeypatch.context() as patch:
+        patch.setattr(Archive, "create", written_and_not_told)
+        if is_raised:
+            with pytest.raises(PipelineError):
+                ours.take()
+        else:
+            assert ours.take() is None
+    assert ours.append("held")
+    assert ours.append("released")
 
 
 HOLDER = """
 import sys, time
 from datetime import UTC, datetime
+from extract import lease
 from extract.archive import Archive
-from extract.lease import held
 
-with held(Archive(sys.argv[1]), "run-dead", "run", lambda: datetime.now(UTC)):
+lease.RENEWAL_SECONDS = 0.1
+with lease.held(Archive(sys.argv[1]), "run-dead", "run full ALL", lambda: datetime.now(UTC)):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -182,12 +229,41 @@ def test_a_killed_holder_is_not_waited_for(archive: Archive, holder: subprocess.
     def clock() -> datetime:
         return datetime.now(UTC)
 
-    with pytest.raises(AlreadyRunning, match="run-dead"), held(archive, "run-b", "run", clock):
+    with pytest.raises(AlreadyRunning, match="run-dead"), held(archive, "run-b", "run full ALL", clock):
         pytest.fail("two writers")
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     with held(archive, "run-b", "run", clock):
         pass
+
+
+def test_a_holder_that_has_lost_the_lease_stops_itself(archive: Archive, holder: subprocess.Popen[str]) -> None:
+    def clock() -> datetime:
+        return datetime.now(UTC) + lease.EXPIRY
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("socket.gethostname", lambda: "elsewhere")
+        with held(archive, "run-b", "run full ALL", clock, wait=lambda _: None):
+            assert holder.wait(10) == -signal.SIGTERM
+
+
+def test_a_holder_that_cannot_renew_stops_itself_when_the_lease_expires(
+    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = lease._Lease(archive, "run-a", "run", clock, None)
+    assert ours.take() is None
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.0)
+
+    def failing(_: Archive, __: str, ___: bytes) -> bool:
+        clock.wait(60)
+        raise PipelineError("no answer")
+
+    monkeypatch.setattr(Archive, "create", failing)
+    stopped = threading.Event()
+    monkeypatch.setattr(os, "kill", lambda _, number: stopped.set() if number == signal.SIGTERM else None)
+    lease._renew(ours, threading.Event())
+    assert stopped.is_set()
+    assert clock.now - NOON >= lease.EXPIRY
 
 
 def test_the_command_ends_0_where_another_is_doing_it(

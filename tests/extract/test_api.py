@@ -1,0 +1,86 @@
+"""The real server, asked over HTTP."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from extract.settings import PROJECT_DIR
+from tests.conftest import Pipeline
+
+TOKEN = "a-token-of-this-test"  # noqa: S105 It opens what this test starts.
+
+
+@contextmanager
+def serving(pipeline: Pipeline, **settings: str) -> Iterator[httpx.Client]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "extract", "serve", "--port", "0"],
+        env=pipeline.environment | settings,
+        cwd=PROJECT_DIR,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        address = None
+        for line in process.stderr:
+            if found := re.search(r"Listening on (http://127\.0\.0\.1:\d+)", line):
+                address = found[1]
+                break
+        assert address, "it ended before it listened"
+        try:
+            with httpx.Client(base_url=address, timeout=30) as client:
+                yield client
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+def test_without_a_token_only_the_health_is_answered(pipeline: Pipeline) -> None:
+    with serving(pipeline) as client:
+        assert client.get("/live").json() == {"status": "alive"}
+        assert client.get("/ready").status_code == 200
+        answer = client.get("/health")
+        assert answer.status_code == 503
+        assert answer.json()["status"] == "unhealthy"
+        assert (answer.json()["warehouse"], answer.json()["last_good_build"]) == ("ok", "nothing was built yet")
+        answer = client.get("/data-status", headers={"Authorization": f"Bearer {TOKEN}"})
+        assert (answer.status_code, "API_TOKEN is not set" in answer.json()["detail"]) == (403, True)
+
+
+def test_who_sends_the_token_is_told_the_state_of_the_data(built_pipeline: Pipeline) -> None:
+    with serving(built_pipeline, API_TOKEN=TOKEN) as client:
+        answer = client.get("/health")
+        assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
+        for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic eDp5"}):
+            assert client.get("/data-status", headers=headers).status_code == 401
+        status = client.get("/data-status", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+        assert (status["latest_date"], status["total_records"], status["is_degraded"]) == (None, 0, True)
+        with built_pipeline.warehouse() as warehouse:
+            old = datetime.now(UTC) - timedelta(hours=30)
+            list(
+                warehouse.query(f"update `{warehouse.raw}.builds` set built_at = timestamp '{old:%F %T}+00' where true")
+            )
+        answer = client.get("/health")
+        assert (answer.status_code, answer.json()["last_good_build"]) == (503, "it was 30 hours ago")
+
+
+def test_an_archive_that_cannot_be_read_is_unhealthy(built_pipeline: Pipeline) -> None:
+    built_pipeline.archive_dir.write_text("not a folder")
+    with serving(built_pipeline) as client:
+        assert client.get("/ready").status_code == 503
+        answer = client.get("/health")
+        assert (answer.status_code, answer.json()["warehouse"]) == (503, "ok")
+        assert str(built_pipeline.archive_dir) in answer.json()["archive"]
+
+
+@pytest.mark.parametrize("port", ["http", "-"])
+def test_a_port_that_is_none_is_refused(pipeline: Pipeline, port: str) -> None:
+    done = pipeline.command("serve", "--port", port)
+    assert (done.returncode, "--port" in done.stderr) == (2, True)
