@@ -226,11 +226,11 @@ class ServiceDelivery:
         while in_a_row < settings.healthy_times:
             if api.clock() >= deadline:
                 raise PipelineError(
-                    f"at {percent} % of the traffic {uri}/health did not answer 200 {settings.healthy_times} times in a"
+                    f"at {percent} % of the traffic {uri}/ready did not answer 200 {settings.healthy_times} times in a"
                     f" row within {settings.health_bound:g} s; its last answer: {last}{_hint(last)}"
                 )
             # A token for the service is one for its tags.
-            last = api.health(f"{uri}/health", service["uri"])
+            last = api.health(f"{uri}/ready", service["uri"])
             in_a_row = in_a_row + 1 if last == "200" else 0
             api.sleep(settings.health_interval)
         self._log.info("healthy", percent=percent, uri=uri)

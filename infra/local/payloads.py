@@ -95,10 +95,18 @@ def _wrong(
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         return f"{len(rows)} rows of an answer that cannot be read ({type(error).__name__}: {error})"
     names = ("date", "open", "high", "low", "close", "volume")
-    for row in rows:
-        if tuple(row[name] for name in names) not in held:
-            return f"a row that the answer does not hold: {tuple(str(row[name]) for name in names)}"
-    return None
+    found = {tuple(row[name] for name in names) for row in rows}
+    for row in found - held:
+        return f"a row that the answer does not hold: {tuple(map(str, row))}"
+    lost = {_day(row[0]) for row in held if any(row[1:])} - {_day(row[0]) for row in found}
+    return f"no row of {min(lost)}, which the answer holds" if lost else None
+
+
+def _day(when: object) -> date:
+    if isinstance(when, datetime):
+        return when.astimezone(EXCHANGE_ZONE).date()
+    assert isinstance(when, date)
+    return when
 
 
 def _no_number(text: str) -> float:
@@ -145,9 +153,12 @@ def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
 
 def _alpha_vantage_rows(answer: Any) -> set[tuple[object, ...]]:
     rows = set()
-    for day, fields in answer["Time Series (Daily)"].items():
+    for text, fields in answer["Time Series (Daily)"].items():
+        day = date.fromisoformat(text)
+        if not _FIRST <= day <= _LAST:
+            continue
         named = {key.partition(". ")[2]: value for key, value in fields.items()}
-        rows.add((date.fromisoformat(day), *(named[name] for name in ("open", "high", "low", "close", "volume"))))
+        rows.add((day, *(named[name] for name in ("open", "high", "low", "close", "volume"))))
     return rows
 
 

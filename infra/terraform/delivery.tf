@@ -20,9 +20,21 @@ resource "google_artifact_registry_repository_iam_member" "deployer" {
   member     = local.members["deployer"]
 }
 
+resource "google_artifact_registry_repository_iam_member" "readers" {
+  for_each = var.image_readers
+
+  repository = google_artifact_registry_repository.this.name
+  location   = google_artifact_registry_repository.this.location
+  role       = "roles/artifactregistry.reader"
+  member     = each.key
+}
+
 locals {
-  # What GitHub says of a workflow that runs in the environment, after its reviewers have agreed.
-  github_subject = var.github_repository == null ? null : "repo:${var.github_repository}:environment:${var.environment}"
+  # What GitHub says of a workflow that runs in an environment, after its reviewers have agreed.
+  github_subjects = [
+    for environment in concat([var.environment], var.builds_images ? ["build"] : []) :
+    "repo:${coalesce(var.github_repository, "nobody")}:environment:${environment}"
+  ]
 }
 
 resource "google_iam_workload_identity_pool" "github" {
@@ -41,7 +53,7 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.github[0].workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
-  attribute_condition                = "assertion.sub == 'repo:${var.github_repository}:environment:${var.environment}'"
+  attribute_condition                = "assertion.sub in ['${join("', '", local.github_subjects)}']"
 
   attribute_mapping = {
     "google.subject"       = "assertion.sub"
@@ -54,9 +66,9 @@ resource "google_iam_workload_identity_pool_provider" "github" {
 }
 
 resource "google_service_account_iam_member" "github" {
-  count = var.github_repository == null ? 0 : 1
+  for_each = var.github_repository == null ? [] : toset(local.github_subjects)
 
   service_account_id = google_service_account.this["deployer"].name
   role               = "roles/iam.workloadIdentityUser"
-  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${local.github_subject}"
+  member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${each.key}"
 }

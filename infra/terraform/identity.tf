@@ -42,7 +42,8 @@ locals {
   }
   candidate_dataset_grants = {
     candidate = { WRITER = keys(local.layers) }
-    deployer  = { READER = ["marts"] }
+    # Its views read the other layers, which nobody has authorised them to.
+    deployer  = { READER = keys(local.layers) }
     operators = { READER = keys(local.layers) }
   }
 
@@ -87,7 +88,7 @@ locals {
     live = {
       scheduler = ["roles/run.invoker"]
       api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
-      operators = ["roles/run.jobsExecutor", "roles/run.viewer"]
+      operators = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
       deployer  = ["roles/run.developer"]
     }
     candidate = {

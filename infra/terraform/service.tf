@@ -20,7 +20,7 @@ resource "google_cloud_run_v2_service" "api" {
 
     containers {
       image = var.image
-      args  = ["serve"]
+      args  = ["serve", "--host", "0.0.0.0"]
 
       ports {
         container_port = 8080
@@ -33,13 +33,14 @@ resource "google_cloud_run_v2_service" "api" {
         }
       }
 
+      # Not /health, which tells of the data: a service without data starts all the same, and says so.
       startup_probe {
         period_seconds    = 2
         timeout_seconds   = 2
         failure_threshold = 30
 
         http_get {
-          path = "/health"
+          path = "/live"
         }
       }
 
@@ -49,7 +50,7 @@ resource "google_cloud_run_v2_service" "api" {
         failure_threshold = 3
 
         http_get {
-          path = "/health"
+          path = "/live"
         }
       }
 
@@ -100,6 +101,6 @@ resource "google_cloud_run_v2_service" "api" {
 
   # Which image serves whom is the delivery's (infra/delivery), which shifts the traffic step by step.
   lifecycle {
-    ignore_changes = [annotations, client, client_version, template[0].containers[0].image, template[0].revision, traffic]
+    ignore_changes = [annotations, client, client_version, template[0].containers[0].image, traffic]
   }
 }

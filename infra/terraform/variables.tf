@@ -30,9 +30,9 @@ variable "image" {
 }
 
 variable "api_ingress" {
-  description = "Who reaches the service at all, before IAM asks who they are."
+  description = "Who reaches the service at all, before IAM asks who they are. The delivery asks a new revision from outside."
   type        = string
-  default     = "INGRESS_TRAFFIC_INTERNAL_ONLY"
+  default     = "INGRESS_TRAFFIC_ALL"
 
   validation {
     condition = contains(
@@ -155,6 +155,18 @@ variable "github_repository" {
     condition     = var.github_repository == null || can(regex("^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$", var.github_repository))
     error_message = "github_repository is ORG/REPO."
   }
+}
+
+variable "builds_images" {
+  description = "Whether the release builds the image here, in the GitHub environment `build`, and the others read it."
+  type        = bool
+  default     = false
+}
+
+variable "image_readers" {
+  description = "Who else reads the images, as IAM members: the Cloud Run service agents and deployers of the other environments."
+  type        = set(string)
+  default     = []
 }
 
 variable "subnet_range" {

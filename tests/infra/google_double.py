@@ -379,7 +379,7 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and fault.kind in ("reset", "kill"):
                 self._drop(fault)
                 return
-            if tag := re.fullmatch(r"/tags/([a-z-]+)/health", address.path):
+            if tag := re.fullmatch(r"/tags/([a-z-]+)/ready", address.path):
                 self._say(google.health_of(tag[1], self.headers.get("Authorization")), {})
                 return
             if fault and isinstance(fault.kind, int):

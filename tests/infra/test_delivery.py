@@ -187,7 +187,7 @@ def test_health_that_steadies_in_time_is_none(deliveries: Deliveries) -> None:
 
     deliveries.google.health = steady
     assert deliveries("service", NEW) == DONE
-    assert deliveries.google.requests.count(("GET", "/tags/candidate/health")) == 4 + 3 + 3 * 3
+    assert deliveries.google.requests.count(("GET", "/tags/candidate/ready")) == 4 + 3 + 3 * 3
 
 
 def test_the_health_check_shows_an_identity(deliveries: Deliveries) -> None:

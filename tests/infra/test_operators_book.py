@@ -19,7 +19,7 @@ from tests.extract.conftest import FAST, Exchange
 BOOK = (PROJECT_DIR / "infra" / "README.md").read_text()
 
 # What reaches a cloud, a terminal of its own, or other repositories.
-_ELSEWHERE = ("gcloud", "gh", "python", "terraform")
+_ELSEWHERE = ("gcloud", "gh", ".venv/bin/python", "terraform")
 
 ALERTS = (
     "A run failed",

@@ -17,6 +17,7 @@ variables {
   operators_group   = "operators@example.com"
   has_alert_webhook = true
   github_repository = "example/trading-data"
+  builds_images     = true
   alert_emails      = ["operators@example.com"]
   slack_channel     = "#trading-data"
   slack_auth_token  = "not-a-token"
@@ -34,7 +35,7 @@ run "everything" {
         values(google_storage_bucket_iam_member.scratch), values(google_secret_manager_secret_iam_member.this),
         values(google_cloud_run_v2_job_iam_member.this), [google_cloud_run_v2_service_iam_member.deployer],
         values(google_cloud_run_v2_service_iam_member.invokers), values(google_service_account_iam_member.deployer),
-        google_service_account_iam_member.github, [google_service_account_iam_member.prober],
+        values(google_service_account_iam_member.github), [google_service_account_iam_member.prober],
         [google_cloud_run_v2_service_iam_member.prober], [google_artifact_registry_repository_iam_member.deployer],
       ) :
       !can(regex("(?i)owner|editor|admin", grant.role)) && !contains(["allUsers", "allAuthenticatedUsers"], grant.member)
@@ -78,13 +79,13 @@ run "everything" {
       "scheduler roles/run.invoker live",
       "api roles/run.jobsExecutorWithOverrides live",
       "api roles/run.viewer live",
-      "operators roles/run.jobsExecutor live",
+      "operators roles/run.jobsExecutorWithOverrides live",
       "operators roles/run.viewer live",
       "deployer roles/run.developer live",
       "deployer roles/run.developer candidate",
       "deployer roles/run.jobsExecutorWithOverrides candidate",
     ])
-    error_message = "The scheduler starts the job as it is; the API may give it arguments; the deployer changes it, and tries the candidate."
+    error_message = "The scheduler starts the job as it is; the API and operators may give it arguments; the deployer changes it, and tries the candidate."
   }
 
   assert {
@@ -104,10 +105,10 @@ run "everything" {
   assert {
     condition = (
       google_iam_workload_identity_pool_provider.github[0].attribute_condition
-      == "assertion.sub == 'repo:example/trading-data:environment:dev'"
-      && endswith(google_service_account_iam_member.github[0].member, "/subject/repo:example/trading-data:environment:dev")
+      == "assertion.sub in ['repo:example/trading-data:environment:dev', 'repo:example/trading-data:environment:build']"
+      && alltrue([for subject, grant in google_service_account_iam_member.github : endswith(grant.member, "/subject/${subject}")])
     )
-    error_message = "GitHub Actions may deploy from this repository's environment alone."
+    error_message = "GitHub Actions may deploy from this repository's environments alone."
   }
 
   assert {

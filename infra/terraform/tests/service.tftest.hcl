@@ -19,14 +19,14 @@ run "the_service_as_it_is_created" {
 
   assert {
     condition = (
-      google_cloud_run_v2_service.api.ingress == "INGRESS_TRAFFIC_INTERNAL_ONLY"
+      google_cloud_run_v2_service.api.ingress == "INGRESS_TRAFFIC_ALL"
       && google_cloud_run_v2_service.api.invoker_iam_disabled == false
-      && google_cloud_run_v2_service.api.template[0].containers[0].startup_probe[0].http_get[0].path == "/health"
-      && google_cloud_run_v2_service.api.template[0].containers[0].liveness_probe[0].http_get[0].path == "/health"
+      && google_cloud_run_v2_service.api.template[0].containers[0].startup_probe[0].http_get[0].path == "/live"
+      && google_cloud_run_v2_service.api.template[0].containers[0].liveness_probe[0].http_get[0].path == "/live"
       && google_cloud_run_v2_service.api.template[0].scaling[0].min_instance_count == 0
       && google_cloud_run_v2_service.api.template[0].scaling[0].max_instance_count == 2
     )
-    error_message = "The service is inside, asks who calls, says how it is, and stays small."
+    error_message = "The service asks who calls, is restarted where it does not answer, and stays small."
   }
 
   assert {
