@@ -201,12 +201,13 @@ class _Lease:
         return True
 
     def _last(self) -> tuple[int, Record | None]:
-        folders = self._archive.folders("leases/")
-        if not folders:
-            return 0, None
-        names = [PurePosixPath(path).stem for path in self._archive.listed(f"{max(folders)}/")]
-        number = max(int(name) for name in names if name.isdecimal())
-        return number, self._read(number)
+        for folder in sorted(self._archive.folders("leases/"), reverse=True):
+            names = [PurePosixPath(path).stem for path in self._archive.listed(f"{folder}/")]
+            numbers = [int(name) for name in names if name.isdecimal()]
+            # On a disk, a folder is there a moment before its first record.
+            if numbers:
+                return max(numbers), self._read(max(numbers))
+        return 0, None
 
     def _read(self, number: int) -> Record:
         told = json.loads(self._archive.body(_path(number)))

@@ -132,6 +132,14 @@ def test_folders_stay_small_and_the_numbers_go_on(
     assert max(len(list(archive.listed(f"{folder}/"))) for folder in folders) == 3
 
 
+def test_a_folder_without_a_record_yet_is_passed_over(archive: Archive, clock: Elapsing, tmp_path: Path) -> None:
+    (tmp_path / "archive" / "leases" / "000000").mkdir(parents=True)
+    with held(archive, "run-a", "run", clock):
+        (tmp_path / "archive" / "leases" / "000001").mkdir()
+        with pytest.raises(AlreadyRunning, match="run-a"):
+            held(archive, "run-b", "run", clock).__enter__()
+
+
 def test_the_next_attempt_of_an_execution_takes_over_at_once(archive: Archive, clock: Elapsing) -> None:
     first = lease._Lease(archive, "run-a", "run", clock, "execution-7")
     assert first.take() is None
