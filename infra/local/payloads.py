@@ -91,7 +91,7 @@ def _wrong(
     if status >= 300:
         return f"{len(rows)} rows of an answer with status {status}"
     try:
-        held = reader(json.loads(body.decode(errors="replace"), parse_constant=_no_number))
+        held = reader(json.loads(body.decode("utf-8-sig", errors="replace"), parse_constant=_no_number))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         return f"{len(rows)} rows of an answer that cannot be read ({type(error).__name__}: {error})"
     names = ("date", "open", "high", "low", "close", "volume")
