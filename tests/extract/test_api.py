@@ -34,7 +34,9 @@ def serving(pipeline: Pipeline, **settings: str) -> Iterator[httpx.Client]:
                 break
         assert address, "it ended before it listened"
         try:
-            with httpx.Client(base_url=address, timeout=30) as client:
+            # The address is told a moment before it listens.
+            transport = httpx.HTTPTransport(retries=5)
+            with httpx.Client(base_url=address, timeout=30, transport=transport) as client:
                 yield client
         finally:
             process.send_signal(signal.SIGTERM)
