@@ -13,6 +13,31 @@ PROJECT_DIR = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
+class Variables:
+    """The environment, in which an empty variable counts as unset."""
+
+    environment: Mapping[str, str]
+
+    def value(self, name: str, default: str = "") -> str:
+        """A variable's text, without blanks around it."""
+        return self.environment.get(name, "").strip() or default
+
+    def number(self, name: str, default: str) -> float:
+        """A variable's number.
+
+        Raises:
+            ConfigurationError: it is none, or not above zero.
+        """
+        try:
+            given = float(self.value(name, default))
+        except ValueError:
+            given = 0.0
+        if not 0 < given < math.inf:
+            raise ConfigurationError(f"{name} is {self.value(name)!r}: use a number above zero")
+        return given
+
+
+@dataclass(frozen=True, slots=True)
 class KiteSettings:
     """How Kite Connect is reached.
 
@@ -105,18 +130,8 @@ class Settings:
         Raises:
             ConfigurationError: a value cannot be used; the text names the variable and what it may hold.
         """
-
-        def value(name: str, default: str = "") -> str:
-            return environment.get(name, "").strip() or default
-
-        def number(name: str, default: str) -> float:
-            try:
-                given = float(value(name, default))
-            except ValueError:
-                given = 0.0
-            if not 0 < given < math.inf:
-                raise ConfigurationError(f"{name} is {value(name)!r}: use a number above zero")
-            return given
+        variables = Variables(environment)
+        value, number = variables.value, variables.number
 
         def url(name: str) -> str | None:
             given = value(name)

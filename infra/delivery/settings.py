@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from extract.errors import ConfigurationError
+from extract.settings import Variables
 
 _DIGEST = re.compile(r"[a-z0-9][a-z0-9._-]*(:[0-9]+)?(/[a-z0-9][a-z0-9._-]*)+@sha256:[0-9a-f]{64}")
 _NAME = re.compile(r"[a-z]([a-z0-9-]{0,47}[a-z0-9])?")
@@ -72,9 +73,8 @@ class Delivery:
         Raises:
             ConfigurationError: a value cannot be used; the text names the variable and what it may hold.
         """
-
-        def value(name: str, default: str = "") -> str:
-            return environment.get(name, "").strip() or default
+        variables = Variables(environment)
+        value, number = variables.value, variables.number
 
         def matching(name: str, default: str, form: re.Pattern[str], meaning: str) -> str:
             given = value(name, default)
@@ -91,15 +91,6 @@ class Delivery:
         def url(name: str, default: str) -> str:
             form = re.compile(r"https?://[^/\s]+/?")
             return matching(name, default, form, "https://, a host, and a port if need be").rstrip("/")
-
-        def number(name: str, default: str) -> float:
-            try:
-                given = float(value(name, default))
-            except ValueError:
-                given = 0.0
-            if not 0 < given < math.inf:
-                raise ConfigurationError(f"{name} is {value(name)!r}: use a number above zero")
-            return given
 
         marts, candidates = (
             dataset("BIGQUERY_DATASET", "trading_data"),
