@@ -1,7 +1,8 @@
 """The HTTP API: is the pipeline well, is the data there, and can it be trusted?"""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from typing import Annotated, Literal
 
@@ -14,7 +15,7 @@ from extract.archive import Archive
 from extract.errors import ConfigurationError, PipelineError
 from extract.settings import Settings
 from extract.sources import Clock
-from extract.status import read_status
+from extract.status import SourceStatus, read_status
 from extract.warehouse import Warehouse
 
 _log = structlog.get_logger()
@@ -24,7 +25,7 @@ _LONGEST_SILENCE = timedelta(hours=26)
 
 
 class Alive(BaseModel):
-    """The process answers; nothing else was looked at."""
+    """What was looked at answers."""
 
     status: Literal["alive"] = "alive"
 
@@ -40,16 +41,6 @@ class Health(BaseModel):
     last_good_build_at: datetime | None
 
 
-class SourceState(BaseModel):
-    """What came of one source in the last run that fetched."""
-
-    source_id: str
-    symbol_count: int
-    ok_count: int
-    failure_message: str | None
-    started_at: datetime
-
-
 class DataStatus(BaseModel):
     """The view data_status in short, and the last run's sources."""
 
@@ -63,7 +54,7 @@ class DataStatus(BaseModel):
     is_degraded: bool
     degraded_symbols: list[str]
     stale_sources: list[str]
-    sources: list[SourceState]
+    sources: list[SourceStatus]
 
 
 class Wrong(BaseModel):
@@ -90,6 +81,14 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
         if given is None or not secrets.compare_digest(given.credentials.encode(), settings.api_token.encode()):
             raise HTTPException(401, "send the header Authorization: Bearer API_TOKEN", {"WWW-Authenticate": "Bearer"})
 
+    def look_at_warehouse() -> datetime | None:
+        with _unavailable():
+            return warehouse().last_built_at()
+
+    def look_at_archive() -> None:
+        with _unavailable():
+            next(iter(Archive(settings.archive_uri).listed()), None)
+
     @app.get("/live")
     def live() -> Alive:
         """Whether the process answers: for probes, which must not depend on the data."""
@@ -98,11 +97,8 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     @app.get("/ready", responses={503: {"model": Wrong}})
     def ready() -> Alive:
         """Whether the warehouse and the archive answer, whatever they hold: for a release, and who sends it traffic."""
-        try:
-            warehouse().exists(f"{settings.dataset}_raw.any")
-            next(iter(Archive(settings.archive_uri).listed()), None)
-        except (ConfigurationError, PipelineError) as error:
-            raise HTTPException(503, str(error)) from error
+        look_at_warehouse()
+        look_at_archive()
         return Alive()
 
     @app.get("/health", responses={503: {"model": Health}})
@@ -112,13 +108,13 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
         told = {"warehouse": "ok", "archive": "ok", "last_good_build": "ok"}
         now = clock()
         try:
-            built_at = warehouse().last_built_at()
-        except (ConfigurationError, PipelineError) as error:
-            told["warehouse"] = str(error)
+            built_at = look_at_warehouse()
+        except HTTPException as error:
+            told["warehouse"] = error.detail
         try:
-            next(iter(Archive(settings.archive_uri).listed()), None)
-        except (ConfigurationError, PipelineError) as error:
-            told["archive"] = str(error)
+            look_at_archive()
+        except HTTPException as error:
+            told["archive"] = error.detail
         if built_at is None:
             told["last_good_build"] = "nothing was built yet"
         elif now - built_at > _LONGEST_SILENCE:
@@ -138,10 +134,8 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     )
     def data_status() -> DataStatus:
         """Whether the latest session is here and can be trusted, as ``trading-data status`` tells it."""
-        try:
+        with _unavailable():
             status = read_status(warehouse())
-        except (ConfigurationError, PipelineError) as error:
-            raise HTTPException(503, str(error)) from error
         return DataStatus(
             latest_date=status.latest_trade_date,
             due_date=status.due_trade_date,
@@ -153,7 +147,16 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
             is_degraded=status.is_degraded,
             degraded_symbols=status.unserved_symbols,
             stale_sources=status.stale_sources,
-            sources=[SourceState.model_validate(source, from_attributes=True) for source in status.last_run],
+            sources=status.last_run,
         )
 
     return app
+
+
+@contextmanager
+def _unavailable() -> Iterator[None]:
+    """Answer 503, with the reason, where what is asked fails."""
+    try:
+        yield
+    except (ConfigurationError, PipelineError) as error:
+        raise HTTPException(503, str(error)) from error
