@@ -6,30 +6,22 @@ service does; a write that could replace an object is refused, and so is deletin
 
 import html
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from infra.local.loopback import Loopback
 
-class Bucket(ThreadingHTTPServer):
+
+class Bucket(Loopback):
     """The bucket ``prices``: objects by name, and what was asked."""
 
-    daemon_threads = True
-
     def __init__(self) -> None:
-        """Listen on a free port."""
-        super().__init__(("127.0.0.1", 0), _Handler)
+        """Be empty."""
+        super().__init__(_Handler)
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.refuses_all = False
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}"
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -95,19 +87,6 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, self.server.objects[name], ETag='"1"', Last_Modified=modified, x_goog_generation="1")
         else:
             self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-
-
-@contextmanager
-def serving() -> Iterator[Bucket]:
-    """Run the server in a thread."""
-    with Bucket() as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def key_file(address: str, path: Path) -> str:

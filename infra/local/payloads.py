@@ -9,7 +9,7 @@ import math
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from datetime import UTC, date, datetime
 from typing import Any
@@ -24,8 +24,10 @@ from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
 from infra.local import proxy
+from infra.local.loopback import serving
 from infra.local.market import draft_market
-from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers, serving
+from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers
+from infra.local.providers import serving as providers_serving
 
 BROKEN = ("credulous",)
 
@@ -54,7 +56,7 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
         for source_id, table in tables.items():
             changed.change = None
             _asked(sources[source_id], Request(table, (instrument,), _FIRST, _LAST))
-        with _credulous() if broken else _nothing():
+        with _credulous() if broken else nullcontext():
             for number in range(count):
                 source_id = list(tables)[number % len(tables)]
                 changed.change = drawn.choice(_CHANGES)
@@ -191,7 +193,7 @@ def _sources() -> Iterator[tuple[dict[str, Source], _Changing]]:
     providers.clock = lambda: datetime.combine(_LAST, datetime.max.time(), EXCHANGE_ZONE)
     changing = _Changing()
     clock = providers.clock
-    with serving(providers) as address, proxy.between(address, changing) as before:
+    with providers_serving(providers) as address, serving(proxy.Proxy(address, changing)) as before:
         at = {"base_url": before.address, "clock": clock, "sleep": lambda _: None}
         of_kite = Kite(API_KEY, ACCESS_TOKEN, requests_per_second=10**6, **at)  # type: ignore[arg-type]
         of_yahoo = Yahoo(requests_per_second=10**6, **at)  # type: ignore[arg-type]
@@ -256,11 +258,6 @@ def _value(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
 
 
 _CHANGES = (_cut, _byte, _byte, _byte, _swapped, _wrapped, _page, _status, _value, _value, _value, _value)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
 
 
 @contextmanager

@@ -1,12 +1,12 @@
 """A server between a client and what it talks to: it passes on, or not, what each is told; on loopback alone."""
 
 import http.client
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
+
+from infra.local.loopback import Loopback
 
 _HOP_BY_HOP = {"connection", "content-length", "date", "keep-alive", "server", "transfer-encoding"}
 
@@ -33,35 +33,15 @@ class Answered:
 type Between = Callable[[Asked, Callable[[], Answered]], Answered | None]
 
 
-class Proxy(ThreadingHTTPServer):
+class Proxy(Loopback):
     """Passes requests on to a server, as ``between`` decides."""
-
-    daemon_threads = True
 
     def __init__(self, upstream: str, between: Between) -> None:
         """Stand before ``upstream`` (``http://host:port``)."""
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.upstream = urlsplit(upstream).netloc
         self.upstream_url = upstream
         self.between = between
-
-    @property
-    def address(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-@contextmanager
-def between(upstream: str, decide: Between) -> Iterator[Proxy]:
-    """Run a proxy in a thread."""
-    with Proxy(upstream, decide) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 class _Handler(BaseHTTPRequestHandler):

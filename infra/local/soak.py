@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from extract import extraction as extraction_module
 from extract.archive import Archive, BatchRefused
@@ -41,6 +42,7 @@ from extract.sources.archive import Replay
 from extract.warehouse import Warehouse, open_warehouse
 from infra.local import bucket, payloads, proxy
 from infra.local.demo import providers, simulate
+from infra.local.loopback import serving
 from infra.local.providers import ACCESS_TOKEN
 from infra.local.warehouse import running
 
@@ -49,7 +51,7 @@ _FIRST, _LAST = date(2024, 10, 1), date(2024, 12, 31)
 _EVENING = datetime(2024, 12, 31, 18, 30, tzinfo=EXCHANGE_ZONE)
 _FAST = {"kite_candles": 1000, "kite_quotes": 1000, "kite_others": 1000, "yahoo": 1000, "alpha_vantage": 1000}
 
-# Of one exercise run twice with the same machine's two cores.
+# Episodes at once.
 _LANES = 2
 _HEALING_RUNS = 8
 
@@ -234,9 +236,9 @@ def _places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], 
         # The third opinion is asked for what is disputed, which dbt finds.
         common = inherited | address | paces | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN, "ALPHA_VANTAGE_API_KEY": ""}
         if is_faulty:
-            store = leave.enter_context(bucket.serving())
-            before_store = leave.enter_context(proxy.between(store.address, is_faulty))
-            before_host = leave.enter_context(proxy.between(host, is_faulty))
+            store = leave.enter_context(serving(bucket.Bucket()))
+            before_store = leave.enter_context(serving(proxy.Proxy(store.address, is_faulty)))
+            before_host = leave.enter_context(serving(proxy.Proxy(host, is_faulty)))
             keys = [
                 bucket.key_file(where, folder / f"key-{number}.json")
                 for number, where in enumerate((store.address, before_store.address))
@@ -268,23 +270,14 @@ class State:
     wrong: list[str]
 
 
-@contextmanager
-def _variables(environment: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.clear()
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def _state(place: Place) -> State:
     """Read raw and the archive, and leave nothing of them; only one lane at a time, for the variables' sake."""
     wrong: list[str] = []
     rows: dict[str, Counter[str]] = {}
-    with _variables(place.direct), open_warehouse(Settings.from_environment(os.environ)) as warehouse:
+    with (
+        patch.dict(os.environ, place.direct, clear=True),
+        open_warehouse(Settings.from_environment(os.environ)) as warehouse,
+    ):
         archive = Archive(os.environ["ARCHIVE_URI"])
         archived = set(archive.paths())
         for path in archived:

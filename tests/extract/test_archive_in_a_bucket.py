@@ -10,14 +10,15 @@ from extract.archive import Archive
 from extract.errors import AlreadyRunning, PipelineError
 from extract.lease import held
 from extract.raw import KITE_DAILY_BARS
-from infra.local.bucket import Bucket, key_file, serving
+from infra.local.bucket import Bucket, key_file
+from infra.local.loopback import serving
 from tests.conftest import write_bars
 from tests.extract.test_archive import BAR, NOON, PATH
 
 
 @pytest.fixture
 def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    with serving() as server:
+    with serving(Bucket()) as server:
         monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", key_file(server.address, tmp_path / "key.json"))
         yield server
 

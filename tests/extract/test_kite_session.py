@@ -4,9 +4,8 @@ import base64
 import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
@@ -14,6 +13,8 @@ from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.kite_session import access_token, log_in, login_url
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import KiteSettings, Settings
+from infra.local import loopback
+from infra.local.loopback import Loopback
 from infra.local.market import draft_market
 from infra.local.providers import Providers, environment, serving
 
@@ -149,12 +150,8 @@ class _SecretManager(BaseHTTPRequestHandler):
 @pytest.fixture
 def secret_manager() -> Iterator[tuple[type[_SecretManager], str]]:
     handler = type("Handler", (_SecretManager,), {"versions": [], "refuses": False})
-    with HTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        yield handler, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with loopback.serving(Loopback(handler)) as server:
+        yield handler, server.address
 
 
 def test_in_the_cloud_each_session_is_a_new_version_of_the_secret(

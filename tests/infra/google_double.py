@@ -12,9 +12,12 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from infra.local import loopback
+from infra.local.loopback import Loopback
 
 type Json = dict[str, Any]
 
@@ -425,9 +428,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
+class _Server(Loopback):
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a client that was killed has left its connection."""
 
@@ -435,13 +436,6 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(google: Google) -> Iterator[str]:
     """Serve on a free port; yields the address."""
-    handler = type("Handler", (_Handler,), {"google": google})
-    with _Server(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        thread.start()
-        google.base = f"http://127.0.0.1:{server.server_address[1]}"
-        try:
-            yield google.base
-        finally:
-            server.shutdown()
-            thread.join()
+    with loopback.serving(_Server(type("Handler", (_Handler,), {"google": google}))) as server:
+        google.base = server.address
+        yield google.base

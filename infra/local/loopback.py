@@ -1,0 +1,34 @@
+"""An HTTP server in a thread of this process, on a free port of 127.0.0.1: what the doubles of services stand on."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Loopback(ThreadingHTTPServer):
+    """A server of one handler, listening."""
+
+    daemon_threads = True
+
+    def __init__(self, handler: type[BaseHTTPRequestHandler]) -> None:
+        """Listen on a free port."""
+        super().__init__(("127.0.0.1", 0), handler)
+
+    @property
+    def address(self) -> str:
+        """Where it listens: ``http://127.0.0.1:PORT``."""
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+@contextmanager
+def serving[Server: Loopback](server: Server) -> Iterator[Server]:
+    """Let a server answer until the block ends."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
