@@ -61,7 +61,7 @@ test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
 test-infra: setup .venv-infra/ready ## Terraform, workflows, secrets: with the tools that these checks need
 	@$(BIN)/pytest tests/infra/test_terraform.py tests/infra/test_workflows.py tests/infra/test_security.py
 
-soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (an hour)
+soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (two hours)
 	@$(BIN)/python -c 'import sys; from infra.local.soak import main; sys.exit(main())'
 
 test-container: setup .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
@@ -80,13 +80,13 @@ verify-sql: setup ## Let Google's own analyzer read every statement that dbt sen
 bench: setup ## Measure builds, queries and fetching at full size, as ratios within the run (quarter of an hour)
 	@$(BIN)/python -m infra.local.bench
 
+COMPILE = $(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade \
+	--exclude-newer "$(QUARANTINE)"
+
 lock: $(UV) ## Pin the requirements anew, with hashes
-	@$(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade --exclude-newer "$(QUARANTINE)" \
-		--group dev pyproject.toml -o requirements-dev.txt
-	@$(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade --exclude-newer "$(QUARANTINE)" \
-		-c requirements-dev.txt pyproject.toml -o requirements.txt
-	@$(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade --exclude-newer "$(QUARANTINE)" \
-		--group infra -o requirements-infra.txt
+	@$(COMPILE) --group dev pyproject.toml -o requirements-dev.txt
+	@$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
+	@$(COMPILE) --group infra -o requirements-infra.txt
 
 clean: ## Remove everything that the targets made
 	@rm -rf .venv .venv-infra .uv .demo .bench .warehouse .warehouse-archive target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -82,19 +82,10 @@ def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_go
     # Of Yahoo's second answer nothing comes within the test's time.
     faultless.providers.fail(Fault("yahoo", "latency", after=1, seconds=60))
     environment = faultless.environment(pipeline)
+    month = ("--from", "2024-12-01", "--to", "2024-12-31")
+    command = [sys.executable, "-m", "extract", "extract", "--symbols", ",".join(TRADED), *month]
     process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "extract",
-            "extract",
-            "--symbols",
-            ",".join(TRADED),
-            "--from",
-            "2024-12-01",
-            "--to",
-            "2024-12-31",
-        ],
+        command,
         env=environment,
         cwd=PROJECT_DIR,
         stdout=subprocess.DEVNULL,
@@ -120,19 +111,7 @@ def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_go
     assert rows == [("kite", len(TRADED)), ("yahoo", 1)]
     faultless.providers.fail()
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "extract",
-            "extract",
-            "--symbols",
-            ",".join(TRADED),
-            "--from",
-            "2024-12-01",
-            "--to",
-            "2024-12-31",
-            "--json",
-        ],
+        [*command, "--json"],
         env=environment,
         cwd=PROJECT_DIR,
         capture_output=True,
