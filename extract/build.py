@@ -55,12 +55,16 @@ class Build:
         merged_batches: batches that the marts now hold and did not before.
         passed: dbt nodes (models, seeds, tests) that passed.
         failed: dbt nodes that did not, as (name, what dbt says).
+        bytes_processed: what BigQuery read for the models and seeds.
+        bytes_billed: what it bills for that.
     """
 
     window_start: date | None
     merged_batches: int
     passed: int = 0
     failed: list[tuple[str, str]] = field(default_factory=list)
+    bytes_processed: int = 0
+    bytes_billed: int = 0
 
 
 def build(
@@ -164,6 +168,9 @@ def _run_dbt(
         raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
     assert isinstance(result.result, RunExecutionResult)
     for node in result.result.results:
+        # The adapter tells it of models and seeds, not of tests.
+        outcome.bytes_processed += node.adapter_response.get("bytes_processed") or 0
+        outcome.bytes_billed += node.adapter_response.get("bytes_billed") or 0
         if node.status in ("success", "pass"):
             outcome.passed += 1
         elif node.status in ("error", "fail", "runtime error", "warn", "skipped"):

@@ -5,6 +5,7 @@ import csv
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,10 +32,11 @@ from extract.settings import Settings
 if TYPE_CHECKING:
     from extract.archive import Archive
     from extract.build import Build
+    from extract.report import Report
     from extract.run import Job
     from extract.sources import Request
     from extract.sources.archive import Replay
-    from extract.status import Status
+    from extract.warehouse import Warehouse
 
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
@@ -43,7 +45,7 @@ _screen = Console(stderr=True, highlight=False)
 _output = Console(highlight=False)
 
 # As far back as the trading calendar in the seeds goes.
-_FIRST_DAY = date(2010, 1, 1)
+FIRST_DAY = date(2010, 1, 1)
 
 type _Advance = Callable[[int, int], None]
 
@@ -55,7 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     options.began_at = _clock()
-    options.run_id = new_run_id(options.command, options.began_at)
+    options.run_id = _run_id(options)
     _configure_logs(options.run_id)
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -122,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         "backfill", _backfill, "fetch a range of the past, going on where the last one stopped; then build"
     )
     filled.add_argument(
-        "--from", dest="first", type=_day, metavar="DAY", default=_FIRST_DAY, help="(default: %(default)s)"
+        "--from", dest="first", type=_day, metavar="DAY", default=FIRST_DAY, help="(default: %(default)s)"
     )
     for ranged in (extracted, filled):
         ranged.add_argument("--to", dest="last", type=_day, metavar="DAY", help="(default: the last closed session)")
@@ -135,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     for fetching in (ran, extracted, filled):
         fetching.add_argument("--symbols", default="ALL", metavar="A,B", help="(default: %(default)s)")
+        fetching.add_argument("--run-id", metavar="ID", type=_id, help="what to follow the run by (default: a new one)")
         fetching.add_argument("--dry-run", action="store_true", help="print the plan: requests, and how long they take")
     logged_in = command("kite-login", _kite_login, "open Kite's session of the day; it takes a person and a browser")
     logged_in.add_argument(
@@ -154,6 +157,9 @@ def _parser() -> argparse.ArgumentParser:
     built = command("build", _build, "run dbt over what the marts have not seen yet, and its tests")
     built.add_argument("--full-refresh", action="store_true", help="build everything, whatever has changed")
     shown = command("status", _status, "say whether the latest session is here and can be trusted")
+    examined = command(
+        "diagnose", _diagnose, "look at what a run needs, at what the last ones took and cost, and say what to do"
+    )
     asked = command("query", _query, "ask the warehouse in GoogleSQL")
     asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
     asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
@@ -161,7 +167,7 @@ def _parser() -> argparse.ArgumentParser:
     served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
     served.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
     command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
-    for reporting in (ran, extracted, filled, replayed, imported, built, shown):
+    for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
 
@@ -173,6 +179,12 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD") from None
 
 
+def _id(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no id; use letters, digits, dots, dashes and underscores")
+    return text
+
+
 def _clock() -> datetime:
     return datetime.now(UTC)
 
@@ -180,6 +192,15 @@ def _clock() -> datetime:
 def new_run_id(command: str, now: datetime) -> str:
     """An id for a run: sortable by time, and no other run's."""
     return f"{command}-{now:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+
+
+def _run_id(options: argparse.Namespace) -> str:
+    given = getattr(options, "run_id", None)
+    if given is None:
+        return new_run_id(options.command, options.began_at)
+    # Cloud Run gives each attempt of a task the same arguments; two runs of one id would archive under the same names.
+    attempt = int(os.environ.get("CLOUD_RUN_TASK_ATTEMPT") or 0)
+    return f"{given}.{attempt}" if attempt else str(given)
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
@@ -262,7 +283,25 @@ def _writing(settings: Settings, options: argparse.Namespace, archive: "Archive"
     about = (options.command, getattr(options, "mode", None), getattr(options, "symbols", None))
     what = " ".join(word for word in about if word)
     with held(archive, options.run_id, what, _clock, settings.execution):
-        yield
+        try:
+            yield
+        except (ConfigurationError, PipelineError, KeyboardInterrupt) as error:
+            reason = "it was stopped" if isinstance(error, KeyboardInterrupt) else str(error)
+            _tell_failure(settings, options, archive, reason)
+            raise
+
+
+def _tell_failure(settings: Settings, options: argparse.Namespace, archive: "Archive", reason: str) -> None:
+    """Report a command that could not end, as far as what failed lets it; and tell a person."""
+    from extract.alerts import Alert, tell
+    from extract.report import Report, file_report
+    from extract.warehouse import open_warehouse
+
+    told = Report.of(options.command, FAILED, reason, options.began_at, _clock())
+    with suppress(ConfigurationError, PipelineError), open_warehouse(settings) as warehouse:
+        file_report(told, options.run_id, archive, warehouse)
+    text = f"The last {options.command} failed ({options.run_id}). {reason}"
+    tell([Alert("run_failed", "ERROR", options.run_id, text, f"trading-data {options.command}")], settings)
 
 
 @contextmanager
@@ -323,6 +362,7 @@ def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[
 
 def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> int:
     """Build what has come, and report both."""
+    from extract.report import Report, file_report
     from extract.run import build_and_heal, shortfalls
 
     built: Build | None = None
@@ -333,7 +373,17 @@ def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> i
     extraction = job.extraction
     missed = shortfalls(job)
     status = FAILED if built and built.failed else INCOMPLETE if missed else OK
-    _log_outcome(options, job, status, missed, is_built=built is not None and not built.failed)
+    told = Report.of(
+        options.command,
+        status,
+        _reason(built, missed),
+        options.began_at,
+        _clock(),
+        extraction=extraction,
+        built=built,
+    )
+    file_report(told, extraction.run_id, job.archive, job.warehouse())
+    _tell_outcome(job, told, missed, is_built=built is not None and not built.failed)
     outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
     if options.json:
         report = {
@@ -349,8 +399,8 @@ def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> i
         _output.print_json(json.dumps(report | _build_report(built), default=str))
         return status
     for source, counts in outcomes.items():
-        told = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        _say(f"Asked {source} for {sum(counts.values())} symbols in {extraction.seconds.get(source, 0):.1f} s: {told}.")
+        came = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+        _say(f"Asked {source} for {sum(counts.values())} symbols in {extraction.seconds.get(source, 0):.1f} s: {came}.")
     if not outcomes:
         _say(f"Nothing was missing up to {job.due}.")
     if extraction.landed_rows:
@@ -364,27 +414,34 @@ def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> i
     return status
 
 
-def _log_outcome(options: argparse.Namespace, job: "Job", status: int, missed: list[str], *, is_built: bool) -> None:
-    """Log the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from."""
+def _reason(built: "Build | None", missed: Sequence[str]) -> str | None:
+    """Why the exit status is not 0."""
+    failed = [f"{node}: {reason}" for node, reason in built.failed] if built else []
+    return "; ".join([*failed, *missed]) or None
+
+
+def _tell_outcome(job: "Job", told: "Report", missed: list[str], *, is_built: bool) -> None:
+    """Log the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from, and tell what is wrong."""
+    from extract.alerts import tell
     from extract.status import read_status
 
-    extraction = job.extraction
     state = read_status(job.warehouse()) if is_built else None
     structlog.get_logger().info(
         "run finished",
-        command=options.command,
-        exit_status=status,
-        elapsed_seconds=round((_clock() - options.began_at).total_seconds(), 2),
-        landed_row_count=sum(extraction.landed_rows.values()),
-        landed_rows=dict(extraction.landed_rows),
-        request_count=sum(entry.attempts > 0 for entry in extraction.entries),
-        failed_request_count=sum(
-            entry.attempts > 0 and entry.outcome in ("refused", "unavailable") for entry in extraction.entries
-        ),
+        command=told.command,
+        exit_status=told.exit_status,
+        elapsed_seconds=round(told.elapsed_seconds, 2),
+        landed_row_count=told.landed_row_count,
+        landed_rows=dict(job.extraction.landed_rows),
+        request_count=told.request_count,
+        failed_request_count=told.failed_request_count,
+        bytes_billed=told.bytes_billed,
         quality_score=state.latest_quality_score if state else None,
         latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
         shortfalls=missed,
     )
+    if state:
+        tell(state.alerts, job.settings)
 
 
 def _kite_login(settings: Settings, options: argparse.Namespace) -> int:
@@ -448,7 +505,7 @@ def _load_and_build(
         if is_built:
             with _progress("models and tests") as advance:
                 built = build(settings, warehouse, advance)
-    return _report(options, archive.uri, replayed, built)
+        return _report(settings, options, warehouse, archive.uri, replayed, built)
 
 
 def _build(settings: Settings, options: argparse.Namespace) -> int:
@@ -464,11 +521,32 @@ def _build(settings: Settings, options: argparse.Namespace) -> int:
             _progress("models and tests") as advance,
         ):
             built = build(settings, warehouse, advance, full_refresh=options.full_refresh)
-    return _report(options, settings.archive_uri, None, built)
+            return _report(settings, options, warehouse, settings.archive_uri, None, built)
 
 
-def _report(options: argparse.Namespace, archive_uri: str, replayed: "Replay | None", built: "Build | None") -> int:
+def _report(
+    settings: Settings,
+    options: argparse.Namespace,
+    warehouse: "Warehouse",
+    archive_uri: str,
+    replayed: "Replay | None",
+    built: "Build | None",
+) -> int:
+    from extract.archive import Archive
+    from extract.report import Report, file_report
+
     status = FAILED if built and built.failed else INCOMPLETE if replayed and replayed.refused else OK
+    refusals = [f"refused {path}: {reason}" for path, reason in replayed.refused] if replayed else []
+    told = Report.of(
+        options.command,
+        status,
+        _reason(built, refusals),
+        options.began_at,
+        _clock(),
+        landed_row_count=replayed.rows if replayed else 0,
+        built=built,
+    )
+    file_report(told, options.run_id, Archive(settings.archive_uri), warehouse)
     if options.json:
         report: dict[str, Any] = {"exit_status": status}
         if replayed:
@@ -519,57 +597,24 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
     if options.json:
         _output.print_json(json.dumps(status.as_json()))
     else:
-        _output.print(_status_table(status))
+        from extract.screen import show, status_screen
+
+        show(_output, status_screen(status))
     return INCOMPLETE if status.is_degraded else OK
 
 
-def _status_table(status: "Status") -> Table:
-    table = Table(show_header=False, box=None, pad_edge=False)
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
+def _diagnose(settings: Settings, options: argparse.Namespace) -> int:
+    with _starting(settings), ExitStack() as leave:
+        from extract.diagnosis import diagnose
+        from extract.screen import diagnosis_screen, show
+        from extract.warehouse import open_warehouse
 
-    def names(symbols: list[str]) -> str:
-        shown = ", ".join(symbols[:12])
-        return f"{shown} and {len(symbols) - 12} more" if len(symbols) > 12 else shown or "none"
-
-    def score(value: float | None) -> str:
-        return "none" if value is None else f"{value:.2f} of 100"
-
-    behind = status.sessions_behind
-    lag = "nothing is here" if behind is None else "up to date" if behind == 0 else f"{behind} sessions behind"
-    for label, value in (
-        ("Latest session", f"{status.latest_trade_date or 'none'} ({lag}; due is {status.due_trade_date})"),
-        (
-            "Bars in it",
-            f"{status.latest_valid_record_count} of {status.instrument_count} valid,"
-            + f" {status.latest_fallback_record_count} of them from a fallback,"
-            + f" {status.latest_provisional_record_count} provisional",
-        ),
-        ("  without a valid bar", names(status.unserved_symbols)),
-        ("  score", score(status.latest_quality_score)),
-        ("All bars", f"{status.record_count:,} of {status.symbol_count} symbols, {status.valid_record_count:,} valid"),
-        ("  held back", f"{status.unreconciled_record_count:,} from a fallback whose scale cannot be told"),
-        ("  score", score(status.quality_score)),
-        (
-            "Suspect sessions",
-            f"{status.repeated_session_count} repeat the one before,"
-            + f" {status.overdue_session_count} are still provisional",
-        ),
-        ("Stale sources", names(status.stale_sources)),
-        ("Unknown symbols", names(status.unknown_symbols)),
-        *(
-            (
-                "Last run" if number == 0 else "",
-                f"{source.source_id} at {source.started_at:%Y-%m-%d %H:%M} UTC: {source.ok_count} of"
-                f" {source.symbol_count} symbols. {source.failure_message or ''}",
-            )
-            for number, source in enumerate(status.last_run)
-        ),
-        ("Not yet built", f"{status.unmerged_batch_count} batches"),
-        ("Calendar ends", f"{status.calendar_ends_on}; infra/README.md says how to extend it"),
-    ):
-        table.add_row(label, value)
-    return table
+        told = diagnose(settings, lambda: leave.enter_context(open_warehouse(settings)), _clock())
+    if options.json:
+        _output.print_json(json.dumps(told.as_json(), default=str))
+    else:
+        show(_output, diagnosis_screen(told))
+    return OK if told.is_well else INCOMPLETE
 
 
 def _query(settings: Settings, options: argparse.Namespace) -> int:

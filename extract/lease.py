@@ -131,6 +131,16 @@ def held(
             _log.warning("lease not released; it expires", seconds=EXPIRY.total_seconds(), reason=str(error))
 
 
+def holder(archive: Archive, now: datetime) -> Record | None:
+    """Whoever has the lease, or None.
+
+    Raises:
+        PipelineError: the archive failed.
+    """
+    _, last = _last_record(archive)
+    return last if last is not None and last.is_held(now, None) else None
+
+
 def _renew(lease: "_Lease", is_over: threading.Event) -> None:
     while not is_over.wait(RENEWAL_SECONDS):
         try:
@@ -172,7 +182,7 @@ class _Lease:
     def take(self) -> Record | None:
         """Take the lease; return None, or the record of whoever has it."""
         while True:
-            self._number, last = self._last()
+            self._number, last = _last_record(self._archive)
             if last is not None and last.is_held(self._clock().astimezone(UTC), self._execution):
                 return last
             if self.append("held"):
@@ -188,7 +198,7 @@ class _Lease:
         expires_at = (self._clock().astimezone(UTC) + EXPIRY).isoformat()
         record = replace(self._ours, state=state, expires_at=expires_at)
         while not self._archive.create(_path(self._number + 1), json.dumps(asdict(record)).encode()):
-            there = self._read(self._number + 1)
+            there = _read(self._archive, self._number + 1)
             if there.run_id != record.run_id:
                 return False
             # Ours: it was written, and its answer lost.
@@ -200,19 +210,21 @@ class _Lease:
         self._ours = record
         return True
 
-    def _last(self) -> tuple[int, Record | None]:
-        for folder in sorted(self._archive.folders("leases/"), reverse=True):
-            names = [PurePosixPath(path).stem for path in self._archive.listed(f"{folder}/")]
-            numbers = [int(name) for name in names if name.isdecimal()]
-            # On a disk, a folder is there a moment before its first record.
-            if numbers:
-                return max(numbers), self._read(max(numbers))
-        return 0, None
 
-    def _read(self, number: int) -> Record:
-        told = json.loads(self._archive.body(_path(number)))
-        # A newer release may tell more.
-        return Record(**{name: told[name] for name in Record.__slots__})
+def _last_record(archive: Archive) -> tuple[int, Record | None]:
+    for folder in sorted(archive.folders("leases/"), reverse=True):
+        names = [PurePosixPath(path).stem for path in archive.listed(f"{folder}/")]
+        numbers = [int(name) for name in names if name.isdecimal()]
+        # On a disk, a folder is there a moment before its first record.
+        if numbers:
+            return max(numbers), _read(archive, max(numbers))
+    return 0, None
+
+
+def _read(archive: Archive, number: int) -> Record:
+    told = json.loads(archive.body(_path(number)))
+    # A newer release may tell more.
+    return Record(**{name: told[name] for name in Record.__slots__})
 
 
 def _path(number: int) -> str:

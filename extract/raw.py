@@ -20,10 +20,10 @@ class RawTable:
 
     Attributes:
         name: the table's name in the raw dataset and the first folder of its batches.
-        source_id: the provider that fills it; of the ledger, none.
+        source_id: the provider that fills it; of the two ledgers, of requests and of runs, none.
         schema: all columns in order, provenance last.
         keys: the columns without which a row means nothing; a batch with a null there is refused.
-        symbol: the column that names the instrument.
+        symbol: the column that names the instrument; of a run, its command.
         dates: the columns that place a row in time; none where no bar depends on the table.
         values: the columns that make a row another version of what was received before.
     """
@@ -212,6 +212,28 @@ EXTRACT_REQUESTS = _table(
     dates=(),
 )
 
+EXTRACT_RUNS = _table(
+    "extract_runs",
+    None,
+    {
+        "command": pa.string(),
+        "exit_status": pa.int64(),
+        "reason": pa.string(),
+        "request_count": pa.int64(),
+        "failed_request_count": pa.int64(),
+        "landed_row_count": pa.int64(),
+        "built_node_count": pa.int64(),
+        "failed_node_count": pa.int64(),
+        "bytes_processed": pa.int64(),
+        "bytes_billed": pa.int64(),
+        "started_at": _TIMESTAMP,
+        "ended_at": _TIMESTAMP,
+    },
+    keys=("command", "exit_status", "started_at", "ended_at"),
+    symbol="command",
+    dates=(),
+)
+
 RAW_TABLES = {
     table.name: table
     for table in (
@@ -224,5 +246,6 @@ RAW_TABLES = {
         NSE_CORPORATE_ACTIONS,
         NSE_INDEX_CONSTITUENTS,
         EXTRACT_REQUESTS,
+        EXTRACT_RUNS,
     )
 }

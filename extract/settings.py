@@ -99,7 +99,13 @@ class Settings:
         emulator_host: the address of a running BigQuery emulator; set, no credentials are used.
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
-        api_token: what a caller of the API sends; None where only its health may be asked for.
+        api_token: what a caller of the API sends.
+        api_authentication: how a caller is known: ``token``, or ``cloud_run``, whose IAM has let the call through.
+        trigger_job: the Cloud Run job that the API starts, ``projects/<project>/locations/<region>/jobs/<job>``; None
+            where it starts a process beside it.
+        run_url: the address of Cloud Run's interface.
+        api_triggers_per_hour: how many runs the API starts within an hour.
+        alert_webhook_url: where alerts are sent to, as Slack takes them.
         execution: the Cloud Run execution that this process is an attempt of; Cloud Run sets it.
         kite: how Kite Connect is reached.
         yahoo: how Yahoo Finance is reached.
@@ -113,6 +119,11 @@ class Settings:
     warehouse_dir: Path
     archive_uri: str
     api_token: str | None = field(repr=False)
+    api_authentication: str
+    trigger_job: str | None
+    run_url: str
+    api_triggers_per_hour: int
+    alert_webhook_url: str | None = field(repr=False)
     execution: str | None
     kite: KiteSettings
     yahoo: YahooSettings
@@ -157,6 +168,22 @@ class Settings:
                 "BIGQUERY_PROJECT is set and ARCHIVE_URI is not: set it to gs://bucket/prefix, so that what"
                 " the providers send outlives this machine (or to a folder, if that is what you mean)"
             )
+        authentication = value("API_AUTHENTICATION", "token")
+        if authentication not in ("token", "cloud_run"):
+            raise ConfigurationError(f"API_AUTHENTICATION is {authentication!r}: use token, or cloud_run")
+        if authentication == "cloud_run" and not value("K_SERVICE"):
+            raise ConfigurationError(
+                "API_AUTHENTICATION is cloud_run, and this is no Cloud Run service, where anybody could call: use token"
+            )
+        trigger_job = value("TRIGGER_JOB") or None
+        if trigger_job and not re.fullmatch(r"projects/[^/]+/locations/[^/]+/jobs/[^/]+", trigger_job):
+            raise ConfigurationError(
+                f"TRIGGER_JOB is {trigger_job!r}: use projects/<project>/locations/<region>/jobs/<job>"
+            )
+        webhook = value("ALERT_WEBHOOK_URL")
+        if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
+            # Not quoted: whoever knows it can write to the channel.
+            raise ConfigurationError("ALERT_WEBHOOK_URL is no address: use https://, a host and a path")
         return cls(
             project=project,
             dataset=dataset,
@@ -165,6 +192,11 @@ class Settings:
             warehouse_dir=warehouse_dir,
             archive_uri=archive_uri,
             api_token=value("API_TOKEN") or None,
+            api_authentication=authentication,
+            trigger_job=trigger_job,
+            run_url=url("RUN_API_URL") or "https://run.googleapis.com",
+            api_triggers_per_hour=int(number("API_TRIGGERS_PER_HOUR", "6")),
+            alert_webhook_url=webhook or None,
             execution=value("CLOUD_RUN_EXECUTION") or None,
             kite=KiteSettings(
                 api_key=value("KITE_API_KEY") or None,

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
 
+from extract.alerts import Alert, read_alerts
 from extract.errors import PipelineError
 from extract.seeds import EXCHANGE_ZONE, source_order
 from extract.warehouse import Warehouse
@@ -27,7 +28,7 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The row of data_status, whose model describes each column; what waits to be built; and the last run's sources."""
+    """The row of data_status, whose model describes each column; what waits to be built; and what is wrong."""
 
     unserved_symbols: list[str]
     stale_sources: list[str]
@@ -50,6 +51,7 @@ class Status:
     calendar_ends_on: date
     unmerged_batch_count: int
     last_run: list[SourceStatus]
+    alerts: list[Alert]
 
     @property
     def is_degraded(self) -> bool:
@@ -79,10 +81,11 @@ def read_status(warehouse: Warehouse) -> Status:
     Raises:
         PipelineError: nothing has been built yet, or the warehouse failed.
     """
-    if not warehouse.exists(f"{warehouse.dataset}_quality.data_status"):
+    # The view of the alerts reads all the others.
+    if not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         raise PipelineError(
-            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet; run `trading-data run`, or"
-            " `trading-data replay` where there is an archive"
+            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet, by this release; run"
+            " `trading-data run`, or `trading-data replay` where there is an archive"
         )
     base = f"{warehouse.client.project}.{warehouse.dataset}"
     (row,) = warehouse.query(f"select * from `{base}_quality.data_status`")
@@ -98,4 +101,5 @@ def read_status(warehouse: Warehouse) -> Status:
         **dict(row.items()),
         unmerged_batch_count=len(warehouse.unmerged_batches()),
         last_run=[SourceStatus(**dict(source.items())) for source in sources],
+        alerts=read_alerts(warehouse),
     )

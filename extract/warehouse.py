@@ -104,7 +104,9 @@ class Warehouse:
                 if table.table_id not in existing:
                     self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
 
-    def query(self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter] = ()) -> bigquery.table.RowIterator:
+    def query(
+        self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter | bigquery.ScalarQueryParameter] = ()
+    ) -> bigquery.table.RowIterator:
         """Run one statement of GoogleSQL and return its rows.
 
         Raises:
@@ -114,6 +116,18 @@ class Warehouse:
         with _as_pipeline_error("the query failed"):
             job = self.client.query(sql, job_config=config, timeout=_TIMEOUT, retry=_RETRY, job_retry=None)
             return job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
+
+    def recent_queries(self, since: datetime) -> list[bigquery.QueryJob]:
+        """The statements that ended since a moment, of this account, the latest first; at most a thousand.
+
+        Raises:
+            PipelineError: BigQuery refused or failed; the text is its own.
+        """
+        with _as_pipeline_error("listing the jobs failed"):
+            jobs = self.client.list_jobs(
+                max_results=1000, min_creation_time=since, state_filter="done", timeout=_TIMEOUT, retry=_RETRY
+            )
+            return [job for job in jobs if isinstance(job, bigquery.QueryJob)]
 
     def exists(self, table: str) -> bool:
         """Whether the table or view ``dataset.table`` exists."""

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -149,17 +149,30 @@ def warehouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@pytest.fixture(scope="session")
-def empty_marts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a warehouse in which everything was built from nothing; made once, for all workers to copy."""
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first worker who asks for it makes, for all of them to copy."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    made = Pipeline(folder / "empty-archive", folder / "empty-marts")
-    with (folder / "empty-marts.lock").open("w") as lock:
+    made, done = folder / name, folder / f"{name}.done"
+    with (folder / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.warehouse_dir.exists():
-            assert made.build().window_start is None
-    return made.warehouse_dir
+        if not done.exists():
+            # One that failed is not taken for a whole one.
+            shutil.rmtree(made, ignore_errors=True)
+            made.mkdir()
+            make(made)
+            done.touch()
+    return made
+
+
+@pytest.fixture(scope="session")
+def empty_marts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a warehouse in which everything was built from nothing."""
+
+    def build_nothing(folder: Path) -> None:
+        assert Pipeline(folder / "archive", folder / "warehouse").build().window_start is None
+
+    return made_once(tmp_path_factory, "empty-marts", build_nothing) / "warehouse"
 
 
 @contextmanager

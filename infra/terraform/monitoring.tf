@@ -278,6 +278,51 @@ resource "google_monitoring_alert_policy" "slow_run" {
   }
 }
 
+resource "google_monitoring_alert_policy" "told" {
+  display_name          = "Trading data: A person should know"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+
+  # Of the view operations_alerts, which each run logs, a line for each.
+  conditions {
+    display_name = "A run logged an alert"
+
+    condition_matched_log {
+      filter = "${local.run_filter} AND severity>=WARNING AND jsonPayload.alert_id:*"
+
+      label_extractors = {
+        alert_id = "EXTRACT(jsonPayload.alert_id)"
+        subject  = "EXTRACT(jsonPayload.subject)"
+        text     = "EXTRACT(jsonPayload.message)"
+        remedy   = "EXTRACT(jsonPayload.remedy)"
+      }
+    }
+  }
+
+  # Cloud Monitoring takes no shorter one.
+  alert_strategy {
+    auto_close = "86400s"
+
+    notification_rate_limit {
+      period = "300s"
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = <<-TEXT
+      $${log.extracted_label.text}
+
+          $${log.extracted_label.remedy}
+
+      A run may have logged more; all of what it did:
+
+          gcloud logging read '${local.run_filter} AND jsonPayload.alert_id:*' --freshness=1d --project=${var.project} --format='table(severity,jsonPayload.message,jsonPayload.remedy)'
+    TEXT
+  }
+}
+
 data "google_project" "this" {
   project_id = var.project
 }

@@ -1,0 +1,247 @@
+"""What the last runs and statements took and cost, and whether each thing that a run needs is there."""
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from google.cloud import bigquery
+
+from extract.alerts import Alert, read_alerts
+from extract.archive import Archive
+from extract.errors import ConfigurationError, PipelineError, SourceRefused
+from extract.kite_session import access_token
+from extract.lease import holder
+from extract.settings import Settings
+from extract.warehouse import Warehouse
+
+# A run ends well each evening and each morning; see the alert "No good run in 26 hours".
+LONGEST_SILENCE = timedelta(hours=26)
+
+_RECENT_DAYS = 10
+_RUNS = 8
+_STATEMENTS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """Something that a run needs.
+
+    Attributes:
+        subject: what was looked at.
+        is_ok: whether it is as it must be.
+        text: what was seen.
+        remedy: what to type where it is not ok.
+    """
+
+    subject: str
+    is_ok: bool
+    text: str
+    remedy: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of operations_runs, whose model describes each column."""
+
+    run_id: str
+    command: str | None
+    reason: str | None
+    exit_status: int | None
+    request_count: int
+    failed_request_count: int
+    landed_row_count: int | None
+    built_node_count: int | None
+    failed_node_count: int | None
+    bytes_processed: int | None
+    bytes_billed: int | None
+    elapsed_seconds: float | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRequests:
+    """How one source answered in the last run: its requests, and the milliseconds that they took, waits included."""
+
+    source_id: str
+    request_count: int
+    failed_count: int
+    row_count: int
+    median_ms: int
+    longest_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One of the longest statements of the last day, as BigQuery remembers its jobs.
+
+    Attributes:
+        job_id: BigQuery's.
+        kind: such as SELECT or MERGE.
+        seconds: that it ran.
+        bytes_billed: for it.
+        text: the model or test that it is of, or else its beginning.
+    """
+
+    job_id: str
+    kind: str
+    seconds: float
+    bytes_billed: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What ``trading-data diagnose`` tells."""
+
+    checks: list[Check]
+    alerts: list[Alert]
+    runs: list[Run]
+    sources: list[SourceRequests]
+    statements: list[Statement]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether nothing is to be done."""
+        return all(check.is_ok for check in self.checks) and all(alert.severity == "INFO" for alert in self.alerts)
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, with the times left to the encoder."""
+        return {"is_well": self.is_well} | asdict(self)
+
+
+def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: datetime) -> Diagnosis:
+    """Look at each thing that a run needs. What cannot be looked at is a failed check, and not an error.
+
+    Args:
+        settings: of the command.
+        warehouse: gives the warehouse; it may fail.
+        now: a time with zone.
+    """
+    checks: list[Check] = []
+    archive: Archive | None = None
+    try:
+        archive = Archive(settings.archive_uri)
+        recent = archive.paths_since((now - timedelta(days=_RECENT_DAYS)).date())
+        newest = max((path.split("extracted_on=")[1][:10] for path in recent), default="none")
+        text = f"{settings.archive_uri} has {len(recent)} batches of the last {_RECENT_DAYS} days; the last: {newest}"
+        checks.append(Check("archive", bool(recent), text, "trading-data run"))
+    except (ConfigurationError, PipelineError) as error:
+        checks.append(Check("archive", False, str(error), "mend ARCHIVE_URI, or the rights to it"))
+    if archive is not None:
+        checks.append(_writer(archive, now))
+    checks.append(_kite_session(settings, now))
+    try:
+        there = warehouse()
+        checks.append(Check("warehouse", True, f"{there.client.project}.{there.dataset} answers"))
+        checks += _marts(there, now)
+        if not all(check.is_ok for check in checks if check.subject == "marts"):
+            return Diagnosis(checks, [], [], [], [])
+        return Diagnosis(
+            checks, read_alerts(there), read_runs(there, _RUNS), _source_requests(there), _statements(there, now)
+        )
+    except (ConfigurationError, PipelineError) as error:
+        checks.append(Check("warehouse", False, str(error), "mend what it says, then trading-data diagnose"))
+    return Diagnosis(checks, [], [], [], [])
+
+
+def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> list[Run]:
+    """The last runs, the latest first; or one, with the attempts that followed it.
+
+    Raises:
+        PipelineError: nothing has been built yet, or the warehouse failed.
+    """
+    base = f"{warehouse.client.project}.{warehouse.dataset}"
+    rows = warehouse.query(
+        f"""
+        select * from `{base}_operations.operations_runs`
+        where @run_id is null or run_id = @run_id or starts_with(run_id, concat(@run_id, '.'))
+        order by started_at desc
+        limit {limit}
+        """,
+        [bigquery.ScalarQueryParameter("run_id", "STRING", run_id)],
+    )
+    return [Run(**dict(row.items())) for row in rows]
+
+
+def _writer(archive: Archive, now: datetime) -> Check:
+    try:
+        record = holder(archive, now)
+    except PipelineError as error:
+        return Check("writer", False, str(error), "mend the rights to ARCHIVE_URI")
+    if record is None:
+        return Check("writer", True, "nobody fetches, loads or builds now")
+    return Check("writer", True, f"{record.run_id} ({record.command}) is at work; others wait for it")
+
+
+def _kite_session(settings: Settings, now: datetime) -> Check:
+    try:
+        access_token(settings.kite, now)
+    except (ConfigurationError, SourceRefused) as error:
+        return Check("kite session", False, str(error), "trading-data kite-login")
+    return Check("kite session", True, "there is a token of today")
+
+
+def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
+    built_at = warehouse.last_built_at()
+    if built_at is None or not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
+        return [Check("marts", False, "nothing was built yet, by this release", "trading-data run")]
+    hours = (now - built_at) / timedelta(hours=1)
+    text = f"the last good build was {hours:.1f} hours ago"
+    is_fresh = now - built_at <= LONGEST_SILENCE
+    checks = [Check("marts", True, "they are there"), Check("last build", is_fresh, text, "trading-data run")]
+    waiting = len(warehouse.unmerged_batches())
+    if waiting:
+        checks.append(Check("batches", False, f"{waiting} batches are loaded and not built", "trading-data build"))
+    return checks
+
+
+def _source_requests(warehouse: Warehouse) -> list[SourceRequests]:
+    base = f"{warehouse.client.project}.{warehouse.dataset}"
+    rows = warehouse.query(
+        f"""
+        with last_run as (
+            select run_id from `{base}_operations.operations_extractions`
+            order by started_at desc
+            limit 1
+        )
+        select
+            requests.source_id,
+            count(*) as request_count,
+            countif(requests.outcome != 'ok') as failed_count,
+            sum(requests.row_count) as row_count,
+            approx_quantiles(requests.elapsed_ms, 2)[offset(1)] as median_ms,
+            max(requests.elapsed_ms) as longest_ms
+        from `{warehouse.raw}.extract_requests` as requests
+        inner join last_run on requests._run_id = last_run.run_id
+        where requests._extracted_at >= timestamp_sub(current_timestamp(), interval 90 day)
+        group by requests.source_id
+        order by requests.source_id
+        """
+    )
+    return [SourceRequests(**dict(row.items())) for row in rows]
+
+
+def _statements(warehouse: Warehouse, now: datetime) -> list[Statement]:
+    jobs = warehouse.recent_queries(now - timedelta(days=1))
+    timed = [(job, (job.ended - job.started).total_seconds()) for job in jobs if job.started and job.ended]
+    timed.sort(key=lambda pair: pair[1], reverse=True)
+    return [
+        Statement(
+            str(job.job_id),
+            str(job.statement_type),
+            round(seconds, 2),
+            job.total_bytes_billed or 0,
+            _text(str(job.query)),
+        )
+        for job, seconds in timed[:_STATEMENTS]
+    ]
+
+
+def _text(sql: str) -> str:
+    # dbt begins a statement with a comment that names its node.
+    if node := re.match(r'/\* \{.*?"node_id": "(?:model|test|seed)\.trading_data\.(\w+)', sql):
+        return node[1]
+    return " ".join(sql.split())[:200]

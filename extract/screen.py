@@ -1,0 +1,141 @@
+"""What a person reads on a terminal of 80 columns: the status, and the diagnosis."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from extract.alerts import Alert
+from extract.diagnosis import Diagnosis
+from extract.seeds import EXCHANGE_ZONE
+from extract.status import Status
+
+_STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "INFO": "cyan"}
+
+
+def show(console: Console, parts: Iterable[RenderableType]) -> None:
+    """Print the parts of a screen; a line of text stays whole, so that it can be copied."""
+    for part in parts:
+        console.print(part, soft_wrap=isinstance(part, Text))
+
+
+def status_screen(status: Status) -> list[RenderableType]:
+    """The state of the data, and below it what is wrong, with what mends it."""
+    table = _labelled()
+    for label, value in _status_rows(status):
+        table.add_row(label, value)
+    return [table, *_alerts(status.alerts)]
+
+
+def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
+    """What was looked at, the last runs, who answered how, the longest statements, and what is wrong."""
+    checks = _labelled()
+    for check in diagnosis.checks:
+        checks.add_row(check.subject, Text(check.text, style="" if check.is_ok else "red"))
+        if not check.is_ok and check.remedy:
+            checks.add_row("", Text(f"> {check.remedy}", style="bold"))
+    parts: list[RenderableType] = [checks]
+    if diagnosis.runs:
+        runs = _columns("Started (IST)", "Command", "Exit", "Seconds", "Requests", "Failed", "Rows", "MB billed")
+        for run in diagnosis.runs:
+            runs.add_row(
+                _ist(run.started_at),
+                run.command or "?",
+                "killed?" if run.exit_status is None else str(run.exit_status),
+                "" if run.elapsed_seconds is None else f"{run.elapsed_seconds:.1f}",
+                f"{run.request_count:,}",
+                f"{run.failed_request_count:,}",
+                "" if run.landed_row_count is None else f"{run.landed_row_count:,}",
+                "" if run.bytes_billed is None else f"{run.bytes_billed / 1e6:,.0f}",
+            )
+        parts += ["", Text("The last runs", style="bold"), runs]
+    if diagnosis.sources:
+        sources = _columns("Source", "Requests", "Failed", "Rows", "Median ms", "Longest ms")
+        for source in diagnosis.sources:
+            counts = (source.request_count, source.failed_count, source.row_count, source.median_ms, source.longest_ms)
+            sources.add_row(source.source_id, *(f"{count:,}" for count in counts))
+        parts += ["", Text("What the last run asked", style="bold"), sources]
+    if diagnosis.statements:
+        statements = _columns("Seconds", "MB billed", "Kind", "Statement")
+        for statement in diagnosis.statements:
+            told = (f"{statement.seconds:.2f}", f"{statement.bytes_billed / 1e6:,.0f}", statement.kind)
+            # The names are whole, and of the statement what is left of the line.
+            statements.add_row(*told, Text(statement.text[:46], no_wrap=True, overflow="ellipsis"))
+        parts += ["", Text("The longest statements of the last day", style="bold"), statements]
+    return [*parts, *_alerts(diagnosis.alerts)]
+
+
+def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
+    behind = status.sessions_behind
+    lag = "nothing is here" if behind is None else "up to date" if behind == 0 else f"{behind} sessions behind"
+    yield "Latest session", f"{status.latest_trade_date or 'none'} ({lag}; due is {status.due_trade_date})"
+    yield (
+        "Bars in it",
+        f"{status.latest_valid_record_count} of {status.instrument_count} valid,"
+        f" {status.latest_fallback_record_count} of them from a fallback,"
+        f" {status.latest_provisional_record_count} provisional",
+    )
+    yield "  without a valid bar", _names(status.unserved_symbols)
+    yield "  score", _score(status.latest_quality_score)
+    yield (
+        "All bars",
+        f"{status.record_count:,} of {status.symbol_count} symbols, {status.valid_record_count:,} valid",
+    )
+    yield "  held back", f"{status.unreconciled_record_count:,} from a fallback whose scale cannot be told"
+    yield "  score", _score(status.quality_score)
+    yield (
+        "Suspect sessions",
+        f"{status.repeated_session_count} repeat the one before, {status.overdue_session_count} are still provisional",
+    )
+    yield "Stale sources", _names(status.stale_sources)
+    yield "Unknown symbols", _names(status.unknown_symbols)
+    for number, source in enumerate(status.last_run):
+        yield (
+            "Last run" if number == 0 else "",
+            f"{source.source_id} at {_ist(source.started_at)} IST: {source.ok_count} of {source.symbol_count} symbols",
+        )
+    yield "Not yet built", f"{status.unmerged_batch_count} batches"
+    yield "Calendar ends", str(status.calendar_ends_on)
+
+
+def _alerts(alerts: Sequence[Alert]) -> Iterator[RenderableType]:
+    if not alerts:
+        return
+    yield ""
+    yield Text("What a person should know", style="bold")
+    for alert in alerts:
+        line = Table.grid(padding=(0, 1))
+        line.add_row(Text(f"{alert.severity:8}", style=_STYLES[alert.severity]), Text(alert.text))
+        yield line
+        if alert.remedy:
+            yield Text.assemble("         ", (f"> {alert.remedy}", "bold"))
+
+
+def _labelled() -> Table:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    return table
+
+
+def _columns(*names: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim", expand=False)
+    for name in names:
+        is_text = name in ("Started (IST)", "Command", "Source", "Kind", "Statement")
+        table.add_column(name, justify="left" if is_text else "right", no_wrap=True)
+    return table
+
+
+def _names(symbols: Sequence[str]) -> str:
+    shown = ", ".join(symbols[:12])
+    return f"{shown} and {len(symbols) - 12} more" if len(symbols) > 12 else shown or "none"
+
+
+def _score(value: float | None) -> str:
+    return "none" if value is None else f"{value:.2f} of 100"
+
+
+def _ist(moment: datetime) -> str:
+    return f"{moment.astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M}"

@@ -1,0 +1,376 @@
+with
+
+status as (
+
+    select * from {{ ref('data_status') }}
+
+),
+
+last_session as (
+
+    select
+        latest_trade_date as trade_date,
+        array_length(unserved_symbols) as symbol_count,
+        -- As many names as a line holds.
+        if(array_length(unserved_symbols) <= 8, array_to_string(unserved_symbols, ','), null)
+            as symbols
+    from status
+
+),
+
+missed_sessions as (
+
+    select
+        count(*) as session_count,
+        max(sessions.trade_date) as trade_date,
+        any_value(status.latest_trade_date) as latest_trade_date
+    from {{ ref('dim_trading_sessions') }} as sessions
+    inner join status
+        on sessions.trade_date > coalesce(status.latest_trade_date, date '1900-01-01')
+    where
+        sessions.closes_at
+        < timestamp_sub(current_timestamp(), interval {{ var('late_after_hours') }} hour)
+
+),
+
+late_sessions as (
+
+    select
+        'late_data' as alert_id,
+        if(latest_trade_date is null or session_count > 1, 'CRITICAL', 'ERROR') as severity,
+        cast(trade_date as string) as subject,
+        if(
+            latest_trade_date is null,
+            'No session has a valid bar: nothing has come yet.',
+            concat(
+                'The latest session here is ', cast(latest_trade_date as string), '; since then ',
+                cast(session_count as string), ' closed, the last on ',
+                cast(trade_date as string), '.'
+            )
+        ) as text,
+        'trading-data run' as remedy
+    from missed_sessions
+    where session_count > 0
+
+),
+
+unserved_symbols as (
+
+    select
+        'unserved_symbols' as alert_id,
+        'WARNING' as severity,
+        cast(trade_date as string) as subject,
+        concat(
+            'No valid bar of ', cast(trade_date as string), ': ',
+            coalesce(symbols, concat(cast(symbol_count as string), ' symbols')), '.'
+        ) as text,
+        concat(
+            'trading-data backfill --again --from ', cast(trade_date as string),
+            ' --to ', cast(trade_date as string), coalesce(concat(' --symbols "', symbols, '"'), '')
+        ) as remedy
+    from last_session
+    where symbol_count > 0
+
+),
+
+low_score as (
+
+    select
+        'low_score' as alert_id,
+        'WARNING' as severity,
+        cast(latest_trade_date as string) as subject,
+        concat(
+            'The score of ', cast(latest_trade_date as string), ' is ',
+            cast(latest_quality_score as string), ', below {{ var("score_line") }}.'
+        ) as text,
+        concat(
+            'trading-data query "select check_id, count(*) as bars from ',
+            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}_quality.quality_bar_checks',
+            " where status = 'failed' and trade_date = '", cast(latest_trade_date as string),
+            "' group by check_id", '"'
+        ) as remedy
+    from status
+    where latest_quality_score < {{ var('score_line') }}
+
+),
+
+last_requests as (
+
+    select
+        run_id,
+        source_id,
+        symbol_count,
+        ok_count,
+        failure_message
+    from {{ ref('operations_extractions') }}
+    qualify first_value(run_id) over (order by started_at desc, run_id asc) = run_id
+
+),
+
+sources as (
+
+    select source_id from {{ ref('source_precedence') }}
+    group by source_id
+
+),
+
+-- The third opinion is none of them: it has a budget, and is asked again.
+failing_sources as (
+
+    select
+        'source_down' as alert_id,
+        if(last_requests.ok_count = 0, 'ERROR', 'WARNING') as severity,
+        last_requests.source_id as subject,
+        concat(
+            last_requests.source_id, ' served ', cast(last_requests.ok_count as string), ' of ',
+            cast(last_requests.symbol_count as string), ' symbols in the last run. ',
+            coalesce(last_requests.failure_message, '')
+        ) as text,
+        if(
+            last_requests.source_id = 'kite',
+            'trading-data kite-login, then trading-data run',
+            'trading-data run'
+        ) as remedy
+    from last_requests
+    inner join sources
+        on last_requests.source_id = sources.source_id
+    where last_requests.ok_count < last_requests.symbol_count
+
+),
+
+stale_sources as (
+
+    select
+        'stale_source' as alert_id,
+        'WARNING' as severity,
+        source_id as subject,
+        concat(
+            source_id, ' sent less than half of its bars of two sessions or more',
+            ' of the last ten days.'
+        ) as text,
+        'trading-data diagnose' as remedy
+    from status
+    cross join unnest(status.stale_sources) as source_id
+
+),
+
+suspect_sessions as (
+
+    select
+        if(is_repeated, 'repeated_session', 'overdue_session') as alert_id,
+        if(is_repeated, 'ERROR', 'WARNING') as severity,
+        concat(source_id, ' ', cast(trade_date as string)) as subject,
+        if(
+            is_repeated,
+            concat(
+                source_id, ' sent the bars of the session before again for ',
+                cast(repeated_bar_count as string), ' symbols as those of ',
+                cast(trade_date as string), '.'
+            ),
+            concat(
+                cast(provisional_bar_count as string), ' bars of ', source_id, ' of ',
+                cast(trade_date as string), ' are still provisional.'
+            )
+        ) as text,
+        concat(
+            'trading-data backfill --again --source ', source_id, ' --from ',
+            cast(trade_date as string), ' --to ', cast(trade_date as string)
+        ) as remedy
+    from {{ ref('quality_source_sessions') }}
+    where
+        trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
+        and (is_repeated or is_overdue)
+
+),
+
+refetches as (
+
+    select
+        symbol,
+        source_id
+    from {{ ref('operations_refetches') }}
+
+),
+
+restatements as (
+
+    select
+        'restatement' as alert_id,
+        if(refetches.symbol is null, 'INFO', 'WARNING') as severity,
+        concat(restatements.source_id, ' ', restatements.symbol) as subject,
+        concat(
+            restatements.source_id, ' rewrote the past of ', restatements.symbol, ' from ',
+            cast(restatements.first_trade_date as string), ' to ',
+            cast(restatements.last_trade_date as string), ' (', restatements.kind, ')',
+            if(refetches.symbol is null, '.', ', and has not sent all of it anew.')
+        ) as text,
+        if(refetches.symbol is null, null, 'trading-data run') as remedy
+    from {{ ref('fct_price_restatements') }} as restatements
+    left join refetches
+        on
+            restatements.symbol = refetches.symbol
+            and restatements.source_id = refetches.source_id
+    where
+        refetches.symbol is not null
+        or restatements.detected_at >= timestamp_sub(current_timestamp(), interval 48 hour)
+    qualify
+        row_number() over (
+            partition by restatements.symbol, restatements.source_id
+            order by restatements.detected_at desc
+        ) = 1
+
+),
+
+bars_apart as (
+
+    select
+        count(*) as bar_count,
+        bars.trade_date
+    from {{ ref('fct_daily_bars') }} as bars
+    inner join last_session
+        on bars.trade_date = last_session.trade_date
+    where
+        bars.trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
+        and 'agrees_with_other_source' in unnest(bars.failed_checks)
+    group by bars.trade_date
+
+),
+
+disputes as (
+
+    select
+        'dispute' as alert_id,
+        'INFO' as severity,
+        cast(trade_date as string) as subject,
+        concat(
+            'Kite and Yahoo are apart on ', cast(bar_count as string), ' bars of ',
+            cast(trade_date as string), '; the third opinion is asked within its budget.'
+        ) as text,
+        concat(
+            'trading-data query "select * from ',
+            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}_quality.quality_disputes',
+            " where trade_date = '", cast(trade_date as string), "'", '"'
+        ) as remedy
+    from bars_apart
+
+),
+
+unknown_symbols as (
+
+    select
+        'unknown_symbols' as alert_id,
+        'WARNING' as severity,
+        'instruments' as subject,
+        concat(
+            cast(array_length(unknown_symbols) as string), ' symbols with bars are none of ours, ',
+            unknown_symbols[offset(0)], ' among them.'
+        ) as text,
+        'Add them to seeds/former_identifiers.csv, or to seeds/instruments.csv' as remedy
+    from status
+    where array_length(unknown_symbols) > 0
+
+),
+
+calendar as (
+
+    select
+        'calendar_ends' as alert_id,
+        if(calendar_ends_on < current_date('Asia/Kolkata'), 'CRITICAL', 'WARNING') as severity,
+        'calendar' as subject,
+        concat('No session after ', cast(calendar_ends_on as string), ' is known.') as text,
+        'infra/README.md says how to extend the calendar' as remedy
+    from status
+    where calendar_ends_on < date_add(current_date('Asia/Kolkata'), interval 60 day)
+
+),
+
+last_run as (
+
+    select
+        run_id,
+        command,
+        reason,
+        exit_status,
+        started_at
+    from {{ ref('operations_runs') }}
+    where command in ('run', 'backfill', 'build')
+    qualify row_number() over (order by started_at desc, run_id asc) = 1
+
+),
+
+failed_run as (
+
+    select
+        'run_failed' as alert_id,
+        'ERROR' as severity,
+        run_id as subject,
+        concat(
+            'The last ', command, if(exit_status is null, ' was killed', ' failed'),
+            ' (', run_id, '). ', coalesce(reason, '')
+        ) as text,
+        concat('trading-data ', command) as remedy
+    from last_run
+    where
+        exit_status not in (0, 3)
+        -- Without a report it is on its way, or was killed; none takes an hour.
+        or (
+            exit_status is null
+            and started_at < timestamp_sub(current_timestamp(), interval 1 hour)
+        )
+
+),
+
+billed as (
+
+    select sum(bytes_billed) as bytes_billed from {{ ref('operations_runs') }}
+    where
+        started_at
+        >= timestamp(date_trunc(current_date('Asia/Kolkata'), month), 'Asia/Kolkata')
+
+),
+
+budget as (
+
+    select
+        'budget' as alert_id,
+        if(bytes_billed > {{ var('monthly_bytes_budget') }}, 'ERROR', 'WARNING') as severity,
+        'bigquery' as subject,
+        concat(
+            'The builds of this month were billed ', cast(round(bytes_billed / 1e9, 1) as string),
+            ' of ', cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string), ' gigabytes.'
+        ) as text,
+        'trading-data diagnose' as remedy
+    from billed
+    where bytes_billed > 0.8 * {{ var('monthly_bytes_budget') }}
+
+),
+
+alerts as (
+
+    select * from late_sessions
+    union all
+    select * from unserved_symbols
+    union all
+    select * from low_score
+    union all
+    select * from failing_sources
+    union all
+    select * from stale_sources
+    union all
+    select * from suspect_sessions
+    union all
+    select * from restatements
+    union all
+    select * from disputes
+    union all
+    select * from unknown_symbols
+    union all
+    select * from calendar
+    union all
+    select * from failed_run
+    union all
+    select * from budget
+
+)
+
+select * from alerts
