@@ -112,6 +112,8 @@ def demo(folder: Path) -> int:
     for text, sql in _NEXT:
         _console.print(f"  # {text}", style="dim", markup=False)
         _console.print(f'  .venv/bin/trading-data query "{sql}"', markup=False)
+    _console.print("  # the dashboard, at the address that it prints; the token is demo", style="dim", markup=False)
+    _console.print("  API_TOKEN=demo .venv/bin/trading-data serve", markup=False)
     return 0
 
 

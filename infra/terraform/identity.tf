@@ -72,9 +72,6 @@ locals {
       "alpha-vantage-api-key" = {
         "roles/secretmanager.secretAccessor" = ["pipeline"]
       }
-      "api-token" = {
-        "roles/secretmanager.secretAccessor" = ["api"]
-      }
     },
     var.has_alert_webhook ? {
       "alert-webhook-url" = {

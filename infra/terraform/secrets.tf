@@ -1,7 +1,7 @@
 # Only the secrets' names are here. Their values are added with `gcloud secrets versions add`, and so are in no state.
 resource "google_secret_manager_secret" "this" {
   for_each = setunion(
-    ["alpha-vantage-api-key", "api-token", "kite-api-key", "kite-api-secret", "kite-session"],
+    ["alpha-vantage-api-key", "kite-api-key", "kite-api-secret", "kite-session"],
     var.has_alert_webhook ? ["alert-webhook-url"] : [],
   )
 

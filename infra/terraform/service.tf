@@ -4,7 +4,7 @@ resource "google_cloud_run_v2_service" "api" {
   ingress             = var.api_ingress
   deletion_protection = local.is_protected
 
-  # IAM asks each caller who they are; the token in API_TOKEN is asked for as well.
+  # IAM asks each caller who they are, and API_AUTHENTICATION says that this is enough.
   invoker_iam_disabled = false
 
   template {
@@ -56,27 +56,17 @@ resource "google_cloud_run_v2_service" "api" {
 
       dynamic "env" {
         for_each = {
-          BIGQUERY_PROJECT  = var.project
-          BIGQUERY_DATASET  = local.dataset
-          BIGQUERY_LOCATION = var.region
-          ARCHIVE_URI       = "gs://${google_storage_bucket.archive.name}/archive"
-          TRIGGER_JOB       = "projects/${var.project}/locations/${var.region}/jobs/trading-data"
+          BIGQUERY_PROJECT   = var.project
+          BIGQUERY_DATASET   = local.dataset
+          BIGQUERY_LOCATION  = var.region
+          ARCHIVE_URI        = "gs://${google_storage_bucket.archive.name}/archive"
+          API_AUTHENTICATION = "cloud_run"
+          TRIGGER_JOB        = "projects/${var.project}/locations/${var.region}/jobs/trading-data"
         }
 
         content {
           name  = env.key
           value = env.value
-        }
-      }
-
-      env {
-        name = "API_TOKEN"
-
-        value_source {
-          secret_key_ref {
-            secret  = google_secret_manager_secret.this["api-token"].secret_id
-            version = "latest"
-          }
         }
       }
     }

@@ -97,7 +97,6 @@ run "everything" {
       "operators roles/secretmanager.secretVersionAdder kite-session",
       "pipeline roles/secretmanager.secretAccessor alpha-vantage-api-key",
       "pipeline roles/secretmanager.secretAccessor alert-webhook-url",
-      "api roles/secretmanager.secretAccessor api-token",
     ])
     error_message = "Each secret is read by those that need it, and a person alone opens Kite's session."
   }
@@ -116,7 +115,7 @@ run "everything" {
       for policy in [
         google_monitoring_alert_policy.failed_run, google_monitoring_alert_policy.no_good_run,
         google_monitoring_alert_policy.low_score, google_monitoring_alert_policy.source_down,
-        google_monitoring_alert_policy.slow_run,
+        google_monitoring_alert_policy.slow_run, google_monitoring_alert_policy.told,
       ] : length(policy.notification_channels) == 2
     ])
     error_message = "Each alert goes to each channel."
@@ -130,7 +129,7 @@ run "everything" {
   # A value of a secret would be a google_secret_manager_secret_version; tests/infra/test_terraform.py holds that there is none.
   assert {
     condition = toset(output.secrets) == toset([
-      "alert-webhook-url", "alpha-vantage-api-key", "api-token", "kite-api-key", "kite-api-secret", "kite-session",
+      "alert-webhook-url", "alpha-vantage-api-key", "kite-api-key", "kite-api-secret", "kite-session",
     ])
     error_message = "The secrets are named, and their values are added out of band."
   }

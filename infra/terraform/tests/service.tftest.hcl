@@ -30,10 +30,13 @@ run "the_service_as_it_is_created" {
   }
 
   assert {
-    condition = contains(
-      [for env in google_cloud_run_v2_service.api.template[0].containers[0].env : "${env.name} ${env.value}" if env.name == "TRIGGER_JOB"],
+    condition = toset([
+      for env in google_cloud_run_v2_service.api.template[0].containers[0].env : "${env.name} ${env.value}"
+      if contains(["API_AUTHENTICATION", "TRIGGER_JOB"], env.name)
+      ]) == toset([
+      "API_AUTHENTICATION cloud_run",
       "TRIGGER_JOB projects/trading-data-test/locations/asia-south1/jobs/trading-data",
-    )
-    error_message = "The service starts the live job."
+    ])
+    error_message = "The service takes whom IAM lets through, and starts the live job."
   }
 }

@@ -1,47 +1,11 @@
-"""The real server, asked over HTTP."""
+"""The real server, asked over HTTP: how is the pipeline, and is the data there?"""
 
-import re
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-import httpx
 import pytest
 
-from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline
-
-TOKEN = "a-token-of-this-test"  # noqa: S105 It opens what this test starts.
-
-
-@contextmanager
-def serving(pipeline: Pipeline, **settings: str) -> Iterator[httpx.Client]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "extract", "serve", "--port", "0"],
-        env=pipeline.environment | settings,
-        cwd=PROJECT_DIR,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stderr is not None
-        address = None
-        for line in process.stderr:
-            if found := re.search(r"Listening on (http://127\.0\.0\.1:\d+)", line):
-                address = found[1]
-                break
-        assert address, "it ended before it listened"
-        try:
-            # The address is told a moment before it listens.
-            transport = httpx.HTTPTransport(retries=5)
-            with httpx.Client(base_url=address, timeout=30, transport=transport) as client:
-                yield client
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
-    assert process.returncode == 0
+from tests.reports.conftest import AUTHORIZATION, TOKEN, serving
 
 
 def test_without_a_token_only_the_health_is_answered(pipeline: Pipeline) -> None:
@@ -52,7 +16,7 @@ def test_without_a_token_only_the_health_is_answered(pipeline: Pipeline) -> None
         assert answer.status_code == 503
         assert answer.json()["status"] == "unhealthy"
         assert (answer.json()["warehouse"], answer.json()["last_good_build"]) == ("ok", "nothing was built yet")
-        answer = client.get("/data-status", headers={"Authorization": f"Bearer {TOKEN}"})
+        answer = client.get("/data-status", headers=AUTHORIZATION)
         assert (answer.status_code, "API_TOKEN is not set" in answer.json()["detail"]) == (403, True)
 
 
@@ -62,7 +26,7 @@ def test_who_sends_the_token_is_told_the_state_of_the_data(built_pipeline: Pipel
         assert (answer.status_code, answer.json()["status"]) == (200, "healthy")
         for headers in ({}, {"Authorization": "Bearer other"}, {"Authorization": "Basic eDp5"}):
             assert client.get("/data-status", headers=headers).status_code == 401
-        status = client.get("/data-status", headers={"Authorization": f"Bearer {TOKEN}"}).json()
+        status = client.get("/data-status", headers=AUTHORIZATION).json()
         assert (status["latest_date"], status["total_records"], status["is_degraded"]) == (None, 0, True)
         with built_pipeline.warehouse() as warehouse:
             old = datetime.now(UTC) - timedelta(hours=30)

@@ -1,0 +1,31 @@
+"""The HTTP API: is the pipeline well, is the data there, can it be trusted; start a run; and a page for people."""
+
+from collections.abc import Callable
+
+from fastapi import Depends, FastAPI
+
+from extract.api.access import Access
+from extract.api.dashboard import dashboard_routes
+from extract.api.health import data_routes, health_routes
+from extract.api.runs import run_routes
+from extract.settings import Settings
+from extract.sources import Clock
+from extract.warehouse import Warehouse
+
+
+def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> FastAPI:
+    """The API of a warehouse, and the dashboard.
+
+    Args:
+        settings: the archive, who may ask, and where runs are started.
+        warehouse: gives the warehouse; it may fail, which ``/health`` tells.
+        clock: the time, with zone.
+    """
+    # Its own documentation pages load from elsewhere.
+    app = FastAPI(title="Trading data", version="1", docs_url=None, redoc_url=None)
+    allowed = Depends(Access(settings))
+    app.include_router(health_routes(settings, warehouse, clock))
+    app.include_router(data_routes(warehouse), dependencies=[allowed])
+    app.include_router(run_routes(settings, warehouse, clock), dependencies=[allowed])
+    app.include_router(dashboard_routes(warehouse, clock, allowed))
+    return app

@@ -1,0 +1,57 @@
+"""Who may ask, and how those are answered whom nothing can be told."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+from fastapi import Depends, HTTPException
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel
+
+from extract.errors import ConfigurationError, PipelineError
+from extract.settings import Settings
+
+
+class Wrong(BaseModel):
+    """Why there is no answer, and what to do."""
+
+    detail: str
+
+
+# What any route of data may answer instead.
+REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Wrong} for status in (401, 403, 503)}
+
+_bearer = HTTPBearer(auto_error=False, description="API_TOKEN, where Cloud Run's IAM has not asked who it is")
+
+
+class Access:
+    """A dependency that lets a caller through, or answers 401 or 403."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Take how a caller is known, and the token."""
+        self._settings = settings
+
+    def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+        """Let the caller through.
+
+        Raises:
+            HTTPException: the token is not set here, or not sent.
+        """
+        if self._settings.api_authentication == "cloud_run":
+            # Nothing reaches this process that IAM has not let through.
+            return
+        token = self._settings.api_token
+        if token is None:
+            raise HTTPException(403, "API_TOKEN is not set where this runs: only /health is answered")
+        if given is None or not secrets.compare_digest(given.credentials.encode(), token.encode()):
+            raise HTTPException(401, "send the header Authorization: Bearer API_TOKEN", {"WWW-Authenticate": "Bearer"})
+
+
+@contextmanager
+def unavailable() -> Iterator[None]:
+    """Answer 503, with the reason, where what is asked fails."""
+    try:
+        yield
+    except (ConfigurationError, PipelineError) as error:
+        raise HTTPException(503, str(error)) from error

@@ -1,0 +1,424 @@
+"""The dashboard: one page for people, and the queries behind it, each bounded to what the page shows."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, HTTPException, Query
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse, Response
+from google.cloud import bigquery
+from pydantic import BaseModel
+
+from extract.alerts import Alert
+from extract.api.access import REFUSALS, Wrong, unavailable
+from extract.diagnosis import Run, read_runs
+from extract.seeds import exchange_date, listed_instruments
+from extract.sources import Clock
+from extract.status import Status, read_status
+from extract.warehouse import Warehouse
+
+# What was asked for is asked for again after so long; a build comes twice a day.
+_FRESH_SECONDS = 60.0
+
+# As many statements at once: BigQuery answers each in about a second.
+_STATEMENTS_AT_ONCE = 6
+
+_SCORED_DAYS = 370
+_COVERED_DAYS = 62
+_LISTED = 20
+
+_PAGE = Path(__file__).parent / "page"
+
+# Nothing is loaded from elsewhere. Plotly writes styles of its own.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; connect-src"
+    " 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class SessionScore(BaseModel):
+    """A row of quality_scores_by_session."""
+
+    trade_date: date
+    quality_score: float | None
+    expected_bar_count: int
+    missing_bar_count: int
+    valid_bar_count: int
+    invalid_bar_count: int
+    provisional_bar_count: int
+
+
+class SessionCoverage(BaseModel):
+    """The bars of one session, a letter for each symbol in the order of ``Overview.symbols``.
+
+    ``p`` from the primary source, ``f`` from a fallback, ``i`` not valid, ``m`` missing, ``-`` not expected; upper case
+    while it is provisional.
+    """
+
+    trade_date: date
+    states: str
+
+
+class SourceCount(BaseModel):
+    """How many valid bars of a session a source served."""
+
+    trade_date: date
+    source_id: str
+    bar_count: int
+
+
+class Restatement(BaseModel):
+    """A row of fct_price_restatements, in part."""
+
+    symbol: str
+    source_id: str
+    kind: str
+    price_ratio: float | None
+    bar_count: int
+    first_trade_date: date
+    last_trade_date: date
+    detected_at: datetime
+
+
+class Dispute(BaseModel):
+    """A row of quality_disputes."""
+
+    symbol: str
+    kind: str
+    verdict: str
+    kite_close: float | None
+    yahoo_close: float | None
+    third_close: float | None
+    is_asked: bool
+    trade_date: date
+
+
+class Overview(BaseModel):
+    """Everything on the page but a symbol's own panels."""
+
+    read_at: datetime
+    latest_trade_date: date | None
+    due_trade_date: date
+    sessions_behind: int | None
+    is_degraded: bool
+    latest_quality_score: float | None
+    quality_score: float | None
+    instrument_count: int
+    record_count: int
+    valid_record_count: int
+    latest_valid_record_count: int
+    latest_provisional_record_count: int
+    latest_fallback_record_count: int
+    alerts: list[Alert]
+    scores: list[SessionScore]
+    symbols: list[str]
+    coverage: list[SessionCoverage]
+    sources: list[SourceCount]
+    restatements: list[Restatement]
+    disputes: list[Dispute]
+    runs: list[Run]
+
+
+class Bar(BaseModel):
+    """A row of fct_daily_bars, in part, with the adjusted close of daily_bars."""
+
+    trade_date: date
+    open: float | None
+    high: float | None
+    low: float | None
+    close: float | None
+    adjusted_close: float | None
+    volume: int | None
+    source_id: str
+    quality_score: float | None
+    failed_checks: list[str]
+    revision_count: int | None
+    is_provisional: bool
+    is_valid: bool
+
+
+class Version(BaseModel):
+    """A row of fct_daily_bar_revisions, of a bar that has several."""
+
+    trade_date: date
+    source_id: str
+    close: float | None
+    volume: int | None
+    is_provisional: bool
+    known_from: datetime
+    known_to: datetime | None
+
+
+class Action(BaseModel):
+    """A row of fct_corporate_actions, in part."""
+
+    ex_date: date
+    kind: str
+    share_ratio: float | None
+    dividend_amount: float | None
+    reported_by: str | None
+    inferred_from: str | None
+
+
+class SymbolView(BaseModel):
+    """A symbol's own panels."""
+
+    symbol: str
+    name: str | None
+    sector: str | None
+    quality_score: float | None
+    expected_bar_count: int | None
+    missing_bar_count: int | None
+    invalid_bar_count: int | None
+    bars: list[Bar]
+    versions: list[Version]
+    actions: list[Action]
+
+
+_STATEMENTS = {
+    "scores": """
+        select
+            trade_date, quality_score, expected_bar_count, missing_bar_count, valid_bar_count, invalid_bar_count,
+            provisional_bar_count
+        from `{quality}.quality_scores_by_session`
+        where trade_date >= @scored_from
+        order by trade_date
+    """,
+    # A session is one row of letters: 250 symbols of 40 sessions would be ten thousand rows.
+    "coverage": """
+        with
+        bars as (
+            select symbol, state, is_provisional, trade_date
+            from `{quality}.quality_coverage`
+            where trade_date >= @covered_from
+        ),
+        sessions as (
+            select trade_date from bars group by trade_date
+        )
+        select
+            sessions.trade_date,
+            string_agg(
+                case
+                    when bars.symbol is null then '-'
+                    when bars.is_provisional then upper(left(bars.state, 1))
+                    else left(bars.state, 1)
+                end,
+                '' order by instruments.symbol
+            ) as states
+        from sessions
+        cross join `{marts}.dim_instruments` as instruments
+        left join bars on sessions.trade_date = bars.trade_date and instruments.symbol = bars.symbol
+        group by sessions.trade_date
+        order by sessions.trade_date
+    """,
+    "symbols": "select symbol from `{marts}.dim_instruments` order by symbol",
+    "sources": """
+        select trade_date, source_id, count(*) as bar_count
+        from `{marts}.fct_daily_bars`
+        where trade_date >= @covered_from and is_valid
+        group by trade_date, source_id
+        order by trade_date, source_id
+    """,
+    "restatements": """
+        select symbol, source_id, kind, price_ratio, bar_count, first_trade_date, last_trade_date, detected_at
+        from `{marts}.fct_price_restatements`
+        order by detected_at desc, symbol
+        limit {listed}
+    """,
+    "disputes": """
+        select symbol, kind, verdict, kite_close, yahoo_close, third_close, is_asked, trade_date
+        from `{quality}.quality_disputes`
+        order by trade_date desc, symbol
+        limit {listed}
+    """,
+}
+
+_SYMBOL_STATEMENTS = {
+    "instrument": "select name, sector from `{marts}.dim_instruments` where symbol = @symbol",
+    "score": """
+        select quality_score, expected_bar_count, missing_bar_count, invalid_bar_count
+        from `{quality}.quality_scores_by_symbol`
+        where symbol = @symbol
+    """,
+    "bars": """
+        select
+            bars.trade_date, bars.open, bars.high, bars.low, bars.close, adjusted.adjusted_close, bars.volume,
+            bars.source_id, round(100 * bars.passed_weight / bars.applicable_weight, 2) as quality_score,
+            bars.failed_checks, bars.revision_count, bars.is_provisional, bars.is_valid
+        from `{marts}.fct_daily_bars` as bars
+        left join `{marts}.daily_bars` as adjusted
+            on bars.symbol = adjusted.symbol and bars.trade_date = adjusted.trade_date
+            and adjusted.symbol = @symbol and adjusted.trade_date >= @shown_from
+        where bars.symbol = @symbol and bars.trade_date >= @shown_from
+        order by bars.trade_date
+    """,
+    "versions": """
+        select trade_date, source_id, close, volume, is_provisional, known_from, known_to
+        from `{marts}.fct_daily_bar_revisions`
+        where symbol = @symbol and trade_date >= @shown_from
+        qualify count(*) over (partition by source_id, trade_date) > 1
+        order by trade_date desc, source_id, known_from
+        limit 200
+    """,
+    "actions": """
+        select ex_date, kind, share_ratio, dividend_amount, reported_by, inferred_from
+        from `{marts}.fct_corporate_actions`
+        where symbol = @symbol
+        order by ex_date desc, kind
+        limit 100
+    """,
+}
+
+
+@dataclass(slots=True)
+class _Kept:
+    value: Any
+    made_at: float
+
+
+class _Reader:
+    """Answers from the warehouse, kept for a minute, since several may look at the page."""
+
+    def __init__(self, warehouse: Callable[[], Warehouse], clock: Clock) -> None:
+        self._warehouse = warehouse
+        self._clock = clock
+        self._kept: dict[object, _Kept] = {}
+        self._locks: dict[object, threading.Lock] = {}
+        self._pool = ThreadPoolExecutor(_STATEMENTS_AT_ONCE, thread_name_prefix="dashboard")
+
+    def kept[T](self, key: object, make: Callable[[], T]) -> T:
+        """What was made less than a minute ago; one of several that ask at once makes it."""
+        with self._locks.setdefault(key, threading.Lock()):
+            kept = self._kept.get(key)
+            if kept is None or time.monotonic() - kept.made_at > _FRESH_SECONDS:
+                kept = self._kept[key] = _Kept(make(), time.monotonic())
+                for old in [k for k, v in self._kept.items() if kept.made_at - v.made_at > 10 * _FRESH_SECONDS]:
+                    del self._kept[old]
+        value: T = kept.value
+        return value
+
+    def overview(self) -> Overview:
+        """Everything but a symbol's own panels."""
+        warehouse, now = self._warehouse(), self._clock()
+        today = exchange_date(now)
+        status = self._pool.submit(read_status, warehouse)
+        runs = self._pool.submit(read_runs, warehouse, _LISTED)
+        days = {
+            "scored_from": today - timedelta(days=_SCORED_DAYS),
+            "covered_from": today - timedelta(days=_COVERED_DAYS),
+        }
+        asked = self._asked(warehouse, _STATEMENTS, days)
+        # First, because it says so where nothing was built.
+        told: Status = status.result()
+        rows = {name: answer.result() for name, answer in asked.items()}
+        return Overview(
+            read_at=now,
+            **{name: getattr(told, name) for name in Overview.model_fields.keys() & _STATUS_FIELDS},
+            scores=rows["scores"],
+            symbols=[row["symbol"] for row in rows["symbols"]],
+            coverage=rows["coverage"],
+            sources=rows["sources"],
+            restatements=rows["restatements"],
+            disputes=rows["disputes"],
+            runs=runs.result(),
+        )
+
+    def symbol(self, symbol: str, days: int) -> SymbolView:
+        """A symbol's own panels, over so many days."""
+        warehouse = self._warehouse()
+        shown_from = exchange_date(self._clock()) - timedelta(days=days)
+        asked = self._asked(warehouse, _SYMBOL_STATEMENTS, {"symbol": symbol, "shown_from": shown_from})
+        rows = {name: answer.result() for name, answer in asked.items()}
+        (instrument,) = rows["instrument"] or [{"name": None, "sector": None}]
+        unscored = dict.fromkeys(("quality_score", "expected_bar_count", "missing_bar_count", "invalid_bar_count"))
+        (score,) = rows["score"] or [unscored]
+        return SymbolView(
+            symbol=symbol,
+            **instrument,
+            **score,
+            bars=rows["bars"],
+            versions=rows["versions"],
+            actions=rows["actions"],
+        )
+
+    def _asked(
+        self, warehouse: Warehouse, statements: dict[str, str], values: dict[str, Any]
+    ) -> dict[str, Future[Any]]:
+        base = f"{warehouse.client.project}.{warehouse.dataset}"
+        names = {"marts": base, "quality": f"{base}_quality", "listed": _LISTED}
+
+        def ask(sql: str) -> list[dict[str, Any]]:
+            parameters = [_parameter(name, value) for name, value in values.items() if f"@{name}" in sql]
+            return [dict(row.items()) for row in warehouse.query(sql.format(**names), parameters)]
+
+        return {name: self._pool.submit(ask, sql) for name, sql in statements.items()}
+
+
+_STATUS_FIELDS = set(Status.__slots__) | {"is_degraded"}
+
+
+def _parameter(name: str, value: str | date) -> bigquery.ScalarQueryParameter:
+    return bigquery.ScalarQueryParameter(name, "DATE" if isinstance(value, date) else "STRING", value)
+
+
+def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: Any) -> APIRouter:
+    """The page, and what it asks for.
+
+    Args:
+        warehouse: gives the warehouse; it may fail.
+        clock: the time, with zone.
+        allowed: the dependency that lets a caller through.
+    """
+    reader = _Reader(warehouse, clock)
+    symbols = {instrument.symbol for instrument in listed_instruments()}
+    routes = APIRouter()
+    of_data = APIRouter(prefix="/dashboard", dependencies=[allowed], responses=REFUSALS)
+
+    @of_data.get("/overview")
+    def overview() -> Overview:
+        """The state of the data, and what the panels show; up to a minute old."""
+        with unavailable():
+            return reader.kept("overview", reader.overview)
+
+    @of_data.get("/symbols/{symbol}", responses={404: {"model": Wrong}})
+    def of_symbol(
+        symbol: Annotated[str, PathParameter(max_length=30)],
+        days: Annotated[int, Query(ge=30, le=6000, description="How far back the bars go.")] = 370,
+    ) -> SymbolView:
+        """A symbol's bars, the versions of those that have several, its actions and its score."""
+        if symbol not in symbols:
+            raise HTTPException(404, f"{symbol} is none of the instruments")
+        with unavailable():
+            return reader.kept((symbol, days), partial(reader.symbol, symbol, days))
+
+    routes.include_router(of_data)
+    for address, file, media_type in (
+        ("/", _PAGE / "index.html", "text/html"),
+        ("/dashboard.js", _PAGE / "dashboard.js", "text/javascript"),
+        ("/dashboard.css", _PAGE / "dashboard.css", "text/css"),
+        ("/plotly.js", _plotly(), "text/javascript"),
+    ):
+        # They hold no data: what they ask for is not given to everybody.
+        routes.get(address, include_in_schema=False)(partial(_served, file, media_type))
+    return routes
+
+
+def _served(file: Path, media_type: str) -> Response:
+    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+    return FileResponse(file, media_type=media_type, headers=headers)
+
+
+def _plotly() -> Path:
+    """The script of the charts. Its package is only looked for: to import it takes half a second."""
+    spec = find_spec("plotly")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "package_data" / "plotly.min.js"

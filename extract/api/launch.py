@@ -1,0 +1,260 @@
+"""Start a run from outside: a process on this machine, or an execution of the Cloud Run job; and follow it."""
+
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal, Protocol
+
+import httpx
+
+from extract.archive import Archive
+from extract.errors import ConfigurationError, PipelineError
+from extract.lease import holder
+from extract.seeds import last_closed_session
+from extract.settings import PROJECT_DIR
+from extract.sources import Clock
+
+type State = Literal["running", "succeeded", "failed"]
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
+_TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+
+# Cloud Run keeps the last thousand executions of a job.
+_PAGES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A run to start.
+
+    Attributes:
+        run_id: what to follow it by.
+        trade_date: the session that it is for.
+        arguments: of ``trading-data``.
+    """
+
+    run_id: str
+    trade_date: date
+    arguments: tuple[str, ...]
+
+
+def order(
+    run_id: str, now: datetime, source: str | None, symbols: Sequence[str] | None, trade_date: date | None
+) -> Order:
+    """What a trigger asks for: the scheduled job, or where it names a source or a day, that day anew.
+
+    Args:
+        run_id: of the new run.
+        now: a time with zone.
+        source: the only one to ask; None for all.
+        symbols: the only ones to ask for; None for all.
+        trade_date: the session; None for the last one that has closed.
+    """
+    asked = ["--run-id", run_id, *(["--symbols", ",".join(symbols)] if symbols else [])]
+    due = last_closed_session(now)
+    if source is None and trade_date in (None, due):
+        return Order(run_id, due, ("run", *asked))
+    day = (trade_date or due).isoformat()
+    of_source = ["--source", source] if source else []
+    return Order(run_id, trade_date or due, ("backfill", "--again", "--from", day, "--to", day, *of_source, *asked))
+
+
+class Launcher(Protocol):
+    """Where runs are started."""
+
+    def start(self, ordered: Order) -> None:
+        """Start a run, and do not wait for it.
+
+        Raises:
+            PipelineError: it could not be started.
+        """
+
+    def running(self) -> dict[date, str]:
+        """The ids of the runs on their way, by the session that they are for.
+
+        Raises:
+            PipelineError: that cannot be known now.
+        """
+
+    def state(self, run_id: str) -> State | None:
+        """How a run that was started here is; None where it is not known.
+
+        Raises:
+            PipelineError: that cannot be known now.
+        """
+
+
+class LocalProcesses:
+    """Runs as processes beside this one, which outlive it."""
+
+    def __init__(self, archive: Callable[[], Archive], clock: Clock) -> None:
+        """Start nothing yet; the archive tells who else is at work."""
+        self._archive = archive
+        self._clock = clock
+        self._started: dict[str, tuple[Order, subprocess.Popen[bytes]]] = {}
+
+    def start(self, ordered: Order) -> None:
+        """See ``Launcher``."""
+        environment = {name: value for name, value in os.environ.items() if name != "API_TOKEN"}
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "extract", *ordered.arguments],
+                cwd=PROJECT_DIR,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                # Ctrl-C, which ends the server, is not for the run.
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise PipelineError(f"a run could not be started: {error.strerror}") from error
+        self._started[ordered.run_id] = (ordered, process)
+
+    def running(self) -> dict[date, str]:
+        """See ``Launcher``; a run that somebody typed is among them."""
+        record = holder(self._archive(), self._clock())
+        typed = {}
+        if record is not None and record.command.startswith("run"):
+            typed = {last_closed_session(self._clock()): record.run_id}
+        alive = {o.trade_date: o.run_id for o, process in list(self._started.values()) if process.poll() is None}
+        return typed | alive
+
+    def state(self, run_id: str) -> State | None:
+        """See ``Launcher``."""
+        if run_id in self._started:
+            status = self._started[run_id][1].poll()
+            return "running" if status is None else "succeeded" if status in (0, 3) else "failed"
+        record = holder(self._archive(), self._clock())
+        return "running" if record is not None and record.run_id == run_id else None
+
+
+class CloudRunJob:
+    """Runs as executions of the Cloud Run job, of which Cloud Run itself keeps the list.
+
+    Forms are those of cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs.
+    """
+
+    def __init__(self, job: str, clock: Clock, url: str, token: Callable[[], str] | None = None) -> None:
+        """Start nothing yet.
+
+        Args:
+            job: ``projects/<project>/locations/<region>/jobs/<job>``.
+            clock: the time, with zone.
+            url: the address of Cloud Run's interface.
+            token: gives an access token; by default, of the application-default credentials.
+        """
+        self._job = job
+        self._clock = clock
+        self._url = url
+        self._token = token or _default_token()
+
+    def start(self, ordered: Order) -> None:
+        """See ``Launcher``."""
+        overrides = {"containerOverrides": [{"args": list(ordered.arguments)}]}
+        self._send("POST", f"{self._job}:run", {"overrides": overrides})
+
+    def running(self) -> dict[date, str]:
+        """See ``Launcher``; what Cloud Scheduler started is among them, under the name of its execution."""
+        running = {}
+        for execution in self._executions():
+            if "completionTime" not in execution:
+                arguments = _arguments(execution)
+                day = _after("--from", arguments)
+                trade_date = date.fromisoformat(day) if day else last_closed_session(self._clock())
+                running[trade_date] = _after("--run-id", arguments) or execution["name"].rpartition("/")[2]
+        return running
+
+    def state(self, run_id: str) -> State | None:
+        """See ``Launcher``."""
+        for execution in self._executions():
+            if run_id in (_after("--run-id", _arguments(execution)), execution["name"].rpartition("/")[2]):
+                if "completionTime" not in execution:
+                    return "running"
+                return "succeeded" if execution.get("succeededCount") else "failed"
+        return None
+
+    def _executions(self) -> Iterator[dict[str, Any]]:
+        page: dict[str, Any] = {}
+        for _ in range(_PAGES):
+            more = {"pageToken": page["nextPageToken"]} if page else {}
+            page = self._send("GET", f"{self._job}/executions", pageSize="100", **more)
+            # None at all are not told as an empty list.
+            yield from page.get("executions", [])
+            if "nextPageToken" not in page:
+                return
+
+    def _send(self, method: str, name: str, body: dict[str, Any] | None = None, **query: str) -> dict[str, Any]:
+        # Once: an answer may be lost after the execution has begun, and whoever asked can look at what runs.
+        try:
+            response = httpx.request(
+                method,
+                f"{self._url}/v2/{name}",
+                params=query,
+                json=body,
+                headers={"Authorization": f"Bearer {self._token()}"},
+                timeout=_TIMEOUT,
+            )
+            response.raise_for_status()
+            answer: dict[str, Any] = response.json()
+        except httpx.HTTPStatusError as error:
+            raise PipelineError(f"Cloud Run answered {error.response.status_code} to {method} {name}") from error
+        except (httpx.HTTPError, ValueError) as error:
+            raise PipelineError(f"Cloud Run gave no answer to {method} {name}: {type(error).__name__}") from error
+        return answer
+
+
+def _arguments(execution: dict[str, Any]) -> list[str]:
+    arguments: list[str] = execution["template"]["containers"][0].get("args", [])
+    return arguments
+
+
+def _after(option: str, arguments: Sequence[str]) -> str | None:
+    return arguments[arguments.index(option) + 1] if option in arguments[:-1] else None
+
+
+def _default_token() -> Callable[[], str]:
+    import google.auth
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
+    try:
+        credentials, _ = google.auth.default(scopes=[_SCOPE])
+    except GoogleAuthError as error:
+        raise ConfigurationError("TRIGGER_JOB is set and there are no Google credentials here") from error
+
+    def token() -> str:
+        try:
+            if not credentials.valid:
+                credentials.refresh(Request())  # type: ignore[no-untyped-call]
+        except GoogleAuthError as error:
+            raise PipelineError(f"the credentials could not be refreshed: {error}") from error
+        return str(credentials.token)
+
+    return token
+
+
+class Rate:
+    """How many runs may be started within an hour, by this process."""
+
+    def __init__(self, per_hour: int, clock: Clock) -> None:
+        """Begin with none."""
+        self._per_hour = per_hour
+        self._clock = clock
+        self._taken: deque[datetime] = deque()
+        self._lock = threading.Lock()
+
+    def wait(self) -> float:
+        """Take one, and return 0; or the seconds until there is one again."""
+        now = self._clock()
+        with self._lock:
+            while self._taken and now - self._taken[0] >= timedelta(hours=1):
+                self._taken.popleft()
+            if len(self._taken) < self._per_hour:
+                self._taken.append(now)
+                return 0.0
+            return (self._taken[0] + timedelta(hours=1) - now).total_seconds()

@@ -1,0 +1,132 @@
+"""What a person should know: logged by the run, sent to a webhook, and told by `status` and `diagnose`."""
+
+import json
+from datetime import datetime
+
+import pytest
+
+from extract.alerts import Alert, message
+from extract.seeds import EXCHANGE_ZONE
+from infra.local import loopback
+from tests.conftest import Pipeline
+from tests.reports.conftest import RESTATED, SECRET, SYMBOLS, Populated, Webhook
+
+_ALERTS = "select alert_id, severity, subject, text, remedy from `{d}_operations.operations_alerts`"
+
+
+def test_the_run_logs_each_alert_at_its_severity_and_sends_the_same_text(populated: Populated) -> None:
+    logged = [line for line in populated.log if "alert_id" in line]
+    alerts = [
+        Alert(line["alert_id"], line["severity"], line["subject"], line["message"], line["remedy"]) for line in logged
+    ]
+    assert {alert.alert_id for alert in alerts} >= {"source_down", "restatement", "unserved_symbols", "dispute"}
+    assert {alert.subject for alert in alerts if alert.alert_id == "restatement"} == {f"kite {RESTATED}"}
+    # Nothing else has happened since: the view tells the same still.
+    assert sorted(map(repr, alerts)) == sorted(repr(Alert(*row)) for row in populated.pipeline.query(_ALERTS))
+    (body,) = populated.told
+    urgent = [message(alert) for alert in alerts if alert.severity != "INFO"]
+    assert body == {"text": "\n".join(urgent)}
+    assert len(urgent) >= 2
+
+
+def test_the_report_of_the_run_is_in_the_warehouse_and_its_batch_in_the_archive(populated: Populated) -> None:
+    (finished,) = [line for line in populated.log if line["message"] == "run finished"]
+    (run,) = populated.pipeline.query(
+        "select run_id, command, exit_status, request_count, failed_request_count, landed_row_count, reason"
+        " from `{d}_operations.operations_runs` where command = 'run'"
+    )
+    assert run[:6] == (
+        finished["run_id"],
+        "run",
+        3,
+        finished["request_count"],
+        finished["failed_request_count"],
+        finished["landed_row_count"],
+    )
+    assert run[6] == "; ".join(finished["shortfalls"])
+    (path,) = [path for path in populated.pipeline.archive.paths() if path.startswith("extract_runs/")]
+    assert finished["run_id"] in path
+
+
+@pytest.mark.parametrize("status", [200, 500, None])
+def test_a_run_that_cannot_begin_tells_a_person_whatever_the_webhook_does(
+    pipeline: Pipeline, status: int | None
+) -> None:
+    with loopback.serving(Webhook(status or 200)) as webhook:
+        # None: nobody listens there any more.
+        url = webhook.url if status else webhook.url.replace(str(webhook.server_port), "1")
+        settings = {"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1", "ALERT_WEBHOOK_URL": url}
+        done = pipeline.command("build", environment=settings)
+    assert (done.returncode, "no BigQuery answers there" in done.stderr) == (2, True)
+    assert SECRET not in done.stderr
+    lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
+    (alert,) = [line for line in lines if "alert_id" in line]
+    assert (alert["alert_id"], alert["severity"], alert["remedy"]) == ("run_failed", "ERROR", "trading-data build")
+    assert ("alerts not sent" in done.stderr) == (status != 200)
+    if status:
+        (body,) = webhook.bodies
+        assert body["text"].startswith("ERROR: The last build failed (build-")
+        assert "no BigQuery answers there" in body["text"]
+
+
+def test_a_webhook_that_is_no_address_is_refused_without_being_quoted(pipeline: Pipeline) -> None:
+    done = pipeline.command("status", environment={"ALERT_WEBHOOK_URL": SECRET})
+    assert (done.returncode, "ALERT_WEBHOOK_URL is no address" in done.stderr) == (2, True)
+    assert SECRET not in done.stderr
+
+
+def test_status_says_what_is_wrong_and_what_mends_it_within_eighty_columns(populated: Populated) -> None:
+    done = populated.pipeline.command("status", environment={"COLUMNS": "80"})
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    # What is to be typed stands on one line, to be copied.
+    assert max(len(line) for line in lines if not line.lstrip().startswith("> ")) <= 80
+    alerts = [Alert(*row) for row in populated.pipeline.query(_ALERTS)]
+    for alert in alerts:
+        first_words = " ".join(alert.text.split()[:4])
+        assert any(line.startswith(f"{alert.severity:8} {first_words}") for line in lines), alert
+        assert alert.remedy is None or f"         > {alert.remedy}" in map(str.rstrip, lines)
+    told = json.loads(populated.pipeline.command("status", "--json").stdout)
+    assert sorted(map(str, told["alerts"])) == sorted(
+        str({name: getattr(alert, name) for name in Alert.__slots__}) for alert in alerts
+    )
+
+
+def test_diagnose_tells_what_the_last_run_took_and_what_a_run_needs(populated: Populated) -> None:
+    pipeline = populated.pipeline
+    done = pipeline.command("diagnose", environment={"COLUMNS": "80"})
+    assert done.returncode == 3
+    lines = done.stdout.splitlines()
+    assert max(len(line) for line in lines if not line.lstrip().startswith("> ")) <= 80
+    # Nobody has logged in where the token comes from here.
+    assert "> trading-data kite-login" in done.stdout
+    told = json.loads(pipeline.command("diagnose", "--json").stdout)
+    checks = {check["subject"]: check["is_ok"] for check in told["checks"]}
+    assert checks == {
+        "archive": True,
+        "writer": True,
+        "kite session": False,
+        "warehouse": True,
+        "marts": True,
+        "last build": True,
+    }
+    (run, *_) = told["runs"]
+    (finished,) = [line for line in populated.log if line["message"] == "run finished"]
+    assert (run["run_id"], run["request_count"]) == (finished["run_id"], finished["request_count"])
+    assert {source["source_id"]: source["failed_count"] for source in told["sources"]} == {"kite": 1, "yahoo": 1}
+    assert sum(source["request_count"] for source in told["sources"]) >= 2 * len(SYMBOLS)
+    started = datetime.fromisoformat(run["started_at"]).astimezone(EXCHANGE_ZONE)
+    (line,) = [line for line in lines if line.startswith(f"{started:%Y-%m-%d %H:%M}")]
+    assert line.split()[2:4] == ["run", "3"]
+    assert told["statements"], "BigQuery remembers none"
+
+
+def test_diagnose_where_nothing_is_says_what_to_type(pipeline: Pipeline) -> None:
+    done = pipeline.command("diagnose")
+    assert done.returncode == 3
+    assert "nothing was built yet" in done.stdout
+    assert "> trading-data run" in done.stdout
+    pipeline.archive_dir.rmdir()
+    pipeline.archive_dir.write_text("not a folder")
+    done = pipeline.command("diagnose")
+    assert (done.returncode, "cannot be opened" in done.stdout) == (3, True)

@@ -1,0 +1,306 @@
+"""The dashboard in a real browser: every panel shows what the warehouse holds."""
+
+import os
+import re
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from extract.seeds import EXCHANGE_ZONE
+from tests.reports.conftest import AUTHORIZATION, RESTATED, TOKEN, Populated, serving
+
+# Debian's; playwright's own is not fetched.
+CHROMIUM = shutil.which("chromium")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium")
+
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+_PHONE = {"width": 360, "height": 740}
+
+type Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=_ARGUMENTS)
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def served(populated: Populated) -> Iterator[httpx.Client]:
+    with serving(populated.pipeline, API_TOKEN=TOKEN) as client:
+        yield client
+
+
+@contextmanager
+def _opened(browser: Browser, address: str, token: str | None = TOKEN, **context: Any) -> Iterator[Page]:
+    """A tab of its own, in which nothing may be complained of, or loaded from elsewhere."""
+    complaints: list[str] = []
+    elsewhere: list[str] = []
+    opened = browser.new_context(**context)
+    page = opened.new_page()
+    page.set_default_timeout(60_000)
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda asked: elsewhere.append(asked.url) if not _is_ours(asked.url, address) else None)
+    if token:
+        page.add_init_script(f"sessionStorage.setItem('token', '{token}')")
+    page.goto(address)
+    yield page
+    if folder := os.environ.get("SCREENSHOTS"):
+        name = re.sub(r"\W+", "-", os.environ["PYTEST_CURRENT_TEST"].split("::")[1].split(" ")[0])
+        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+    opened.close()
+    assert (complaints, elsewhere) == ([], [])
+
+
+def _is_ours(url: str, address: str) -> bool:
+    return url.startswith((address, "data:", "blob:"))
+
+
+@pytest.fixture
+def page(browser: Browser, served: httpx.Client) -> Iterator[Page]:
+    with _opened(browser, str(served.base_url)) as page:
+        _wait_until_drawn(page)
+        yield page
+
+
+def _wait_until_drawn(page: Page) -> None:
+    expect(page.locator("body[data-drawn=symbol]")).to_be_attached(timeout=60_000)
+
+
+def _traces(page: Page, panel: str) -> list[dict[str, Any]]:
+    """What a chart was given, as the browser holds it."""
+    traces: list[dict[str, Any]] = page.evaluate(
+        "(id) => document.getElementById(id).data.map((t) => JSON.parse(JSON.stringify(t)))", panel
+    )
+    return traces
+
+
+def _table(page: Page, panel: str) -> list[list[str]]:
+    rows = page.locator(f"#{panel} tbody tr").all()
+    return [row.locator("td").all_text_contents() for row in rows]
+
+
+def test_who_sends_no_token_is_asked_for_it_and_sees_nothing(browser: Browser, served: httpx.Client) -> None:
+    complaints_of_the_browser = []
+    opened = browser.new_context()
+    page = opened.new_page()
+    page.on("console", lambda said: complaints_of_the_browser.append(said.text))
+    page.goto(str(served.base_url))
+    expect(page.get_by_role("status").first).to_have_text("Who may look sends a token.")
+    expect(page.locator("#panels")).to_be_hidden()
+    expect(page.locator("#token")).to_be_focused()
+    page.keyboard.type("another")
+    page.keyboard.press("Enter")
+    expect(page.locator("#token")).to_have_value("")
+    expect(page.locator("#login")).to_be_visible()
+    page.locator("#token").fill(TOKEN)
+    page.keyboard.press("Enter")
+    expect(page.locator("#panels")).to_be_visible(timeout=60_000)
+    expect(page.locator("#login")).to_be_hidden()
+    _wait_until_drawn(page)
+    page.get_by_role("button", name="Forget the token").click()
+    expect(page.locator("#login")).to_be_visible()
+    # Chromium notes each refusal, and nothing else was wrong.
+    assert complaints_of_the_browser
+    assert all("401" in said for said in complaints_of_the_browser)
+    opened.close()
+
+
+def test_the_headline_and_the_alerts_are_those_of_the_warehouse(page: Page, populated: Populated) -> None:
+    query = populated.pipeline.query
+    ((latest, score, valid, instruments),) = query(
+        "select latest_trade_date, latest_quality_score, latest_valid_record_count, instrument_count"
+        " from `{d}_quality.data_status`"
+    )
+    headline = page.locator("#headline").text_content()
+    assert headline is not None
+    assert headline.startswith(f"The session of {latest} is here")
+    assert f"with a score of {score:.2f}." in headline
+    assert page.locator("#figures dd").all_text_contents()[:3] == [
+        str(latest),
+        f"{score:.2f}",
+        f"{valid} of {instruments}",
+    ]
+    alerts = query("select severity, text, remedy from `{d}_operations.operations_alerts`")
+    items = [item.inner_text().split("\n") for item in page.locator("#alerts li").all()]
+    expected = [
+        [f"{severity.lower()} {text.strip()}", *([remedy] if remedy else [])] for severity, text, remedy in alerts
+    ]
+    assert sorted([line.strip() for line in item if line.strip()] for item in items) == sorted(expected)
+
+
+def test_the_charts_hold_the_rows_of_the_warehouse(page: Page, populated: Populated) -> None:
+    query = populated.pipeline.query
+    (scores,) = _traces(page, "scores")
+    rows = query("select trade_date, quality_score from `{d}_quality.quality_scores_by_session` order by trade_date")
+    year_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=370)
+    recent = [(str(day), score) for day, score in rows if day >= year_ago]
+    assert len(recent) > 200
+    assert list(zip(scores["x"], scores["y"], strict=True)) == recent
+
+    served = {
+        (trace["name"], day): count
+        for trace in _traces(page, "sources")
+        for day, count in zip(trace["x"], trace["y"], strict=True)
+    }
+    days_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=62)
+    assert served == {
+        (source, str(day)): count
+        for source, day, count in query(
+            "select source_id, trade_date, count(*) from `{d}.fct_daily_bars`"
+            f" where is_valid and trade_date >= date '{days_ago}' group by source_id, trade_date"
+        )
+    }
+    assert {source for source, _ in served} == {"kite", "yahoo"}
+
+
+def test_the_heat_map_has_the_state_of_each_bar(page: Page, populated: Populated) -> None:
+    (heat,) = _traces(page, "coverage")
+    names = ["missing", "invalid", "fallback+", "fallback", "primary+", "primary"]
+    shown = {
+        (symbol, day): names[level].rstrip("+")
+        for symbol, levels in zip(heat["y"], heat["z"], strict=True)
+        for day, level in zip(heat["x"], levels, strict=True)
+        if level is not None
+    }
+    rows = populated.pipeline.query(
+        "select symbol, trade_date, state from `{d}_quality.quality_coverage`"
+        f" where trade_date >= date '{heat['x'][0]}'"
+    )
+    assert shown == {(symbol, str(day)): state for symbol, day, state in rows}
+    assert Counter(shown.values()).keys() >= {"missing", "fallback", "primary"}
+    assert len(heat["y"]) == 250
+
+
+def test_restatements_disputes_and_runs_are_listed(page: Page, populated: Populated) -> None:
+    query = populated.pipeline.query
+    (restated,) = _table(page, "restatements-table")
+    ((kind, ratio, bars),) = query("select kind, price_ratio, bar_count from `{d}.fct_price_restatements`")
+    assert restated[1:6] == [RESTATED, "kite", kind.replace("_", " "), f"{ratio:.4f}", str(bars)]
+    disputes = query(
+        "select trade_date, symbol, kind, verdict from `{d}_quality.quality_disputes`"
+        " order by trade_date desc, symbol limit 20"
+    )
+    assert disputes
+    assert [(row[0], row[1], row[2], row[6]) for row in _table(page, "disputes-table")] == [
+        (str(day), *names) for day, *names in disputes
+    ]
+    ((requests, rows, seconds),) = query(
+        "select request_count, landed_row_count, elapsed_seconds from `{d}_operations.operations_runs`"
+        " where command = 'run'"
+    )
+    (run,) = [row for row in _table(page, "runs-table") if row[1] == "run"]
+    assert run[2:6] == ["3, incomplete", f"{seconds:.1f}", f"{rows:,}", str(requests)]
+
+
+def test_a_symbol_is_chosen_by_keyboard_and_shown_whole(page: Page, populated: Populated) -> None:
+    query = populated.pipeline.query
+    page.locator("#chosen").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(RESTATED.lower())
+    page.keyboard.press("Enter")
+    expect(page.locator("#symbol-headline")).to_contain_text(f"{RESTATED}, ")
+    assert page.url.endswith(f"#{RESTATED}")
+    year_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=370)
+    bars = query(
+        "select trade_date, open, high, low, close, volume from `{d}.fct_daily_bars`"
+        f" where symbol = '{RESTATED}' and trade_date >= date '{year_ago}' order by trade_date"
+    )
+    candles = _traces(page, "candles")
+    (price,), (volume,) = ([t for t in candles if t["name"] == name] for name in ("price", "volume"))
+    columns = [price[name] for name in ("x", "open", "high", "low", "close")]
+    assert [[str(row[0]), *map(float, row[1:5])] for row in bars] == [list(row) for row in zip(*columns, strict=True)]
+    assert volume["y"] == [row[5] for row in bars]
+    # On one scale: the past that Kite sent at twice the price is a version of it, and no candle.
+    assert max(price["close"]) / min(price["close"]) < 4
+    versions = _table(page, "versions-table")
+    ((halved, doubled),) = query(
+        "select countif(known_to is null), countif(known_to is not null) from `{d}.fct_daily_bar_revisions`"
+        f" where symbol = '{RESTATED}' and source_id = 'kite' and trade_date = date '{versions[-1][0]}'"
+    )
+    assert (halved, doubled >= 1) == (1, True)
+    assert {row[5] == "now" for row in versions} == {True, False}
+    ((score, expected, missing),) = query(
+        "select quality_score, expected_bar_count, missing_bar_count from `{d}_quality.quality_scores_by_symbol`"
+        f" where symbol = '{RESTATED}'"
+    )
+    said = page.locator("#symbol-headline").text_content()
+    assert said is not None
+    assert f"score {score:.2f} over {expected} sessions, {missing} of them missing" in said
+    actions = query(
+        f"select ex_date from `{{d}}.fct_corporate_actions` where symbol = '{RESTATED}' order by ex_date desc"
+    )
+    assert [row[0] for row in _table(page, "actions-table")] == [str(day) for (day,) in actions]
+    page.locator("#chosen").fill("NOSUCH")
+    page.keyboard.press("Enter")
+    expect(page.locator("#symbol-headline")).to_have_text("NOSUCH is none of the instruments.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_can_be_used_by_everybody_in_either_theme(browser: Browser, served: httpx.Client, scheme: str) -> None:
+    with _opened(browser, str(served.base_url), color_scheme=scheme) as page:
+        _wait_until_drawn(page)
+        for summary in page.locator("summary").all():
+            summary.click()
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
+        # WCAG 2.1 AA and the best practices, contrast included; Plotly's own drawing is one image to it.
+        found = Axe().run(page, options={"resultTypes": ["violations"]})
+        assert found.violations_count == 0, found.generate_report()
+        page.get_by_role("button", name="Dark").click()
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
+
+
+def test_at_the_width_of_a_phone_nothing_has_to_be_scrolled_sideways(browser: Browser, served: httpx.Client) -> None:
+    with _opened(browser, str(served.base_url), viewport=_PHONE) as page:
+        _wait_until_drawn(page)
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= _PHONE["width"]
+        for panel in ("scores", "sources", "coverage", "candles"):
+            box = page.locator(f"#{panel} svg.main-svg").first.bounding_box()
+            assert box is not None
+            assert 250 < box["width"] <= _PHONE["width"]
+
+
+def test_each_stop_of_the_keyboard_is_seen(page: Page) -> None:
+    stops = []
+    page.locator("body").press("Tab")
+    for _ in range(12):
+        stops.append(page.evaluate("document.activeElement.id || document.activeElement.className"))
+        page.keyboard.press("Tab")
+    assert stops[:4] == ["skip", "reload", "theme", "leave"]
+    assert "chosen" in [*stops, *_later_stops(page)]
+
+
+def _later_stops(page: Page) -> list[str]:
+    stops = []
+    for _ in range(25):
+        stops.append(page.evaluate("document.activeElement.id"))
+        page.keyboard.press("Tab")
+    return stops
+
+
+def test_where_the_warehouse_cannot_answer_the_page_says_why(browser: Browser, populated: Populated) -> None:
+    pipeline = populated.pipeline
+    with serving(pipeline, API_TOKEN=TOKEN, BIGQUERY_DATASET="nothing_here") as client:
+        assert client.get("/dashboard/overview").status_code == 401
+        answer = client.get("/dashboard/overview", headers=AUTHORIZATION)
+        assert answer.status_code == 503
+        opened = browser.new_context()
+        page = opened.new_page()
+        page.add_init_script(f"sessionStorage.setItem('token', '{TOKEN}')")
+        page.goto(str(client.base_url))
+        expect(page.locator("#headline")).to_contain_text("nothing has been built in local.nothing_here yet")
+        opened.close()

@@ -1,0 +1,184 @@
+"""Runs that are started over HTTP: on this machine by the real server, in the cloud against a double of Cloud Run."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+
+import httpx
+import pytest
+
+from extract.api.launch import CloudRunJob, Order, Rate, order
+from extract.errors import PipelineError
+from extract.seeds import last_closed_session, trading_sessions
+from infra.local.demo import simulate
+from tests.conftest import Pipeline
+from tests.infra.google_double import CANDIDATE, JOB, Fault, Google
+from tests.infra.google_double import TOKEN as GOOGLE_TOKEN
+from tests.infra.google_double import serving as serving_google
+from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, serving
+
+NOW = datetime(2024, 12, 31, 13, 0, tzinfo=UTC)
+ID = "trigger-20241231T130000Z-0a1b2c"
+
+
+def _trigger(client: httpx.Client, **wanted: object) -> httpx.Response:
+    return client.post("/trigger-daily-ingestion", json=wanted, headers=AUTHORIZATION)
+
+
+def _ended(client: httpx.Client, run_id: str) -> dict[str, object]:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        answer = client.get(f"/runs/{run_id}", headers=AUTHORIZATION)
+        assert answer.status_code == 200, answer.text
+        if answer.json()["state"] != "running":
+            told: dict[str, object] = answer.json()
+            return told
+        time.sleep(0.5)
+    raise AssertionError(f"{run_id} did not end")
+
+
+def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
+    built_pipeline: Pipeline, market: Mapping[str, str]
+) -> None:
+    # So slow that the second trigger comes while it runs.
+    simulate(market, faults=[{"source": "yahoo", "kind": "latency", "seconds": 2.0}])
+    with serving(built_pipeline, API_TOKEN=TOKEN, API_TRIGGERS_PER_HOUR="2", **market) as client:
+        first = _trigger(client, symbols=list(SYMBOLS[:2]))
+        assert first.status_code == 202
+        run_id = first.json()["run_id"]
+        assert first.json()["trade_date"] == str(last_closed_session(datetime.now(UTC)))
+        assert first.headers["Location"] == f"/runs/{run_id}"
+        second = _trigger(client)
+        assert (second.status_code, second.json()["run_id"]) == (409, run_id)
+        assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json()["state"] == "running"
+        simulate(market, faults=[])
+        ended = _ended(client, run_id)
+        assert ended["state"] == "succeeded"
+        report = ended["report"]
+        assert isinstance(report, dict)
+        assert report["command"] == "run"
+        assert report["request_count"] >= 4
+        assert report["landed_row_count"] > 0
+        # One is left within the hour: of an earlier day, which is asked for though it has been answered.
+        (earlier, *_) = [
+            s.trade_date for s in trading_sessions(FIRST + timedelta(days=300), FIRST + timedelta(days=330))
+        ]
+        third = _trigger(client, source="yahoo", symbols=["TCS"], date=str(earlier))
+        assert (third.status_code, third.json()["trade_date"]) == (202, str(earlier))
+        fourth = _trigger(client, date="2024-01-02")
+        assert (fourth.status_code, int(fourth.headers["Retry-After"]) > 3000) == (429, True)
+        report = _ended(client, third.json()["run_id"])["report"]
+        assert isinstance(report, dict)
+        assert (report["command"], report["exit_status"], report["request_count"]) == ("backfill", 0, 1)
+        asked = built_pipeline.query(
+            "select symbol, source_id, asked_from, asked_to from `{d}_raw.extract_requests`"
+            f" where _run_id = '{third.json()['run_id']}'"
+        )
+        assert asked == [("TCS", "yahoo", earlier, earlier)]
+
+
+def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeline) -> None:
+    with serving(pipeline, API_TOKEN=TOKEN) as client:
+        for wanted, said in (
+            ({"symbols": ["NOSUCH"]}, "NOSUCH: not among the instruments"),
+            ({"symbols": ["TCS", "TCS"]}, "each symbol once"),
+            ({"symbols": []}, "at least 1 item"),
+            ({"source": "nse"}, "'kite', 'yahoo' or 'alpha_vantage'"),
+            ({"date": "2024-01-06"}, "no session of the exchange"),
+            ({"date": "2009-12-31"}, "not between 2010-01-01 and today"),
+            ({"date": str((datetime.now(UTC) + timedelta(days=2)).date())}, "not between 2010-01-01 and today"),
+            ({"date": "soon"}, "valid date"),
+            ({"dates": "2024-01-02"}, "Extra inputs"),
+        ):
+            answer = _trigger(client, **wanted)
+            assert answer.status_code == 422, wanted
+            assert said in answer.json()["detail"][0]["msg"]
+        assert client.post("/trigger-daily-ingestion", json={}).status_code == 401
+        assert client.get(f"/runs/{ID}").status_code == 401
+        assert client.get(f"/runs/{ID}", headers=AUTHORIZATION).status_code == 404
+        assert client.get("/runs/..%2Fhealth", headers=AUTHORIZATION).status_code == 404
+        assert client.get("/runs/no-id", headers=AUTHORIZATION).status_code == 422
+    assert pipeline.archive.paths() == []
+
+
+@pytest.mark.parametrize(
+    ("source", "symbols", "trade_date", "arguments"),
+    [
+        (None, None, None, ("run", "--run-id", ID)),
+        (None, ["TCS", "M&M"], date(2024, 12, 31), ("run", "--run-id", ID, "--symbols", "TCS,M&M")),
+        (
+            "kite",
+            None,
+            None,
+            ("backfill", "--again", "--from", "2024-12-31", "--to", "2024-12-31", "--source", "kite", "--run-id", ID),
+        ),
+        (
+            None,
+            None,
+            date(2024, 1, 2),
+            ("backfill", "--again", "--from", "2024-01-02", "--to", "2024-01-02", "--run-id", ID),
+        ),
+    ],
+)
+def test_an_order_is_the_scheduled_job_or_one_day_anew(
+    source: str | None, symbols: list[str] | None, trade_date: date | None, arguments: tuple[str, ...]
+) -> None:
+    assert order(ID, NOW, source, symbols, trade_date) == Order(ID, trade_date or date(2024, 12, 31), arguments)
+
+
+def test_cloud_run_is_given_the_arguments_and_knows_what_runs() -> None:
+    google = Google(polls=4)
+    with serving_google(google) as address:
+        job = CloudRunJob(JOB, lambda: NOW, address, lambda: GOOGLE_TOKEN)
+        assert (job.running(), job.state(ID)) == ({}, None)
+        # As Cloud Scheduler starts it, and a candidate, which is another job.
+        google.run(JOB, {})
+        google.run(CANDIDATE, {})
+        assert job.running() == {date(2024, 12, 31): "trading-data-1"}
+        job.start(order(ID, NOW, None, None, date(2024, 1, 2)))
+        container = google.runs[-1]["template"]["containers"][0]
+        assert container["args"] == [
+            *("backfill", "--again", "--from", "2024-01-02", "--to", "2024-01-02", "--run-id", ID),
+        ]
+        assert job.running() == {date(2024, 12, 31): "trading-data-1", date(2024, 1, 2): ID}
+        assert job.state(ID) == "running"
+        while job.running():
+            pass
+        assert (job.state(ID), job.state("trading-data-1"), job.state("another")) == ("succeeded", "succeeded", None)
+        google.failing_images = {""}
+        job.start(order("another", NOW, None, None, None))
+        while job.running():
+            pass
+        assert job.state("another") == "failed"
+
+
+@pytest.mark.parametrize("kind", [403, 503, "reset"])
+def test_cloud_run_that_fails_is_told_in_one_sentence(kind: int | str) -> None:
+    google = Google(faults=[Fault("POST", ":run$", kind)])
+    with serving_google(google) as address:
+        job = CloudRunJob(JOB, lambda: NOW, address, lambda: GOOGLE_TOKEN)
+        with pytest.raises(PipelineError, match=r"Cloud Run (answered \d+|gave no answer) to POST"):
+            job.start(order(ID, NOW, None, None, None))
+        # Sent once: an execution may have begun.
+        assert [request for request in google.requests if request[0] == "POST"] == [("POST", f"/v2/{JOB}:run")]
+
+
+def test_a_rate_is_of_each_hour() -> None:
+    now = [NOW]
+    rate = Rate(2, lambda: now[0])
+    assert [rate.wait(), rate.wait()] == [0.0, 0.0]
+    now[0] += timedelta(minutes=20)
+    assert rate.wait() == 2400.0
+    now[0] += timedelta(minutes=40)
+    assert [rate.wait(), rate.wait(), rate.wait()] == [0.0, 0.0, 3600.0]
+
+
+def test_each_attempt_of_a_task_has_an_id_of_its_own(pipeline: Pipeline, market: Mapping[str, str]) -> None:
+    asked = ("extract", "--symbols", "TCS", "--source", "yahoo", "--run-id", ID)
+    for attempt in ("0", "1"):
+        done = pipeline.command(*asked, environment=dict(market) | {"CLOUD_RUN_TASK_ATTEMPT": attempt})
+        assert done.returncode == 0, done.stderr[-2000:]
+    ids = pipeline.query("select _run_id from `{d}_raw.extract_runs` order by _run_id")
+    assert ids == [(ID,), (f"{ID}.1",)]
+    done = pipeline.command(*asked[:-1], "../x")
+    assert (done.returncode, "'../x' is no id" in done.stderr) == (2, True)
