@@ -15,7 +15,7 @@ renamed as (
         index_name,
         trim(company_name) as company_name,
         trim(industry) as sector,
-        series,
+        trim(series) as series,
         -- For a demerged company that is not traded yet, the list has DUMMY and a name.
         starts_with(symbol, 'DUMMY') as is_placeholder,
         list_date,
