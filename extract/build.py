@@ -1,20 +1,28 @@
-"""Run dbt once: over what the marts have not seen yet, or over everything, where the models have changed."""
+"""Run dbt: over what the marts have not seen yet, or over everything, where the models have changed."""
 
 import hashlib
 import importlib
 import logging
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from extract.errors import PipelineError
 from extract.settings import PROJECT_DIR, Settings
+from extract.status import require_marts
 from extract.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from dbt.cli.main import dbtRunnerResult
+    from dbt_common.events.base_types import EventMsg
 
 _log = structlog.get_logger()
 
@@ -93,9 +101,8 @@ def build(
     digest = _project_digest()
     window = None if full_refresh else _window(warehouse, digest)
     outcome = Build(min(window.start, window.deep_start) if window else None, len(merged))
-    arguments = ["build", "--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
     # Unit tests judge a commit, not a day's data; `make test` runs them.
-    arguments += ["--exclude-resource-type", "unit_test"]
+    arguments = ["build", "--exclude-resource-type", "unit_test"]
     variables = {}
     if window:
         # The other models are views and tables of seeds, which are as the last full build left them.
@@ -112,6 +119,32 @@ def build(
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
     return outcome
+
+
+def document(settings: Settings, warehouse: Warehouse) -> Path:
+    """Write dbt's documentation, with the lineage graph and the columns as the warehouse has them, and return its page.
+
+    The page is whole in one file, alone in its folder, and loads nothing from other hosts.
+
+    Raises:
+        PipelineError: nothing was built yet, the warehouse failed, or dbt did.
+    """
+    require_marts(warehouse)
+    # Not where a build keeps its files: one may be under way.
+    folder = (settings.warehouse_dir / "dbt" if settings.is_embedded else PROJECT_DIR / "target") / "docs"
+    arguments = ["docs", "generate", "--static", "--target-path", str(folder)]
+    if settings.is_embedded:
+        arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
+    with warnings.catch_warnings():
+        # dbt looks for the owner of a table, which BigQuery's catalogue does not have.
+        warnings.filterwarnings("ignore", '"table_owner"', RuntimeWarning)
+        result = _invoke_dbt(arguments, {}, warehouse)
+    if not result.success:
+        reason = getattr(result.result, "errors", None) or "a model does not compile"
+        raise PipelineError(f"dbt could not write its documentation: {reason}")
+    page = folder / "page" / "index.html"
+    page.parent.mkdir(exist_ok=True)
+    return (folder / "static_index.html").replace(page)
 
 
 def _project_digest() -> str:
@@ -152,20 +185,15 @@ def _run_dbt(
 ) -> None:
     # Imported here, because it takes seconds that `status` and `query` need not spend.
     from dbt.artifacts.schemas.run import RunExecutionResult
-    from dbt.cli.main import dbtRunner
-    from dbt_common.events.base_types import EventMsg
 
-    def listen(event: EventMsg) -> None:
+    def listen(event: "EventMsg") -> None:
         if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
             # Tests name their total otherwise than models do.
             progress(event.data.index, getattr(event.data, "total", 0) or event.data.num_models)
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
-    with _environment(warehouse, variables):
-        result = dbtRunner(callbacks=[listen]).invoke(["--log-level", "none", "--log-level-file", "debug", *arguments])
-    if result.exception is not None:
-        raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
+    result = _invoke_dbt(arguments, variables, warehouse, listen)
     assert isinstance(result.result, RunExecutionResult)
     for node in result.result.results:
         # The adapter tells it of models and seeds, not of tests.
@@ -176,6 +204,26 @@ def _run_dbt(
         elif node.status in ("error", "fail", "runtime error", "warn", "skipped"):
             outcome.failed.append((node.node.name, node.message or str(node.status)))
             _log.error("dbt node failed", node=node.node.unique_id, status=str(node.status), reason=node.message)
+
+
+def _invoke_dbt(
+    arguments: list[str], variables: dict[str, str], warehouse: Warehouse, *listeners: "Callable[[EventMsg], None]"
+) -> "dbtRunnerResult":
+    """Let dbt run on this project.
+
+    Raises:
+        PipelineError: it could not start.
+    """
+    from dbt.cli.main import dbtRunner
+
+    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+    with _environment(warehouse, variables):
+        result = dbtRunner(callbacks=list(listeners)).invoke(
+            ["--log-level", "none", "--log-level-file", "debug", *arguments, *project]
+        )
+    if result.exception is not None:
+        raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
+    return result
 
 
 @contextmanager

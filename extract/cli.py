@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -166,6 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     served = command("serve", _serve, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C")
     served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
     served.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
+    documented = command("docs", _docs, "write dbt's documentation, lineage and columns, and show it until Ctrl-C")
+    documented.add_argument("--port", type=int, default=8080, help="(default: %(default)s; 0: one that is free)")
+    documented.add_argument("--no-serve", action="store_true", help="write it only, and print the path of its page")
     command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
     for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
@@ -686,6 +690,31 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
             host, port = listener.getsockname()[:2]
             _screen.print(f"Listening on http://{host}:{port}; Ctrl-C stops it.", markup=False)
             uvicorn.Server(config).run([listener])
+    return OK
+
+
+def _docs(settings: Settings, options: argparse.Namespace) -> int:
+    with _starting(settings):
+        from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+        from extract.build import document, preload_dbt
+        from extract.warehouse import open_warehouse
+
+        preload_dbt()
+        with open_warehouse(settings) as warehouse:
+            page = document(settings, warehouse)
+    if options.no_serve:
+        _say(str(page))
+        return OK
+    handler = partial(SimpleHTTPRequestHandler, directory=page.parent)
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", options.port), handler)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", error)
+        raise ConfigurationError(f"--port {options.port} cannot be used: {reason}") from error
+    with server, suppress(KeyboardInterrupt):
+        _screen.print(f"Listening on http://127.0.0.1:{server.server_port}; Ctrl-C stops it.", markup=False)
+        server.serve_forever()
     return OK
 
 

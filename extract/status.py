@@ -75,8 +75,8 @@ class Status:
         return plain | {"last_run": sources, "is_degraded": self.is_degraded}
 
 
-def read_status(warehouse: Warehouse) -> Status:
-    """Read the state of the data.
+def require_marts(warehouse: Warehouse) -> None:
+    """Go on only where something was built.
 
     Raises:
         PipelineError: nothing has been built yet, or the warehouse failed.
@@ -87,6 +87,15 @@ def read_status(warehouse: Warehouse) -> Status:
             f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet, by this release; run"
             " `trading-data run`, or `trading-data replay` where there is an archive"
         )
+
+
+def read_status(warehouse: Warehouse) -> Status:
+    """Read the state of the data.
+
+    Raises:
+        PipelineError: nothing has been built yet, or the warehouse failed.
+    """
+    require_marts(warehouse)
     base = f"{warehouse.client.project}.{warehouse.dataset}"
     (row,) = warehouse.query(f"select * from `{base}_quality.data_status`")
     sources = warehouse.query(

@@ -75,13 +75,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(pipeline: Pipeline, **settings: str) -> Iterator[httpx.Client]:
+def serving(pipeline: Pipeline, command: str = "serve", **settings: str) -> Iterator[httpx.Client]:
     """The command, listening on a free port, with a client of it."""
     # A file, because a run that was triggered goes on writing there, and nobody empties a pipe.
     log = pipeline.archive_dir.parent / f"serve-{uuid.uuid4().hex[:8]}.log"
     with log.open("w") as told:
         process = subprocess.Popen(
-            [sys.executable, "-m", "extract", "serve", "--port", "0"],
+            [sys.executable, "-m", "extract", command, "--port", "0"],
             env=pipeline.environment | settings,
             cwd=PROJECT_DIR,
             stderr=told,
