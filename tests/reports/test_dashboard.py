@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from extract.seeds import EXCHANGE_ZONE
 from tests.reports.conftest import AUTHORIZATION, RESTATED, TOKEN, Populated, serving
 
-# Debian's; playwright's own is not fetched.
-CHROMIUM = shutil.which("chromium")
+# Debian's, or what a runner of GitHub has; playwright's own is not fetched.
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: apt-get install chromium")
 
