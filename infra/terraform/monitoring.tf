@@ -316,7 +316,7 @@ resource "google_monitoring_alert_policy" "told" {
 
           $${log.extracted_label.remedy}
 
-      A run may have logged more; all of what it did:
+      See "A person should know" in infra/README.md. A run may have logged more; all of it:
 
           gcloud logging read '${local.run_filter} AND jsonPayload.alert_id:*' --freshness=1d --project=${var.project} --format='table(severity,jsonPayload.message,jsonPayload.remedy)'
     TEXT

@@ -17,7 +17,7 @@ locals {
     intermediate = ["marts", "staging"]
     marts        = ["intermediate"]
     quality      = ["intermediate", "marts", "staging"]
-    operations   = ["intermediate", "marts", "raw", "staging"]
+    operations   = ["intermediate", "marts", "quality", "raw", "staging"]
   }
 
   raw_tables = jsondecode(file("${path.module}/raw_tables.json"))

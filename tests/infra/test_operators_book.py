@@ -27,6 +27,7 @@ ALERTS = (
     "The score fell",
     "A source is down",
     "The run is slow",
+    "A person should know",
     "The budget",
 )
 

@@ -38,6 +38,7 @@ HEADINGS = {
     "The score fell",
     "A source is down",
     "The run is slow",
+    "A person should know",
     "The budget",
 }
 
