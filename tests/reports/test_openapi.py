@@ -26,7 +26,7 @@ def test_no_generated_request_is_answered_in_a_way_that_is_not_described(
                 *("--config-file", PROJECT_DIR / "tests/reports/schemathesis.toml"),
                 *("run", f"{client.base_url}/openapi.json".replace("//openapi", "/openapi")),
                 *("--checks", "all", "--seed", "20241231", "--max-examples", _EXAMPLES, "--no-color"),
-                *("--header", f"Authorization: Bearer {TOKEN}", "--request-timeout", "60"),
+                *("--header", f"Authorization: Bearer {TOKEN}", "--request-timeout", "60", "--max-response-time", "60"),
             ],
             cwd=tmp_path,
             capture_output=True,
