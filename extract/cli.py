@@ -290,22 +290,33 @@ def _writing(settings: Settings, options: argparse.Namespace, archive: "Archive"
         try:
             yield
         except (ConfigurationError, PipelineError, KeyboardInterrupt) as error:
-            reason = "it was stopped" if isinstance(error, KeyboardInterrupt) else str(error)
-            _tell_failure(settings, options, archive, reason)
+            _tell_failure(settings, options, archive, error)
             raise
 
 
-def _tell_failure(settings: Settings, options: argparse.Namespace, archive: "Archive", reason: str) -> None:
+def _tell_failure(settings: Settings, options: argparse.Namespace, archive: "Archive", error: BaseException) -> None:
     """Report a command that could not end, as far as what failed lets it; and tell a person."""
-    from extract.alerts import Alert, tell
     from extract.report import Report, file_report
     from extract.warehouse import open_warehouse
 
-    told = Report.of(options.command, FAILED, reason, options.began_at, _clock())
+    is_stopped = isinstance(error, KeyboardInterrupt)
+    status = USAGE if isinstance(error, ConfigurationError) else FAILED
+    told = Report.of(
+        options.command, status, "it was stopped" if is_stopped else str(error), options.began_at, _clock()
+    )
     with suppress(ConfigurationError, PipelineError), open_warehouse(settings) as warehouse:
         file_report(told, options.run_id, archive, warehouse)
-    text = f"The last {options.command} failed ({options.run_id}). {reason}"
-    tell([Alert("run_failed", "ERROR", options.run_id, text, f"trading-data {options.command}")], settings)
+    # Who presses Ctrl-C knows.
+    if not (is_stopped and _screen.is_terminal):
+        _alert_failure(settings, options.run_id, told)
+
+
+def _alert_failure(settings: Settings, run_id: str, told: "Report") -> None:
+    """Tell what the view operations_alerts will, which a build that failed may not have reached."""
+    from extract.alerts import Alert, tell
+
+    text = f"The last {told.command} failed ({run_id}). {told.reason}"
+    tell([Alert("run_failed", "ERROR", run_id, text, f"trading-data {told.command}")], settings)
 
 
 @contextmanager
@@ -446,6 +457,8 @@ def _tell_outcome(job: "Job", told: "Report", missed: list[str], *, is_built: bo
     )
     if state:
         tell(state.alerts, job.settings)
+    elif told.exit_status == FAILED:
+        _alert_failure(job.settings, job.extraction.run_id, told)
 
 
 def _kite_login(settings: Settings, options: argparse.Namespace) -> int:

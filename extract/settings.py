@@ -180,6 +180,9 @@ class Settings:
             raise ConfigurationError(
                 f"TRIGGER_JOB is {trigger_job!r}: use projects/<project>/locations/<region>/jobs/<job>"
             )
+        triggers_per_hour = int(number("API_TRIGGERS_PER_HOUR", "6"))
+        if triggers_per_hour < 1:
+            raise ConfigurationError("API_TRIGGERS_PER_HOUR is below 1: use a number of runs")
         webhook = value("ALERT_WEBHOOK_URL")
         if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
             # Not quoted: whoever knows it can write to the channel.
@@ -195,7 +198,7 @@ class Settings:
             api_authentication=authentication,
             trigger_job=trigger_job,
             run_url=url("RUN_API_URL") or "https://run.googleapis.com",
-            api_triggers_per_hour=int(number("API_TRIGGERS_PER_HOUR", "6")),
+            api_triggers_per_hour=triggers_per_hour,
             alert_webhook_url=webhook or None,
             execution=value("CLOUD_RUN_EXECUTION") or None,
             kite=KiteSettings(
