@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -11,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, Response
 from google.cloud import bigquery
@@ -20,13 +21,14 @@ from pydantic import BaseModel
 from extract.alerts import Alert
 from extract.api.access import REFUSALS, Wrong, unavailable
 from extract.diagnosis import Run, read_runs
+from extract.errors import ConfigurationError, PipelineError
 from extract.seeds import exchange_date, listed_instruments
 from extract.sources import Clock
 from extract.status import Status, read_status
 from extract.warehouse import Warehouse
 
-# What was asked for is asked for again after so long; a build comes twice a day.
-_FRESH_SECONDS = 60.0
+# Between builds, of which there are two a day, only the clock makes something wrong: a session that is late.
+_KEPT_SECONDS = 900.0
 
 # As many statements at once: BigQuery answers each in about a second.
 _STATEMENTS_AT_ONCE = 6
@@ -278,14 +280,17 @@ _SYMBOL_STATEMENTS = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Kept:
+    """An answer, with the build that it is of."""
+
     value: Any
+    built_at: datetime | None
     made_at: float
 
 
 class _Reader:
-    """Answers from the warehouse, kept for a minute, since several may look at the page."""
+    """Answers from the warehouse, each kept until the next build, since they take seconds and several may look."""
 
     def __init__(self, warehouse: Callable[[], Warehouse], clock: Clock) -> None:
         self._warehouse = warehouse
@@ -294,16 +299,28 @@ class _Reader:
         self._locks: dict[object, threading.Lock] = {}
         self._pool = ThreadPoolExecutor(_STATEMENTS_AT_ONCE, thread_name_prefix="dashboard")
 
-    def kept[T](self, key: object, make: Callable[[], T]) -> T:
-        """What was made less than a minute ago; one of several that ask at once makes it."""
+    def kept[T](self, key: object, make: Callable[[], T], *, again: bool = False) -> T:
+        """What was made since the last build, and not long ago; one of several that ask at once makes it.
+
+        Args:
+            key: of the answer.
+            make: asks the warehouse.
+            again: make it, whatever is kept.
+        """
         with self._locks.setdefault(key, threading.Lock()):
-            kept = self._kept.get(key)
-            if kept is None or time.monotonic() - kept.made_at > _FRESH_SECONDS:
-                kept = self._kept[key] = _Kept(make(), time.monotonic())
-                for old in [k for k, v in self._kept.items() if kept.made_at - v.made_at > 10 * _FRESH_SECONDS]:
+            kept, now = self._kept.get(key), time.monotonic()
+            built_at = self._warehouse().last_built_at()
+            if again or kept is None or kept.built_at != built_at or now - kept.made_at > _KEPT_SECONDS:
+                for old in [k for k, v in self._kept.items() if now - v.made_at > _KEPT_SECONDS]:
                     del self._kept[old]
+                kept = self._kept[key] = _Kept(make(), built_at, now)
         value: T = kept.value
         return value
+
+    def warm(self) -> None:
+        """Have the overview ready before somebody asks; where that fails, whoever asks is told."""
+        with suppress(ConfigurationError, PipelineError):
+            self.kept("overview", self.overview)
 
     def overview(self) -> Overview:
         """Everything but a symbol's own panels."""
@@ -383,13 +400,14 @@ def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: 
     of_data = APIRouter(prefix="/dashboard", dependencies=[allowed], responses=REFUSALS)
 
     @of_data.get("/overview")
-    def overview() -> Overview:
-        """The state of the data, and what the panels show; up to a minute old."""
+    def overview(request: Request) -> Overview:
+        """The state of the data, and what the panels show; anew since each build, or with Cache-Control: no-cache."""
         with unavailable():
-            return reader.kept("overview", reader.overview)
+            return reader.kept("overview", reader.overview, again=_asks_anew(request))
 
     @of_data.get("/symbols/{symbol}", responses={404: {"model": Wrong}})
     def of_symbol(
+        request: Request,
         symbol: Annotated[str, PathParameter(max_length=30)],
         days: Annotated[int, Query(ge=30, le=6000, description="How far back the bars go.")] = 370,
     ) -> SymbolView:
@@ -397,8 +415,9 @@ def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: 
         if symbol not in symbols:
             raise HTTPException(404, f"{symbol} is none of the instruments")
         with unavailable():
-            return reader.kept((symbol, days), partial(reader.symbol, symbol, days))
+            return reader.kept((symbol, days), partial(reader.symbol, symbol, days), again=_asks_anew(request))
 
+    threading.Thread(target=reader.warm, daemon=True).start()
     routes.include_router(of_data)
     for address, file, media_type in (
         ("/", _PAGE / "index.html", "text/html"),
@@ -409,6 +428,10 @@ def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: 
         # They hold no data: what they ask for is not given to everybody.
         routes.get(address, include_in_schema=False)(partial(_served, file, media_type))
     return routes
+
+
+def _asks_anew(request: Request) -> bool:
+    return "no-cache" in request.headers.get("Cache-Control", "")
 
 
 def _served(file: Path, media_type: str) -> Response:

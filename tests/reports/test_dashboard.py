@@ -260,7 +260,7 @@ def test_it_can_be_used_by_everybody_in_either_theme(browser: Browser, served: h
         # WCAG 2.1 AA and the best practices, contrast included; Plotly's own drawing is one image to it.
         found = Axe().run(page, options={"resultTypes": ["violations"]})
         assert found.violations_count == 0, found.generate_report()
-        page.get_by_role("button", name="Dark").click()
+        page.locator("#theme").click()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != background
 
 

@@ -1,6 +1,15 @@
 // The dashboard: asks the server for what its panels show, and draws it. Nothing here judges; the warehouse has.
 "use strict";
 
+// Its four megabytes are read while the warehouse is asked.
+const charts = new Promise((resolve, reject) => {
+  const script = document.createElement("script");
+  script.src = "plotly.js";
+  script.onload = resolve;
+  script.onerror = () => reject(new Error("The script of the charts did not come."));
+  document.head.append(script);
+});
+
 const byId = (id) => document.getElementById(id);
 // A table of all that may be missing would be thousands of lines.
 const ROWS = 200;
@@ -77,7 +86,7 @@ function draw(id, told, traces, layout = {}) {
       plot_bgcolor: "rgba(0,0,0,0)",
       font: { color: colour("--ink"), size: 12 },
       hoverlabel: { bgcolor: colour("--paper"), font: { color: colour("--ink") } },
-      legend: { orientation: "h", y: 1.12 },
+      legend: { orientation: "h", yanchor: "bottom", y: 1.02 },
       // Sessions, one beside the other: a day without one has no place.
       xaxis: { ...axis, type: "category", nticks: Math.max(2, Math.floor(place.clientWidth / 120)), tickangle: 0, ...xaxis },
       yaxis: { ...axis, ...yaxis },
@@ -107,10 +116,10 @@ function drawFigures(view) {
     ["Latest session", view.latest_trade_date ?? "none"],
     ["Its score, of 100", number(view.latest_quality_score, 2)],
     ["Its valid bars", `${number(view.latest_valid_record_count)} of ${number(view.instrument_count)}`],
-    ["of a fallback", number(view.latest_fallback_record_count)],
-    ["provisional", number(view.latest_provisional_record_count)],
+    ["From a fallback source", number(view.latest_fallback_record_count)],
+    ["Not final yet", number(view.latest_provisional_record_count)],
     ["All bars", number(view.record_count)],
-    ["All scores", number(view.quality_score, 2)],
+    ["Score of all bars", number(view.quality_score, 2)],
   ];
   for (const [name, value] of figures) {
     const pair = element("div");
@@ -210,7 +219,7 @@ function drawCoverage(symbols, coverage) {
         zmin: -0.5,
         zmax: LEVELS.length - 0.5,
         showscale: false,
-        xgap: 1,
+        xgap: innerWidth < 600 ? 0 : 1,
       },
     ],
     { margin: { l: 95, r: 10, t: 10, b: 40 }, yaxis: { type: "category", autorange: "reversed", nticks: 25 } },
@@ -285,21 +294,28 @@ function drawLists(view) {
   );
 }
 
-function drawOverview(view) {
+// What needs no chart: it is there before the script of the charts is.
+function tellOverview(view) {
   const behind = view.sessions_behind;
   const here = view.latest_trade_date === null ? "Nothing is here yet" : `The session of ${view.latest_trade_date} is here`;
-  const late = behind ? `, ${behind} behind ${view.due_trade_date}` : "";
+  const late = behind ? `, ${behind} behind ${view.due_trade_date}` : ", which is the last one due";
   const score = view.latest_quality_score === null ? "" : `, with a score of ${number(view.latest_quality_score, 2)}`;
+  const provisional = view.latest_provisional_record_count
+    ? ` ${number(view.latest_provisional_record_count)} of its bars are not final until the morning.`
+    : "";
   const state = view.is_degraded ? " Something is wrong; see below." : " It can be trusted.";
-  byId("headline").textContent = `${here}${late}${score}.${state}`;
+  byId("headline").textContent = `${here}${view.latest_trade_date ? late : ""}${score}.${provisional}${state}`;
   byId("read-at").textContent = `Read ${moment(view.read_at)} IST.`;
   drawAlerts(view.alerts);
   drawFigures(view);
+  drawLists(view);
+  byId("symbols").replaceChildren(...view.symbols.map((symbol) => element("option", undefined, { value: symbol })));
+}
+
+function drawOverview(view) {
   drawScores(view.scores);
   drawSources(view.sources);
   drawCoverage(view.symbols, view.coverage);
-  drawLists(view);
-  byId("symbols").replaceChildren(...view.symbols.map((symbol) => element("option", undefined, { value: symbol })));
 }
 
 function drawSymbol(view) {
@@ -360,7 +376,7 @@ function drawSymbol(view) {
       { type: "bar", name: "volume", x: dates, y: of("volume"), yaxis: "y2", marker: { color: colour("--quiet") } },
     ],
     {
-      xaxis: { rangeslider: { visible: false }, categoryorder: "category ascending" },
+      xaxis: { rangeslider: { visible: false }, categoryorder: "category ascending", range: [-0.5, dates.length - 0.5] },
       yaxis: { domain: [0.27, 1], title: { text: "rupees" } },
       yaxis2: { domain: [0, 0.2], title: { text: "shares" } },
     },
@@ -404,10 +420,10 @@ function drawSymbol(view) {
   );
 }
 
-async function ask(path) {
+async function ask(path, isAnew = false) {
   const token = sessionStorage.getItem("token");
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  const answer = await fetch(path, { headers });
+  const answer = await fetch(path, { headers, cache: isAnew ? "reload" : "default" });
   if (answer.ok) return answer.json();
   const told = await answer.json().catch(() => ({ detail: answer.statusText }));
   const error = new Error(typeof told.detail === "string" ? told.detail : `The server answered ${answer.status}.`);
@@ -427,13 +443,16 @@ function fail(error, place) {
   byId(isLogin ? "headline" : place).textContent = wasWrong;
 }
 
-async function showOverview() {
+async function showOverview(isAnew = false) {
   try {
-    const view = await ask("dashboard/overview");
+    const view = await ask("dashboard/overview", isAnew);
     shown.overview = view;
     byId("login").hidden = true;
     byId("panels").hidden = false;
     byId("leave").hidden = sessionStorage.getItem("token") === null;
+    tellOverview(view);
+    document.body.dataset.drawn = "headline";
+    await charts;
     drawOverview(view);
     document.body.dataset.drawn = "overview";
     const chosen = byId("chosen");
@@ -454,6 +473,7 @@ async function showSymbol() {
   try {
     const view = await ask(`dashboard/symbols/${encodeURIComponent(symbol)}?days=${byId("days").value}`);
     shown.symbol = view;
+    await charts;
     // So that the address can be passed on.
     history.replaceState(null, "", `#${encodeURIComponent(symbol)}`);
     drawSymbol(view);
@@ -471,16 +491,16 @@ function choose(symbol) {
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  byId("theme").setAttribute("aria-pressed", String(theme === "dark"));
-  if (shown.overview) drawOverview(shown.overview);
-  if (shown.symbol) drawSymbol(shown.symbol);
+  byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
+  if (shown.overview) charts.then(() => drawOverview(shown.overview));
+  if (shown.symbol) charts.then(() => drawSymbol(shown.symbol));
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
 setTheme(prefersDark.matches ? "dark" : "light");
 prefersDark.addEventListener("change", (event) => setTheme(event.matches ? "dark" : "light"));
 byId("theme").addEventListener("click", () => setTheme(document.documentElement.dataset.theme === "dark" ? "light" : "dark"));
-byId("reload").addEventListener("click", showOverview);
+byId("reload").addEventListener("click", () => showOverview(true));
 byId("leave").addEventListener("click", () => {
   sessionStorage.removeItem("token");
   location.reload();
