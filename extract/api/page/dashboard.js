@@ -1,14 +1,19 @@
 // The dashboard: asks the server for what its panels show, and draws it. Nothing here judges; the warehouse has.
 "use strict";
 
-// Its four megabytes are read while the warehouse is asked.
-const charts = new Promise((resolve, reject) => {
-  const script = document.createElement("script");
-  script.src = "plotly.js";
-  script.onload = resolve;
-  script.onerror = () => reject(new Error("The script of the charts did not come."));
-  document.head.append(script);
-});
+// Its four megabytes keep the browser busy for seconds: it is asked for when the words stand, and before any chart.
+let charts = null;
+function loadCharts() {
+  charts ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "plotly.js";
+    script.onload = resolve;
+    script.onerror = () => reject(new Error("The script of the charts did not come."));
+    // After the words are painted.
+    requestAnimationFrame(() => setTimeout(() => document.head.append(script)));
+  });
+  return charts;
+}
 
 const byId = (id) => document.getElementById(id);
 // A table of all that may be missing would be thousands of lines.
@@ -452,7 +457,7 @@ async function showOverview(isAnew = false) {
     byId("leave").hidden = sessionStorage.getItem("token") === null;
     tellOverview(view);
     document.body.dataset.drawn = "headline";
-    await charts;
+    await loadCharts();
     drawOverview(view);
     document.body.dataset.drawn = "overview";
     const chosen = byId("chosen");
@@ -473,7 +478,7 @@ async function showSymbol() {
   try {
     const view = await ask(`dashboard/symbols/${encodeURIComponent(symbol)}?days=${byId("days").value}`);
     shown.symbol = view;
-    await charts;
+    await loadCharts();
     // So that the address can be passed on.
     history.replaceState(null, "", `#${encodeURIComponent(symbol)}`);
     drawSymbol(view);
@@ -492,8 +497,8 @@ function choose(symbol) {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
-  if (shown.overview) charts.then(() => drawOverview(shown.overview));
-  if (shown.symbol) charts.then(() => drawSymbol(shown.symbol));
+  if (shown.overview) loadCharts().then(() => drawOverview(shown.overview));
+  if (shown.symbol) loadCharts().then(() => drawSymbol(shown.symbol));
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
