@@ -60,7 +60,7 @@ def tell(alerts: Sequence[Alert], settings: Settings) -> None:
         httpx.post(settings.alert_webhook_url, json=body, timeout=_SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:
         _log.warning("alerts not sent", status=error.response.status_code)
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         # Its text may quote the address, which is a secret.
         _log.warning("alerts not sent", reason=type(error).__name__)
 

@@ -304,11 +304,11 @@ def _tell_failure(settings: Settings, options: argparse.Namespace, archive: "Arc
     told = Report.of(
         options.command, status, "it was stopped" if is_stopped else str(error), options.began_at, _clock()
     )
-    with suppress(ConfigurationError, PipelineError), open_warehouse(settings) as warehouse:
-        file_report(told, options.run_id, archive, warehouse)
-    # Who presses Ctrl-C knows.
+    # First, because the warehouse may be what failed. Who presses Ctrl-C knows.
     if not (is_stopped and _screen.is_terminal):
         _alert_failure(settings, options.run_id, told)
+    with suppress(ConfigurationError, PipelineError), open_warehouse(settings) as warehouse:
+        file_report(told, options.run_id, archive, warehouse)
 
 
 def _alert_failure(settings: Settings, run_id: str, told: "Report") -> None:

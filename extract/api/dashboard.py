@@ -311,8 +311,8 @@ class _Reader:
             kept, now = self._kept.get(key), time.monotonic()
             built_at = self._warehouse().last_built_at()
             if again or kept is None or kept.built_at != built_at or now - kept.made_at > _KEPT_SECONDS:
-                for old in [k for k, v in self._kept.items() if now - v.made_at > _KEPT_SECONDS]:
-                    del self._kept[old]
+                for old in [k for k, v in list(self._kept.items()) if now - v.made_at > _KEPT_SECONDS]:
+                    self._kept.pop(old, None)
                 kept = self._kept[key] = _Kept(make(), built_at, now)
         value: T = kept.value
         return value
