@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 import httpx
 
 from extract.archive import Archive
-from extract.errors import ConfigurationError, PipelineError
+from extract.errors import PipelineError, SourceUnavailable
+from extract.google_token import default_token
 from extract.lease import holder
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR
@@ -21,7 +22,6 @@ from extract.sources import Clock
 
 type State = Literal["running", "succeeded", "failed"]
 
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 _TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 
 # Cloud Run keeps the last thousand executions of a job.
@@ -151,7 +151,7 @@ class CloudRunJob:
         self._job = job
         self._clock = clock
         self._url = url
-        self._token = token or _default_token()
+        self._token = token or default_token()
 
     def start(self, ordered: Order) -> None:
         """See ``Launcher``."""
@@ -203,6 +203,8 @@ class CloudRunJob:
             answer: dict[str, Any] = response.json()
         except httpx.HTTPStatusError as error:
             raise PipelineError(f"Cloud Run answered {error.response.status_code} to {method} {name}") from error
+        except SourceUnavailable as error:
+            raise PipelineError(str(error)) from error
         except (httpx.HTTPError, ValueError) as error:
             raise PipelineError(f"Cloud Run gave no answer to {method} {name}: {type(error).__name__}") from error
         return answer
@@ -215,27 +217,6 @@ def _arguments(execution: dict[str, Any]) -> list[str]:
 
 def _after(option: str, arguments: Sequence[str]) -> str | None:
     return arguments[arguments.index(option) + 1] if option in arguments[:-1] else None
-
-
-def _default_token() -> Callable[[], str]:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
-
-    try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-    except GoogleAuthError as error:
-        raise ConfigurationError("TRIGGER_JOB is set and there are no Google credentials here") from error
-
-    def token() -> str:
-        try:
-            if not credentials.valid:
-                credentials.refresh(Request())  # type: ignore[no-untyped-call]
-        except GoogleAuthError as error:
-            raise PipelineError(f"the credentials could not be refreshed: {error}") from error
-        return str(credentials.token)
-
-    return token
 
 
 class Rate:

@@ -8,14 +8,14 @@ from typing import Any
 
 import httpx
 
-from extract.errors import ConfigurationError, PipelineError, SourceRefused, SourceUnavailable
+from extract.errors import PipelineError, SourceRefused, SourceUnavailable
+from extract.google_token import default_token
 from extract.pace import FIRST_WAIT, Sleep, attempts
 from infra.delivery.settings import Delivery
 
 type Json = dict[str, Any]
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
-_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 # Another attempt may succeed: limits, faults of the server, and a change that came between our reading and our writing.
 _MAY_PASS = frozenset({409, 412, 429, 500, 502, 503, 504})
@@ -160,32 +160,7 @@ def google_api(
     """A client with the token of the settings, or else with the application-default credentials."""
     with httpx.Client(transport=transport, timeout=_TIMEOUT) as client:
         given = settings.access_token
-        yield GoogleApi(settings, client, (lambda: given) if given else _default_token(), clock, sleep)
-
-
-def _default_token() -> Callable[[], str]:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
-
-    try:
-        credentials, _ = google.auth.default(scopes=[_SCOPE])
-    except GoogleAuthError as error:
-        raise ConfigurationError(
-            "there are no application-default credentials: in a workflow, authenticate by google-github-actions/auth;"
-            " elsewhere, log in and create them"
-        ) from error
-
-    def token() -> str:
-        # A token lives for an hour, an execution may take longer.
-        try:
-            if not credentials.valid:
-                credentials.refresh(Request())  # type: ignore[no-untyped-call]
-        except GoogleAuthError as error:
-            raise SourceUnavailable(f"the credentials could not be refreshed: {error}") from error
-        return str(credentials.token)
-
-    return token
+        yield GoogleApi(settings, client, (lambda: given) if given else default_token(), clock, sleep)
 
 
 def _document(response: httpx.Response) -> Json:
