@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -87,34 +86,45 @@ def serving(pipeline: Pipeline, command: str = "serve", **settings: str) -> Iter
             stderr=told,
         )
     try:
-        (address, *_) = _until(lambda: re.findall(r"Listening on (http://127\.0\.0\.1:\d+)", log.read_text()), process)
+
+        def listening() -> list[str]:
+            assert process.poll() is None, "it ended before it listened"
+            return re.findall(r"Listening on (http://127\.0\.0\.1:\d+)", log.read_text())
+
+        (address, *_) = _seen(listening, command)
         # The address is told a moment before it listens.
         transport = httpx.HTTPTransport(retries=5)
         with httpx.Client(base_url=address, timeout=60, transport=transport) as client:
             yield client
             # What was started outlives the server, and would write into what the next test reads.
             for run_id in re.findall(r'"triggered_run_id": "([^"]+)"', log.read_text()):
-                _until(partial(_has_ended, client, run_id), process)
+                ended(client, run_id)
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(timeout=30)
     assert status == 0, log.read_text()[-3000:]
 
 
-def _has_ended(client: httpx.Client, run_id: str) -> bool:
-    state: str = client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json()["state"]
-    return state != "running"
+def ended(client: httpx.Client, run_id: str) -> dict[str, Any]:
+    """What is told of a run that was triggered, when it is on its way no more."""
+
+    def look() -> dict[str, Any] | None:
+        answer = client.get(f"/runs/{run_id}", headers=AUTHORIZATION)
+        assert answer.status_code == 200, answer.text
+        told: dict[str, Any] = answer.json()
+        return told if told["state"] != "running" else None
+
+    return _seen(look, run_id)
 
 
-def _until[T](look: Callable[[], T], process: "subprocess.Popen[bytes]") -> T:
-    """What is seen at last, while a process lives."""
+def _seen[T](look: Callable[[], T | None], what: str) -> T:
+    """What is seen at last."""
     deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         if seen := look():
             return seen
-        assert process.poll() is None, "the server has ended"
         time.sleep(0.1)
-    raise AssertionError("it took too long")
+    raise AssertionError(f"{what} took too long")
 
 
 @pytest.fixture(scope="session")

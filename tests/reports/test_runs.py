@@ -1,6 +1,5 @@
 """Runs that are started over HTTP: on this machine by the real server, in the cloud against a double of Cloud Run."""
 
-import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
@@ -15,7 +14,7 @@ from tests.conftest import Pipeline
 from tests.infra.google_double import CANDIDATE, JOB, Fault, Google
 from tests.infra.google_double import TOKEN as GOOGLE_TOKEN
 from tests.infra.google_double import serving as serving_google
-from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, serving
+from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, ended, serving
 
 NOW = datetime(2024, 12, 31, 13, 0, tzinfo=UTC)
 ID = "trigger-20241231T130000Z-0a1b2c"
@@ -23,18 +22,6 @@ ID = "trigger-20241231T130000Z-0a1b2c"
 
 def _trigger(client: httpx.Client, **wanted: object) -> httpx.Response:
     return client.post("/trigger-daily-ingestion", json=wanted, headers=AUTHORIZATION)
-
-
-def _ended(client: httpx.Client, run_id: str) -> dict[str, object]:
-    deadline = time.monotonic() + 240
-    while time.monotonic() < deadline:
-        answer = client.get(f"/runs/{run_id}", headers=AUTHORIZATION)
-        assert answer.status_code == 200, answer.text
-        if answer.json()["state"] != "running":
-            told: dict[str, object] = answer.json()
-            return told
-        time.sleep(0.5)
-    raise AssertionError(f"{run_id} did not end")
 
 
 def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
@@ -52,9 +39,9 @@ def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
         assert (second.status_code, second.json()["run_id"]) == (409, run_id)
         assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json()["state"] == "running"
         simulate(market, faults=[])
-        ended = _ended(client, run_id)
-        assert ended["state"] == "succeeded"
-        report = ended["report"]
+        told = ended(client, run_id)
+        assert told["state"] == "succeeded"
+        report = told["report"]
         assert isinstance(report, dict)
         assert report["command"] == "run"
         assert report["request_count"] >= 4
@@ -67,7 +54,7 @@ def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
         assert (third.status_code, third.json()["trade_date"]) == (202, str(earlier))
         fourth = _trigger(client, date="2024-01-02")
         assert (fourth.status_code, int(fourth.headers["Retry-After"]) > 3000) == (429, True)
-        report = _ended(client, third.json()["run_id"])["report"]
+        report = ended(client, third.json()["run_id"])["report"]
         assert isinstance(report, dict)
         assert (report["command"], report["exit_status"], report["request_count"]) == ("backfill", 0, 1)
         asked = built_pipeline.query(
