@@ -136,12 +136,12 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     try:
         there = warehouse()
         checks.append(Check("warehouse", True, f"{there.client.project}.{there.dataset} answers"))
-        checks += _marts(there, now)
-        if not all(check.is_ok for check in checks if check.subject == "marts"):
-            return Diagnosis(checks, [], [], [], [])
-        return Diagnosis(
-            checks, read_alerts(there), read_runs(there, _RUNS), _source_requests(there), _statements(there, now)
-        )
+        marts, *others = _marts(there, now)
+        checks += [marts, *others]
+        if marts.is_ok:
+            return Diagnosis(
+                checks, read_alerts(there), read_runs(there, _RUNS), _source_requests(there), _statements(there, now)
+            )
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("warehouse", False, str(error), "mend what it says, then trading-data diagnose"))
     return Diagnosis(checks, [], [], [], [])
@@ -185,6 +185,7 @@ def _kite_session(settings: Settings, now: datetime) -> Check:
 
 
 def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
+    """Whether there are marts; and where there are, how fresh they are."""
     built_at = warehouse.last_built_at()
     if built_at is None or not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         return [Check("marts", False, "nothing was built yet, by this release", "trading-data run")]

@@ -23,9 +23,10 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     """
     # Its own documentation pages load from elsewhere.
     app = FastAPI(title="Trading data", version="1", docs_url=None, redoc_url=None)
-    allowed = Depends(Access(settings))
+    access = Access(settings)
+    allowed = Depends(access)
     app.include_router(health_routes(settings, warehouse, clock))
     app.include_router(data_routes(warehouse), dependencies=[allowed])
     app.include_router(run_routes(settings, warehouse, clock), dependencies=[allowed])
-    app.include_router(dashboard_routes(warehouse, clock, allowed))
+    app.include_router(dashboard_routes(warehouse, clock, allowed, is_asked=access.is_possible))
     return app

@@ -32,6 +32,11 @@ class Access:
         """Take how a caller is known, and the token."""
         self._settings = settings
 
+    @property
+    def is_possible(self) -> bool:
+        """Whether anybody can be let through."""
+        return self._settings.api_authentication == "cloud_run" or self._settings.api_token is not None
+
     def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
         """Let the caller through.
 

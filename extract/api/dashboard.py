@@ -386,13 +386,14 @@ def _parameter(name: str, value: str | date) -> bigquery.ScalarQueryParameter:
     return bigquery.ScalarQueryParameter(name, "DATE" if isinstance(value, date) else "STRING", value)
 
 
-def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: Any) -> APIRouter:
+def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: Any, *, is_asked: bool) -> APIRouter:
     """The page, and what it asks for.
 
     Args:
         warehouse: gives the warehouse; it may fail.
         clock: the time, with zone.
         allowed: the dependency that lets a caller through.
+        is_asked: whether it lets anybody through: else nothing is asked for beforehand.
     """
     reader = _Reader(warehouse, clock)
     symbols = {instrument.symbol for instrument in listed_instruments()}
@@ -417,7 +418,8 @@ def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: 
         with unavailable():
             return reader.kept((symbol, days), partial(reader.symbol, symbol, days), again=_asks_anew(request))
 
-    threading.Thread(target=reader.warm, daemon=True).start()
+    if is_asked:
+        threading.Thread(target=reader.warm, daemon=True).start()
     routes.include_router(of_data)
     for address, file, media_type in (
         ("/", _PAGE / "index.html", "text/html"),

@@ -29,7 +29,9 @@ const STATES = {
   p: ["the primary source's", "--primary"],
 };
 const LEVELS = Object.keys(STATES);
-const level = (letter) => (letter === "-" ? null : LEVELS.indexOf(letter === "I" ? "i" : letter));
+// Whether a bar that is not valid is provisional too makes no difference.
+const stateOf = (letter) => (letter === "I" ? "i" : letter);
+const level = (letter) => (letter === "-" ? null : LEVELS.indexOf(stateOf(letter)));
 
 const number = (value, digits = 0) =>
   value === null || value === undefined
@@ -203,7 +205,8 @@ function drawCoverage(symbols, coverage) {
   const gaps = [];
   for (const row of coverage) {
     [...row.states].forEach((letter, at) => {
-      if ("miI".includes(letter)) gaps.push({ session: row.trade_date, symbol: symbols[at], state: STATES[letter.toLowerCase()][0] });
+      const state = stateOf(letter);
+      if ("mi".includes(state)) gaps.push({ session: row.trade_date, symbol: symbols[at], state: STATES[state][0] });
     });
   }
   draw(
@@ -216,7 +219,7 @@ function drawCoverage(symbols, coverage) {
         y: symbols,
         z: symbols.map((_, at) => coverage.map((row) => level(row.states[at]))),
         text: symbols.map((_, at) =>
-          coverage.map((row) => (row.states[at] === "-" ? "not listed" : STATES[row.states[at] === "I" ? "i" : row.states[at]][0])),
+          coverage.map((row) => (row.states[at] === "-" ? "not listed" : STATES[stateOf(row.states[at])][0])),
         ),
         hovertemplate: "%{y}, %{x}: %{text}<extra></extra>",
         hoverongaps: false,
