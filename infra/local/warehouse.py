@@ -4,7 +4,8 @@ One server serves one data folder. Three files in that folder carry the agreemen
 
 - ``server.lock`` is held, exclusively, by the server for as long as it lives; a lock dies with its process, so a
   server that was killed never looks alive, and a second one on the same folder refuses to start;
-- ``address`` holds the server's address, written once it listens, on a port that the system picked;
+- ``address`` holds the server's address, written once it listens, on a port that the system picked; the server holds
+  this file too, because one that has only just begun finds the address of a dead one there;
 - ``users.lock`` is held, shared, by each process that uses the server. When the process that started the server ends,
   however it ends, the server waits for this lock exclusively, that is for the last user, and exits.
 """
@@ -118,10 +119,13 @@ def _has_users(data_dir: Path) -> bool:
 
 def _address(data_dir: Path) -> str | None:
     """The address of the living server of this folder; None while there is none, or while it still starts."""
-    if not _is_served(data_dir):
-        return None
     try:
-        return (data_dir / "address").read_text()
+        with (data_dir / "address").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return file.read()
+            return None  # Whoever wrote it has gone.
     except FileNotFoundError:
         return None
 
@@ -134,14 +138,16 @@ def serve(data_dir: Path) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _ALREADY_SERVED
-        address = data_dir / "address"
-        address.unlink(missing_ok=True)
-        with socket.socket() as listener:
+        partial = data_dir / "address.partial"
+        with socket.socket() as listener, partial.open("w") as address:
+            fcntl.flock(address, fcntl.LOCK_EX)
             listener.bind(("127.0.0.1", 0))
             host, port = listener.getsockname()
+            address.write(f"http://{host}:{port}")
+            address.flush()
             server = _bigquery(data_dir, port)
-            threading.Thread(target=_exit_after_last_user, args=(data_dir, lock), daemon=True).start()
-            threading.Thread(target=_publish, args=(server, address, f"http://{host}:{port}"), daemon=True).start()
+            threading.Thread(target=_exit_after_last_user, args=(data_dir, lock, address), daemon=True).start()
+            threading.Thread(target=_publish, args=(server, partial), daemon=True).start()
             server.run(sockets=[listener])
     return 0
 
@@ -157,19 +163,18 @@ def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
 
 
-def _publish(server, address: Path, url: str) -> None:  # type: ignore[no-untyped-def]
+def _publish(server, partial: Path) -> None:  # type: ignore[no-untyped-def]
     while not server.started:
         time.sleep(0.01)
-    partial = address.with_suffix(".partial")
-    partial.write_text(url)
-    partial.replace(address)
+    partial.replace(partial.with_suffix(""))
 
 
-def _exit_after_last_user(data_dir: Path, server_lock: IO[str]) -> None:
+def _exit_after_last_user(data_dir: Path, *held: IO[str]) -> None:
     sys.stdin.buffer.read()
     with _held(data_dir / "users.lock", fcntl.LOCK_EX):
         # Given up first, so that who waits for the other lock never takes this server for a living one.
-        fcntl.flock(server_lock, fcntl.LOCK_UN)
+        for file in held:
+            fcntl.flock(file, fcntl.LOCK_UN)
         # Every write is in DuckDB's log by the time that its request was answered: nothing is left to flush.
         os._exit(0)
 

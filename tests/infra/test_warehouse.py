@@ -1,7 +1,9 @@
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +27,7 @@ def _client(address: str) -> bigquery.Client:
 
 
 def _rows(address: str, sql: str) -> list[tuple[object, ...]]:
-    job = _client(address).query(sql, timeout=10, job_retry=None)
+    job = _client(address).query(sql, timeout=10, retry=bigquery.DEFAULT_RETRY.with_timeout(20), job_retry=None)
     return [tuple(row.values()) for row in job.result(timeout=30)]
 
 
@@ -112,6 +114,15 @@ def test_a_killed_server_does_not_look_alive_and_lost_nothing(tmp_path: Path) ->
     assert (tmp_path / "address").read_text() == address
     with embedded.running(tmp_path) as new_address:
         assert _rows(new_address, "select x from kept.t") == [(1,)]
+
+
+def test_the_address_of_a_dead_server_is_not_that_of_one_that_begins(tmp_path: Path) -> None:
+    (tmp_path / "address").write_text("http://127.0.0.1:1")
+    with (tmp_path / "server.lock").open("a") as begun:
+        fcntl.flock(begun, fcntl.LOCK_EX)
+        threading.Timer(1, fcntl.flock, (begun, fcntl.LOCK_UN)).start()
+        with embedded.running(tmp_path) as address:
+            assert _rows(address, "select 1") == [(1,)]
 
 
 def test_a_server_that_cannot_start_says_where_its_words_are(tmp_path: Path) -> None:
