@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from extract.errors import AlreadyRunning, ConfigurationError, PipelineError
+from extract.errors import FAILED, INCOMPLETE, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
 from extract.seeds import EXCHANGE_ZONE, exchange_date, last_closed_session, listed_instruments
 from extract.settings import Settings
 
@@ -33,13 +33,9 @@ from extract.settings import Settings
 if TYPE_CHECKING:
     from extract.archive import Archive
     from extract.build import Build
-    from extract.report import Report
+    from extract.report import Outcome, Report
     from extract.run import Job
     from extract.sources import Request
-    from extract.sources.archive import Replay
-    from extract.warehouse import Warehouse
-
-OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 # Results go to standard output, everything else to standard error.
 _screen = Console(stderr=True, highlight=False)
@@ -47,6 +43,9 @@ _output = Console(highlight=False)
 
 # As far back as the trading calendar in the seeds goes.
 FIRST_DAY = date(2010, 1, 1)
+
+# What can name a run: in paths of the archive, and in addresses.
+RUN_ID = "[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 
 type _Advance = Callable[[int, int], None]
 
@@ -184,7 +183,7 @@ def _day(text: str) -> date:
 
 
 def _id(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}", text):
+    if not re.fullmatch(RUN_ID, text):
         raise argparse.ArgumentTypeError(f"{text!r} is no id; use letters, digits, dots, dashes and underscores")
     return text
 
@@ -208,7 +207,7 @@ def _run_id(options: argparse.Namespace) -> str:
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
-    with _job(settings, options) as job:
+    with _job(settings, options) as (job, outcome):
         from extract.run import daily_plan, fetch, fetch_quotes, quotes_plan
 
         plan = quotes_plan(job) if options.mode == "quotes" else daily_plan(job)
@@ -218,7 +217,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             fetch_quotes(job, plan)
         else:
             fetch(job, plan)
-        return _report_job(options, job, is_built=True)
+        rewritten = _end_job(options, job, outcome, is_built=True)
+    return _report_job(options, job, outcome, rewritten)
 
 
 def _extract(settings: Settings, options: argparse.Namespace) -> int:
@@ -230,7 +230,7 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
-    with _job(settings, options) as job:
+    with _job(settings, options) as (job, outcome):
         from extract.run import daily_plan, fetch, range_plan
 
         if options.first is None:
@@ -245,11 +245,12 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
         if options.dry_run:
             return _show_plan(settings, options, plan)
         fetch(job, plan)
-        return _report_job(options, job, is_built=is_built)
+        rewritten = _end_job(options, job, outcome, is_built=is_built)
+    return _report_job(options, job, outcome, rewritten)
 
 
 @contextmanager
-def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[Job]":
+def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job, Outcome]]":
     """A run on its way, with a warehouse that is opened when it is first asked for."""
     now = _clock()
     try:
@@ -259,6 +260,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[Job]":
         raise ConfigurationError(str(error)) from error
     with _starting(settings), ExitStack() as leave:
         from extract.archive import Archive
+        from extract.report import Outcome
         from extract.run import Job
         from extract.warehouse import Warehouse, open_warehouse
 
@@ -270,49 +272,55 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[Job]":
                 opened[0].create_raw()
             return opened[0]
 
-        archive = Archive(settings.archive_uri)
-        if not options.dry_run:
-            leave.enter_context(_writing(settings, options, archive))
+        if options.dry_run:
+            archive, outcome = Archive(settings.archive_uri), Outcome()
+        else:
+            archive, outcome = leave.enter_context(_writing(settings, options))
         advance = leave.enter_context(_progress("requests answered"))
-        yield Job(
+        job = Job(
             settings, instruments, due, options.run_id, archive, warehouse, _clock, advance, is_dry=options.dry_run
         )
+        outcome.extraction, outcome.builds = job.extraction, job.builds
+        yield job, outcome
 
 
 @contextmanager
-def _writing(settings: Settings, options: argparse.Namespace, archive: "Archive") -> Iterator[None]:
-    """Be the only one who fetches, loads and builds."""
+def _writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Archive, Outcome]]":
+    """Be the only one who fetches, loads and builds; and report how that ended, once, however it did."""
+    from extract.archive import Archive
     from extract.lease import held
+    from extract.report import Outcome, Report, archive_report, load_report
 
     about = (options.command, getattr(options, "mode", None), getattr(options, "symbols", None))
     what = " ".join(word for word in about if word)
-    with held(archive, options.run_id, what, _clock, settings.execution):
+    outcome = Outcome()
+    is_ours = False
+    with ExitStack() as leave:
         try:
-            yield
-        except (ConfigurationError, PipelineError, KeyboardInterrupt) as error:
-            _tell_failure(settings, options, archive, error)
+            archive = Archive(settings.archive_uri)
+            leave.enter_context(held(archive, options.run_id, what, _clock, settings.execution))
+            is_ours = True
+            yield archive, outcome
+            told = Report.of(options.command, outcome, options.began_at, _clock())
+            path = archive_report(told, options.run_id, archive)
+        except AlreadyRunning:
             raise
-
-
-def _tell_failure(settings: Settings, options: argparse.Namespace, archive: "Archive", error: BaseException) -> None:
-    """Report a command that could not end, as far as what failed lets it; and tell a person."""
-    from extract.report import Report, file_report
-    from extract.warehouse import open_warehouse
-
-    is_stopped = isinstance(error, KeyboardInterrupt)
-    status = USAGE if isinstance(error, ConfigurationError) else FAILED
-    told = Report.of(
-        options.command, status, "it was stopped" if is_stopped else str(error), options.began_at, _clock()
-    )
-    # First, because the warehouse may be what failed. Who presses Ctrl-C knows.
-    if not (is_stopped and _screen.is_terminal):
-        _alert_failure(settings, options.run_id, told)
-    with suppress(ConfigurationError, PipelineError), open_warehouse(settings) as warehouse:
-        file_report(told, options.run_id, archive, warehouse)
+        except (Exception, KeyboardInterrupt) as error:
+            told = Report.of(options.command, outcome, options.began_at, _clock(), error)
+            # First, because the archive or the warehouse may be what failed. Who presses Ctrl-C knows.
+            if not (isinstance(error, KeyboardInterrupt) and _screen.is_terminal):
+                _alert_failure(settings, options.run_id, told)
+            if is_ours:
+                with suppress(PipelineError):
+                    load_report(archive_report(told, options.run_id, archive), archive, settings)
+            raise
+        if told.exit_status == FAILED:
+            _alert_failure(settings, options.run_id, told)
+        load_report(path, archive, settings)
 
 
 def _alert_failure(settings: Settings, run_id: str, told: "Report") -> None:
-    """Tell what the view operations_alerts will, which a build that failed may not have reached."""
+    """Tell what the view operations_alerts will, which may not have been reached."""
     from extract.alerts import Alert, tell
 
     text = f"The last {told.command} failed ({run_id}). {told.reason}"
@@ -375,72 +383,23 @@ def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[
     return OK
 
 
-def _report_job(options: argparse.Namespace, job: "Job", *, is_built: bool) -> int:
-    """Build what has come, and report both."""
-    from extract.report import Report, file_report
-    from extract.run import build_and_heal, shortfalls
+def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_built: bool) -> list[str]:
+    """Build what has come, and tell what is wrong; return the symbols whose past has come anew.
 
-    built: Build | None = None
+    Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
+    """
+    from extract.alerts import tell
+    from extract.report import Report
+    from extract.run import build_and_heal, shortfalls
+    from extract.status import read_status
+
     rewritten: list[str] = []
     if is_built:
         with _progress("models and tests") as advance:
-            built, rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
-    extraction = job.extraction
-    missed = shortfalls(job)
-    status = FAILED if built and built.failed else INCOMPLETE if missed else OK
-    told = Report.of(
-        options.command,
-        status,
-        _reason(built, missed),
-        options.began_at,
-        _clock(),
-        extraction=extraction,
-        built=built,
-    )
-    file_report(told, extraction.run_id, job.archive, job.warehouse())
-    _tell_outcome(job, told, missed, is_built=built is not None and not built.failed)
-    outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
-    if options.json:
-        report = {
-            "exit_status": status,
-            "run_id": extraction.run_id,
-            "due": job.due,
-            "outcomes": outcomes,
-            "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
-            "landed_rows": dict(extraction.landed_rows),
-            "rewritten_pasts": rewritten,
-            "shortfalls": missed,
-        }
-        _output.print_json(json.dumps(report | _build_report(built), default=str))
-        return status
-    for source, counts in outcomes.items():
-        came = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
-        _say(f"Asked {source} for {sum(counts.values())} symbols in {extraction.seconds.get(source, 0):.1f} s: {came}.")
-    if not outcomes:
-        _say(f"Nothing was missing up to {job.due}.")
-    if extraction.landed_rows:
-        landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
-        _say(f"Landed rows: {landed}.")
-    if rewritten:
-        _say(f"Their past was rewritten, and has come anew: {', '.join(rewritten)}.")
-    for sentence in missed:
-        _say(f"  {sentence}", style="yellow")
-    _say_build(built)
-    return status
-
-
-def _reason(built: "Build | None", missed: Sequence[str]) -> str | None:
-    """Why the exit status is not 0."""
-    failed = [f"{node}: {reason}" for node, reason in built.failed] if built else []
-    return "; ".join([*failed, *missed]) or None
-
-
-def _tell_outcome(job: "Job", told: "Report", missed: list[str], *, is_built: bool) -> None:
-    """Log the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from, and tell what is wrong."""
-    from extract.alerts import tell
-    from extract.status import read_status
-
-    state = read_status(job.warehouse()) if is_built else None
+            rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
+    outcome.shortfalls = shortfalls(job)
+    state = read_status(job.warehouse()) if outcome.built and not outcome.built.failed else None
+    told = Report.of(options.command, outcome, options.began_at, _clock())
     structlog.get_logger().info(
         "run finished",
         command=told.command,
@@ -453,12 +412,44 @@ def _tell_outcome(job: "Job", told: "Report", missed: list[str], *, is_built: bo
         bytes_billed=told.bytes_billed,
         quality_score=state.latest_quality_score if state else None,
         latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
-        shortfalls=missed,
+        shortfalls=outcome.shortfalls,
     )
     if state:
-        tell(state.alerts, job.settings)
-    elif told.exit_status == FAILED:
-        _alert_failure(job.settings, job.extraction.run_id, told)
+        # Of the runs the view knows those before this one, which has not failed.
+        tell([alert for alert in state.alerts if alert.alert_id != "run_failed"], job.settings)
+    return rewritten
+
+
+def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", rewritten: list[str]) -> int:
+    extraction = job.extraction
+    outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
+    if options.json:
+        report = {
+            "exit_status": outcome.exit_status,
+            "run_id": extraction.run_id,
+            "due": job.due,
+            "outcomes": outcomes,
+            "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
+            "landed_rows": dict(extraction.landed_rows),
+            "rewritten_pasts": rewritten,
+            "shortfalls": outcome.shortfalls,
+        }
+        _output.print_json(json.dumps(report | _build_report(outcome.built), default=str))
+        return outcome.exit_status
+    for source, counts in outcomes.items():
+        came = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        _say(f"Asked {source} for {sum(counts.values())} symbols in {extraction.seconds.get(source, 0):.1f} s: {came}.")
+    if not outcomes:
+        _say(f"Nothing was missing up to {job.due}.")
+    if extraction.landed_rows:
+        landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
+        _say(f"Landed rows: {landed}.")
+    if rewritten:
+        _say(f"Their past was rewritten, and has come anew: {', '.join(rewritten)}.")
+    for sentence in outcome.shortfalls:
+        _say(f"  {sentence}", style="yellow")
+    _say_build(outcome.built)
+    return outcome.exit_status
 
 
 def _kite_login(settings: Settings, options: argparse.Namespace) -> int:
@@ -480,9 +471,10 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
     with _starting(settings):
         from extract.archive import Archive
 
-        with _writing(settings, options, Archive(settings.archive_uri)):
-            archive = Archive(options.archive or settings.archive_uri)
-            return _load_and_build(settings, options, archive, is_built=not options.no_build)
+        with _writing(settings, options) as (own, outcome):
+            archive = Archive(options.archive) if options.archive else own
+            _load_and_build(settings, outcome, archive, is_built=not options.no_build)
+    return _report(options, outcome, archive.uri)
 
 
 def _import(settings: Settings, options: argparse.Namespace) -> int:
@@ -494,21 +486,21 @@ def _import(settings: Settings, options: argparse.Namespace) -> int:
         from extract.archive import Archive
         from extract.sources.nse import archive_files
 
-        archive = Archive(settings.archive_uri)
-        archive_files(archive, options.files, as_of, options.index)
-        with _writing(settings, options, archive):
-            return _load_and_build(settings, options, archive, since=as_of)
+        archive_files(Archive(settings.archive_uri), options.files, as_of, options.index)
+        with _writing(settings, options) as (archive, outcome):
+            _load_and_build(settings, outcome, archive, since=as_of)
+    return _report(options, outcome, archive.uri)
 
 
 def _load_and_build(
     settings: Settings,
-    options: argparse.Namespace,
+    outcome: "Outcome",
     archive: "Archive",
     *,
     since: date | None = None,
     is_built: bool = True,
-) -> int:
-    """Load the archived batches that raw lacks, build, and report both."""
+) -> None:
+    """Load the archived batches that raw lacks, and build."""
     from extract.build import build, preload_dbt
     from extract.sources.archive import replay
     from extract.warehouse import open_warehouse
@@ -517,69 +509,46 @@ def _load_and_build(
         preload_dbt()
     with open_warehouse(settings) as warehouse:
         with _progress("batches loaded") as advance:
-            replayed = replay(archive, warehouse, advance, since=since)
-        built = None
+            outcome.replayed = replay(archive, warehouse, advance, since=since)
+        outcome.shortfalls = [f"refused {path}: {reason}" for path, reason in outcome.replayed.refused]
         if is_built:
             with _progress("models and tests") as advance:
-                built = build(settings, warehouse, advance)
-        return _report(settings, options, warehouse, archive.uri, replayed, built)
+                outcome.builds.append(build(settings, warehouse, advance))
 
 
 def _build(settings: Settings, options: argparse.Namespace) -> int:
     with _starting(settings):
-        from extract.archive import Archive
         from extract.build import build, preload_dbt
         from extract.warehouse import open_warehouse
 
         preload_dbt()
         with (
-            _writing(settings, options, Archive(settings.archive_uri)),
+            _writing(settings, options) as (archive, outcome),
             open_warehouse(settings) as warehouse,
             _progress("models and tests") as advance,
         ):
-            built = build(settings, warehouse, advance, full_refresh=options.full_refresh)
-            return _report(settings, options, warehouse, settings.archive_uri, None, built)
+            outcome.builds.append(build(settings, warehouse, advance, full_refresh=options.full_refresh))
+    return _report(options, outcome, archive.uri)
 
 
-def _report(
-    settings: Settings,
-    options: argparse.Namespace,
-    warehouse: "Warehouse",
-    archive_uri: str,
-    replayed: "Replay | None",
-    built: "Build | None",
-) -> int:
-    from extract.archive import Archive
-    from extract.report import Report, file_report
-
-    status = FAILED if built and built.failed else INCOMPLETE if replayed and replayed.refused else OK
-    refusals = [f"refused {path}: {reason}" for path, reason in replayed.refused] if replayed else []
-    told = Report.of(
-        options.command,
-        status,
-        _reason(built, refusals),
-        options.began_at,
-        _clock(),
-        landed_row_count=replayed.rows if replayed else 0,
-        built=built,
-    )
-    file_report(told, options.run_id, Archive(settings.archive_uri), warehouse)
+def _report(options: argparse.Namespace, outcome: "Outcome", archive_uri: str) -> int:
+    replayed = outcome.replayed
     if options.json:
-        report: dict[str, Any] = {"exit_status": status}
+        report: dict[str, Any] = {"exit_status": outcome.exit_status}
         if replayed:
             refused = [{"path": path, "reason": reason} for path, reason in replayed.refused]
             report["replay"] = asdict(replayed) | {"archive": archive_uri, "refused": refused}
-        _output.print_json(json.dumps(report | _build_report(built), default=str))
-        return status
+        _output.print_json(json.dumps(report | _build_report(outcome.built), default=str))
+        return outcome.exit_status
     if replayed:
         _say(
             f"Replayed {archive_uri}: {replayed.found} batches found, {replayed.loaded} loaded"
             f" ({replayed.rows:,} rows), {len(replayed.refused)} refused."
         )
-        for path, reason in replayed.refused:
-            _say(f"  refused {path}: {reason}", style="red")
-    _say_build(built)
-    return status
+    for sentence in outcome.shortfalls:
+        _say(f"  {sentence}", style="red")
+    _say_build(outcome.built)
+    return outcome.exit_status
 
 
 def _build_report(built: "Build | None") -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What can go wrong in a way that its reader can mend: the text says what to do, and the command its exit status."""
 
+OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
+
 
 class ConfigurationError(Exception):
     """A setting or an argument is wrong: exit status 2."""

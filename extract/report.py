@@ -1,15 +1,54 @@
 """What a command says of itself when it ends: a row of the raw table ``extract_runs``."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
 import pyarrow as pa
+import structlog
 
 from extract.archive import Archive
 from extract.build import Build
+from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, PipelineError
 from extract.extraction import Extraction
 from extract.raw import EXTRACT_RUNS
-from extract.warehouse import Warehouse
+from extract.settings import Settings
+from extract.sources.archive import Replay
+from extract.warehouse import open_warehouse
+
+_log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a command that writes has done so far: kept up as it goes, so that it can be reported however it ends.
+
+    Attributes:
+        extraction: what was asked for, and what came; None where nobody is asked.
+        replayed: what was loaded of the archive; None where nothing was, or where that did not end.
+        builds: what dbt built, each time.
+        shortfalls: what should have come and did not, a sentence each.
+    """
+
+    extraction: Extraction | None = None
+    replayed: Replay | None = None
+    builds: list[Build] = field(default_factory=list)
+    shortfalls: list[str] = field(default_factory=list)
+
+    @property
+    def built(self) -> Build | None:
+        """The last build, which is the one that counts."""
+        return self.builds[-1] if self.builds else None
+
+    @property
+    def exit_status(self) -> int:
+        """Of a command that came to its end; see ``extract.cli.main``."""
+        return FAILED if self.built and self.built.failed else INCOMPLETE if self.shortfalls else OK
+
+    @property
+    def reason(self) -> str | None:
+        """Why that is not 0."""
+        failed = [f"{node}: {reason}" for node, reason in self.built.failed] if self.built else []
+        return "; ".join([*failed, *self.shortfalls]) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +60,7 @@ class Report:
     reason: str | None
     request_count: int
     failed_request_count: int
-    landed_row_count: int
+    landed_row_count: int | None
     built_node_count: int | None
     failed_node_count: int | None
     bytes_processed: int | None
@@ -33,41 +72,38 @@ class Report:
     def of(
         cls,
         command: str,
-        exit_status: int,
-        reason: str | None,
+        outcome: Outcome,
         started_at: datetime,
         ended_at: datetime,
-        *,
-        extraction: Extraction | None = None,
-        landed_row_count: int = 0,
-        built: Build | None = None,
+        error: BaseException | None = None,
     ) -> "Report":
         """Sum up a command.
 
         Args:
             command: its name.
-            exit_status: see ``extract.cli.main``.
-            reason: why that is not 0.
+            outcome: what it has done.
             started_at: a time with zone.
             ended_at: a time with zone.
-            extraction: what it asked for, and what came.
-            landed_row_count: rows that it appended to raw, where it asked nobody.
-            built: what it built.
+            error: what ended it before its time.
         """
-        entries = extraction.entries if extraction else []
+        entries = outcome.extraction.entries if outcome.extraction else []
+        landed_row_count = outcome.replayed.rows if outcome.replayed else None
+        if outcome.extraction:
+            landed_row_count = sum(outcome.extraction.landed_rows.values())
+        built = outcome.built
         return cls(
             command=command,
-            exit_status=exit_status,
-            reason=reason,
+            exit_status=outcome.exit_status if error is None else _exit_status(error),
+            reason=outcome.reason if error is None else _words(error),
             request_count=sum(entry.attempts > 0 for entry in entries),
             failed_request_count=sum(
                 entry.attempts > 0 and entry.outcome in ("refused", "unavailable") for entry in entries
             ),
-            landed_row_count=sum(extraction.landed_rows.values()) if extraction else landed_row_count,
+            landed_row_count=landed_row_count,
             built_node_count=built.passed if built else None,
             failed_node_count=len(built.failed) if built else None,
-            bytes_processed=built.bytes_processed if built else None,
-            bytes_billed=built.bytes_billed if built else None,
+            bytes_processed=sum(build.bytes_processed for build in outcome.builds) if built else None,
+            bytes_billed=sum(build.bytes_billed for build in outcome.builds) if built else None,
             started_at=started_at,
             ended_at=ended_at,
         )
@@ -78,12 +114,32 @@ class Report:
         return (self.ended_at - self.started_at).total_seconds()
 
 
-def file_report(told: Report, run_id: str, archive: Archive, warehouse: Warehouse) -> None:
-    """Archive a report and load it. Where the process dies between the two, the next run loads it.
+def _exit_status(error: BaseException) -> int:
+    return USAGE if isinstance(error, ConfigurationError) else FAILED
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, KeyboardInterrupt):
+        return "it was stopped"
+    if isinstance(error, ConfigurationError | PipelineError):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def archive_report(told: Report, run_id: str, archive: Archive) -> str:
+    """Archive a report, which stands from then on, and return its path.
 
     Raises:
-        PipelineError: the archive or the warehouse failed.
+        PipelineError: the archive failed.
     """
     rows = pa.Table.from_pylist([asdict(told)], EXTRACT_RUNS.provider_columns)
-    path = archive.write(EXTRACT_RUNS, rows, run_id, 0, told.ended_at)
-    warehouse.load([archive.read(path)])
+    return archive.write(EXTRACT_RUNS, rows, run_id, 0, told.ended_at)
+
+
+def load_report(path: str, archive: Archive, settings: Settings) -> None:
+    """Load an archived report; where that fails, or the process dies before it, the next run does."""
+    try:
+        with open_warehouse(settings) as warehouse:
+            warehouse.load([archive.read(path)])
+    except (ConfigurationError, PipelineError) as error:
+        _log.warning("report not loaded; the next run loads it", path=path, reason=str(error))

@@ -52,6 +52,7 @@ class Job:
         first_wait: seconds before a second attempt, at most.
         is_dry: nothing is fetched, and nothing loaded.
         extraction: what has come so far.
+        builds: what dbt built so far, each time.
     """
 
     settings: Settings
@@ -65,6 +66,7 @@ class Job:
     first_wait: float = FIRST_WAIT
     is_dry: bool = False
     extraction: Extraction = field(init=False)
+    builds: list[Build] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
@@ -263,7 +265,7 @@ def restated_plan(job: Job) -> list[Request]:
     return requests
 
 
-def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> tuple[Build, list[str]]:
+def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> list[str]:
     """Build; and where that finds a past rewritten, ask for all of it, and build again, so that it is on one scale.
 
     Args:
@@ -272,22 +274,23 @@ def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> t
         is_hasty: leave a rewritten past to the next run.
 
     Returns:
-        What the last build did, and the symbols whose past was rewritten and has come anew.
+        The symbols whose past was rewritten and has come anew.
 
     Raises:
         PipelineError: the archive or the warehouse failed, or dbt could not start.
         KeyboardInterrupt: the run was stopped; the next one goes on.
     """
     built = build(job.settings, job.warehouse(), progress)
+    job.builds.append(built)
     if built.failed or is_hasty or not (requests := restated_plan(job)):
-        return built, []
+        return []
     symbols = sorted({instrument.symbol for request in requests for instrument in request.instruments})
     _log.warning("past rewritten; asking for all of it", symbols=symbols, requests=len(requests))
     fetch(job, requests)
     if job.warehouse().unmerged_batches():
-        built = build(job.settings, job.warehouse(), progress)
+        job.builds.append(build(job.settings, job.warehouse(), progress))
     missing = {symbol for _, symbol in restated_histories(job.warehouse())}
-    return built, [symbol for symbol in symbols if symbol not in missing]
+    return [symbol for symbol in symbols if symbol not in missing]
 
 
 def _third_opinions(job: Job, warehouse: Warehouse) -> list[Request]:

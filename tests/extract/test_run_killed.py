@@ -109,6 +109,12 @@ def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_go
         " group by source_id order by source_id"
     )
     assert rows == [("kite", len(TRADED)), ("yahoo", 1)]
+    (told,) = pipeline.query(
+        "select exit_status, reason, request_count, failed_request_count, landed_row_count > 0"
+        " from `{d}_raw.extract_runs`"
+    )
+    # And Kite's dump of instruments.
+    assert told == (1, "it was stopped", len(TRADED) + 2, 0, True)
     faultless.providers.fail()
     done = subprocess.run(
         [*command, "--json"],

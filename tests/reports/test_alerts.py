@@ -6,7 +6,10 @@ from datetime import datetime
 import pytest
 
 from extract.alerts import Alert, message
+from extract.build import Build
+from extract.report import Outcome, Report, archive_report, load_report
 from extract.seeds import EXCHANGE_ZONE
+from extract.settings import Settings
 from infra.local import loopback
 from tests.conftest import Pipeline
 from tests.reports.conftest import RESTATED, SECRET, SYMBOLS, Populated, Webhook
@@ -67,6 +70,57 @@ def test_a_run_that_cannot_begin_tells_a_person_whatever_the_webhook_does(
         (body,) = webhook.bodies
         assert body["text"].startswith("ERROR: The last build failed (build-")
         assert "no BigQuery answers there" in body["text"]
+
+
+@pytest.mark.parametrize("what", ["no archive", "a lease that cannot be read"])
+def test_a_run_that_cannot_be_the_only_writer_tells_a_person(pipeline: Pipeline, what: str) -> None:
+    if what == "no archive":
+        pipeline.archive_dir.write_text("not a folder")
+    else:
+        pipeline.archive.create("leases/000000/000000001.json", b"torn")
+    with loopback.serving(Webhook()) as webhook:
+        done = pipeline.command("run", environment={"ALERT_WEBHOOK_URL": webhook.url})
+    assert done.returncode != 0
+    (body,) = webhook.bodies
+    assert body["text"].startswith("ERROR: The last run failed (run-")
+    assert ("cannot be opened" if what == "no archive" else "JSONDecodeError") in body["text"]
+
+
+def test_a_build_of_which_a_test_fails_is_reported_and_tells_a_person(built_pipeline: Pipeline) -> None:
+    built_pipeline.query(
+        "insert into `{d}.fct_daily_bars`"
+        " (symbol, instrument_id, source_id, open, high, low, close, volume, is_provisional, is_valid, trade_date,"
+        " extracted_at)"
+        " values ('TCS', 1, 'kite', 100, 90, 110, 100, 1, false, true, date_add(current_date, interval 9 day),"
+        " current_timestamp())"
+    )
+    with loopback.serving(Webhook()) as webhook:
+        done = built_pipeline.command("build", environment={"ALERT_WEBHOOK_URL": webhook.url})
+    assert done.returncode == 1, done.stderr[-2000:]
+    (body,) = webhook.bodies
+    assert body["text"].startswith("ERROR: The last build failed (build-")
+    assert "assert_daily_bars_are_possible" in body["text"]
+    (told,) = built_pipeline.query(
+        "select exit_status, failed_node_count > 0, reason, landed_row_count from `{d}_raw.extract_runs`"
+    )
+    assert (told[:2], "assert_daily_bars_are_possible" in told[2], told[3]) == ((1, True), True, None)
+
+
+def test_a_report_sums_the_builds_up_and_counts_the_nodes_of_the_last() -> None:
+    began = datetime(2024, 6, 3, 18, 30, tzinfo=EXCHANGE_ZONE)
+    outcome = Outcome(builds=[Build(None, 1, 60, [("a", "b")], 10, 30), Build(None, 1, 70, [], 5, 20)])
+    told = Report.of("run", outcome, began, began)
+    assert (told.exit_status, told.reason, told.built_node_count, told.failed_node_count) == (0, None, 70, 0)
+    assert (told.bytes_processed, told.bytes_billed) == (15, 50)
+
+
+def test_a_report_that_cannot_be_loaded_stands_and_is_loaded_by_the_next_run(pipeline: Pipeline) -> None:
+    began = datetime(2024, 6, 3, 18, 30, tzinfo=EXCHANGE_ZONE)
+    path = archive_report(Report.of("build", Outcome(), began, began), "build-1", pipeline.archive)
+    elsewhere = pipeline.environment | {"BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1"}
+    load_report(path, pipeline.archive, Settings.from_environment(elsewhere))
+    assert pipeline.replay().loaded == 1
+    assert pipeline.query("select _run_id, exit_status from `{d}_raw.extract_runs`") == [("build-1", 0)]
 
 
 def test_a_webhook_that_is_no_address_is_refused_without_being_quoted(pipeline: Pipeline) -> None:
