@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from fastapi import Depends, HTTPException
+from fastapi import Depends, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
 
@@ -51,6 +51,18 @@ class Access:
             raise HTTPException(403, "API_TOKEN is not set where this runs: only /health is answered")
         if given is None or not secrets.compare_digest(given.credentials.encode(), token.encode()):
             raise HTTPException(401, "send the header Authorization: Bearer API_TOKEN", {"WWW-Authenticate": "Bearer"})
+
+
+def refuse_other_sites(request: Request) -> None:
+    """Let no page of another site act for whoever is looking at it, and whom a proxy has let through.
+
+    Browsers tell where a request comes from; see w3c.github.io/webappsec-fetch-metadata.
+
+    Raises:
+        HTTPException: it comes from a page of another site.
+    """
+    if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        raise HTTPException(403, "a page of another site may not start a run")
 
 
 @contextmanager

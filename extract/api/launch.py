@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 import httpx
 
 from extract.archive import Archive
-from extract.errors import PipelineError, SourceUnavailable
+from extract.cli import new_run_id
+from extract.errors import INCOMPLETE, OK, PipelineError, SourceUnavailable
 from extract.google_token import default_token
 from extract.lease import holder
 from extract.seeds import last_closed_session
@@ -43,25 +44,25 @@ class Order:
     arguments: tuple[str, ...]
 
 
-def order(
-    run_id: str, now: datetime, source: str | None, symbols: Sequence[str] | None, trade_date: date | None
-) -> Order:
+def order(now: datetime, source: str | None, symbols: Sequence[str] | None, trade_date: date | None) -> Order:
     """What a trigger asks for: the scheduled job, or where it names a source or a day, that day anew.
 
     Args:
-        run_id: of the new run.
         now: a time with zone.
         source: the only one to ask; None for all.
         symbols: the only ones to ask for; None for all.
         trade_date: the session; None for the last one that has closed.
     """
-    asked = ["--run-id", run_id, *(["--symbols", ",".join(symbols)] if symbols else [])]
     due = last_closed_session(now)
     if source is None and trade_date in (None, due):
-        return Order(run_id, due, ("run", *asked))
-    day = (trade_date or due).isoformat()
-    of_source = ["--source", source] if source else []
-    return Order(run_id, trade_date or due, ("backfill", "--again", "--from", day, "--to", day, *of_source, *asked))
+        command, about = "run", []
+    else:
+        day = (trade_date or due).isoformat()
+        command, about = "backfill", ["--again", "--from", day, "--to", day]
+        about += ["--source", source] if source else []
+    about += ["--symbols", ",".join(symbols)] if symbols else []
+    run_id = new_run_id(command, now)
+    return Order(run_id, trade_date or due, (command, "--run-id", run_id, *about))
 
 
 class Launcher(Protocol):
@@ -128,7 +129,7 @@ class LocalProcesses:
         """See ``Launcher``."""
         if run_id in self._started:
             status = self._started[run_id][1].poll()
-            return "running" if status is None else "succeeded" if status in (0, 3) else "failed"
+            return "running" if status is None else "succeeded" if status in (OK, INCOMPLETE) else "failed"
         record = holder(self._archive(), self._clock())
         return "running" if record is not None and record.run_id == run_id else None
 

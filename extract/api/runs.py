@@ -6,16 +6,17 @@ from datetime import date
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, HTTPException, Path, Response
+from fastapi import APIRouter, Depends, HTTPException, Path, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from extract.api.access import REFUSALS, Wrong, unavailable
+from extract.api.access import REFUSALS, Wrong, refuse_other_sites, unavailable
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order
 from extract.archive import Archive
-from extract.cli import FIRST_DAY, new_run_id
+from extract.cli import FIRST_DAY, RUN_ID
 from extract.diagnosis import Run, read_runs
+from extract.errors import INCOMPLETE, OK
 from extract.seeds import exchange_date, listed_instruments, trading_sessions
 from extract.settings import Settings
 from extract.sources import Clock
@@ -24,9 +25,6 @@ from extract.warehouse import Warehouse
 _log = structlog.get_logger()
 
 _SYMBOLS = [instrument.symbol for instrument in listed_instruments()]
-
-# As ``extract.cli.new_run_id`` makes them, with the number of a second attempt.
-_RUN_ID = r"^[a-z]+(-[a-z]+)*-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{6}(\.[0-9]+)?$"
 
 
 # Outside, because in the class below the field hides the type.
@@ -108,6 +106,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         "/trigger-daily-ingestion",
         status_code=202,
         response_model=Triggered,
+        dependencies=[Depends(refuse_other_sites)],
         responses=REFUSALS | {400: {"model": Wrong}, 409: {"model": Conflict}, 429: {"model": Wrong}},
     )
     def trigger(wanted: Trigger | None = None) -> Response:
@@ -116,7 +115,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         wanted = wanted or Trigger()
         if wanted.date is not None:
             _check_session(wanted.date, exchange_date(now))
-        ordered = order(new_run_id("trigger", now), now, wanted.source, wanted.symbols, wanted.date)
+        ordered = order(now, wanted.source, wanted.symbols, wanted.date)
         with unavailable(), one_at_a_time:
             if busy := launcher.running().get(ordered.trade_date):
                 told = Conflict(detail=f"a run for {ordered.trade_date} is on its way", run_id=busy)
@@ -133,13 +132,13 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         return JSONResponse(started.model_dump(mode="json"), 202, {"Location": f"/runs/{ordered.run_id}"})
 
     @routes.get("/runs/{run_id}", responses=REFUSALS | {404: {"model": Wrong}})
-    def run(run_id: Annotated[str, Path(pattern=_RUN_ID, max_length=80)]) -> RunStatus:
+    def run(run_id: Annotated[str, Path(pattern=f"^{RUN_ID}$")]) -> RunStatus:
         """How a run is: one that was triggered, or any of the last ninety days."""
         with unavailable():
             state = launcher.state(run_id)
             reports = _reports(warehouse(), run_id) if state != "running" else []
         if reports and reports[0].exit_status is not None:
-            state = "succeeded" if reports[0].exit_status in (0, 3) else "failed"
+            state = "succeeded" if reports[0].exit_status in (OK, INCOMPLETE) else "failed"
             return RunStatus(run_id=run_id, state=state, report=reports[0])
         if state is None and reports:
             # It has landed something, and nobody knows of a process of it.

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 import httpx
 import pytest
 
-from extract.api.launch import CloudRunJob, Order, Rate, order
+from extract.api.launch import CloudRunJob, Rate, order
 from extract.errors import PipelineError
 from extract.seeds import last_closed_session, trading_sessions
 from infra.local.demo import simulate
@@ -17,7 +17,7 @@ from tests.infra.google_double import serving as serving_google
 from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, ended, serving
 
 NOW = datetime(2024, 12, 31, 13, 0, tzinfo=UTC)
-ID = "trigger-20241231T130000Z-0a1b2c"
+ID = "run-20241231T130000Z-0a1b2c"
 
 
 def _trigger(client: httpx.Client, **wanted: object) -> httpx.Response:
@@ -84,33 +84,38 @@ def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeli
         assert client.get(f"/runs/{ID}").status_code == 401
         assert client.get(f"/runs/{ID}", headers=AUTHORIZATION).status_code == 404
         assert client.get("/runs/..%2Fhealth", headers=AUTHORIZATION).status_code == 404
-        assert client.get("/runs/no-id", headers=AUTHORIZATION).status_code == 422
+        assert client.get("/runs/no~id", headers=AUTHORIZATION).status_code == 422
+        # An execution of Cloud Scheduler's has a name of Cloud Run's, which an answer of 409 may give.
+        assert client.get("/runs/trading-data-abc12", headers=AUTHORIZATION).status_code == 404
+        for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 422)):
+            sent = AUTHORIZATION | {"Sec-Fetch-Site": site}
+            assert client.post("/trigger-daily-ingestion", json={"source": "nse"}, headers=sent).status_code == status
     assert pipeline.archive.paths() == []
 
 
 @pytest.mark.parametrize(
-    ("source", "symbols", "trade_date", "arguments"),
+    ("source", "symbols", "trade_date", "command", "arguments"),
     [
-        (None, None, None, ("run", "--run-id", ID)),
-        (None, ["TCS", "M&M"], date(2024, 12, 31), ("run", "--run-id", ID, "--symbols", "TCS,M&M")),
+        (None, None, None, "run", ()),
+        (None, ["TCS", "M&M"], date(2024, 12, 31), "run", ("--symbols", "TCS,M&M")),
         (
             "kite",
             None,
             None,
-            ("backfill", "--again", "--from", "2024-12-31", "--to", "2024-12-31", "--source", "kite", "--run-id", ID),
+            "backfill",
+            ("--again", "--from", "2024-12-31", "--to", "2024-12-31", "--source", "kite"),
         ),
-        (
-            None,
-            None,
-            date(2024, 1, 2),
-            ("backfill", "--again", "--from", "2024-01-02", "--to", "2024-01-02", "--run-id", ID),
-        ),
+        (None, None, date(2024, 1, 2), "backfill", ("--again", "--from", "2024-01-02", "--to", "2024-01-02")),
     ],
 )
 def test_an_order_is_the_scheduled_job_or_one_day_anew(
-    source: str | None, symbols: list[str] | None, trade_date: date | None, arguments: tuple[str, ...]
+    source: str | None, symbols: list[str] | None, trade_date: date | None, command: str, arguments: tuple[str, ...]
 ) -> None:
-    assert order(ID, NOW, source, symbols, trade_date) == Order(ID, trade_date or date(2024, 12, 31), arguments)
+    ordered = order(NOW, source, symbols, trade_date)
+    # By the id alone the alert for a run that was killed knows its command.
+    assert ordered.run_id.startswith(f"{command}-20241231T130000Z-")
+    assert ordered.trade_date == (trade_date or date(2024, 12, 31))
+    assert ordered.arguments == (command, "--run-id", ordered.run_id, *arguments)
 
 
 def test_cloud_run_is_given_the_arguments_and_knows_what_runs() -> None:
@@ -122,19 +127,18 @@ def test_cloud_run_is_given_the_arguments_and_knows_what_runs() -> None:
         google.run(JOB, {})
         google.run(CANDIDATE, {})
         assert job.running() == {date(2024, 12, 31): "trading-data-1"}
-        job.start(order(ID, NOW, None, None, date(2024, 1, 2)))
-        container = google.runs[-1]["template"]["containers"][0]
-        assert container["args"] == [
-            *("backfill", "--again", "--from", "2024-01-02", "--to", "2024-01-02", "--run-id", ID),
-        ]
-        assert job.running() == {date(2024, 12, 31): "trading-data-1", date(2024, 1, 2): ID}
-        assert job.state(ID) == "running"
+        first, second = order(NOW, None, None, date(2024, 1, 2)), order(NOW, None, None, None)
+        job.start(first)
+        assert google.runs[-1]["template"]["containers"][0]["args"] == list(first.arguments)
+        assert job.running() == {date(2024, 12, 31): "trading-data-1", date(2024, 1, 2): first.run_id}
+        assert job.state(first.run_id) == "running"
         _drain(job)
-        assert (job.state(ID), job.state("trading-data-1"), job.state("another")) == ("succeeded", "succeeded", None)
+        states = [job.state(run_id) for run_id in (first.run_id, "trading-data-1", second.run_id)]
+        assert states == ["succeeded", "succeeded", None]
         google.failing_images = {""}
-        job.start(order("another", NOW, None, None, None))
+        job.start(second)
         _drain(job)
-        assert job.state("another") == "failed"
+        assert job.state(second.run_id) == "failed"
 
 
 def _drain(job: CloudRunJob) -> None:
@@ -151,7 +155,7 @@ def test_cloud_run_that_fails_is_told_in_one_sentence(kind: int | str) -> None:
     with serving_google(google) as address:
         job = CloudRunJob(JOB, lambda: NOW, address, lambda: GOOGLE_TOKEN)
         with pytest.raises(PipelineError, match=r"Cloud Run (answered \d+|gave no answer) to POST"):
-            job.start(order(ID, NOW, None, None, None))
+            job.start(order(NOW, None, None, None))
         # Sent once: an execution may have begun.
         assert [request for request in google.requests if request[0] == "POST"] == [("POST", f"/v2/{JOB}:run")]
 
