@@ -15,7 +15,8 @@ resource "google_cloud_run_v2_service" "api" {
 
     scaling {
       min_instance_count = 0
-      max_instance_count = 2
+      # One, because what it has started within the hour it counts itself.
+      max_instance_count = 1
     }
 
     containers {

@@ -24,7 +24,7 @@ run "the_service_as_it_is_created" {
       && google_cloud_run_v2_service.api.template[0].containers[0].startup_probe[0].http_get[0].path == "/live"
       && google_cloud_run_v2_service.api.template[0].containers[0].liveness_probe[0].http_get[0].path == "/live"
       && google_cloud_run_v2_service.api.template[0].scaling[0].min_instance_count == 0
-      && google_cloud_run_v2_service.api.template[0].scaling[0].max_instance_count == 2
+      && google_cloud_run_v2_service.api.template[0].scaling[0].max_instance_count == 1
     )
     error_message = "The service asks who calls, is restarted where it does not answer, and stays small."
   }
