@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from extract.report import Outcome, Report
     from extract.run import Job
     from extract.sources import Request
+    from extract.status import Status
 
 # Results go to standard output, everything else to standard error.
 _screen = Console(stderr=True, highlight=False)
@@ -48,6 +49,9 @@ FIRST_DAY = date(2010, 1, 1)
 RUN_ID = "[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 
 type _Advance = Callable[[int, int], None]
+
+# The symbols whose past has come anew, and the state of the data.
+type _End = tuple[list[str], Status | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -217,8 +221,8 @@ def _run(settings: Settings, options: argparse.Namespace) -> int:
             fetch_quotes(job, plan)
         else:
             fetch(job, plan)
-        rewritten = _end_job(options, job, outcome, is_built=True)
-    return _report_job(options, job, outcome, rewritten)
+        end = _end_job(options, job, outcome, is_built=True)
+    return _report_job(options, job, outcome, end)
 
 
 def _extract(settings: Settings, options: argparse.Namespace) -> int:
@@ -245,8 +249,8 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
         if options.dry_run:
             return _show_plan(settings, options, plan)
         fetch(job, plan)
-        rewritten = _end_job(options, job, outcome, is_built=is_built)
-    return _report_job(options, job, outcome, rewritten)
+        end = _end_job(options, job, outcome, is_built=is_built)
+    return _report_job(options, job, outcome, end)
 
 
 @contextmanager
@@ -294,6 +298,7 @@ def _writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple
     about = (options.command, getattr(options, "mode", None), getattr(options, "symbols", None))
     what = " ".join(word for word in about if word)
     outcome = Outcome()
+    archive: Archive | None = None
     is_ours = False
     with ExitStack() as leave:
         try:
@@ -307,24 +312,36 @@ def _writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple
             raise
         except (Exception, KeyboardInterrupt) as error:
             told = Report.of(options.command, outcome, options.began_at, _clock(), error)
-            # First, because the archive or the warehouse may be what failed. Who presses Ctrl-C knows.
-            if not (isinstance(error, KeyboardInterrupt) and _screen.is_terminal):
-                _alert_failure(settings, options.run_id, told)
-            if is_ours:
+            filed = None
+            if archive is not None:
+                # First: Cloud Run kills what it has asked to stop ten seconds later.
                 with suppress(PipelineError):
-                    load_report(archive_report(told, options.run_id, archive), archive, settings)
+                    filed = archive_report(told, options.run_id, archive)
+            # Before the load, because the warehouse may be what failed. Who presses Ctrl-C knows.
+            if not (isinstance(error, KeyboardInterrupt) and _screen.is_terminal):
+                with suppress(BrokenPipeError):
+                    _alert_failure(settings, options.run_id, told, outcome)
+            # Else the next run loads it, because somebody else is loading.
+            if filed and archive and is_ours:
+                load_report(filed, archive, settings)
+            if isinstance(error, BrokenPipeError):
+                raise PipelineError("nobody reads standard error any more; run the same command again") from error
             raise
+        outcome.told = told
         if told.exit_status == FAILED:
-            _alert_failure(settings, options.run_id, told)
-        load_report(path, archive, settings)
+            _alert_failure(settings, options.run_id, told, outcome)
+        # The report stands, and the next run loads it.
+        with suppress(KeyboardInterrupt):
+            load_report(path, archive, settings)
 
 
-def _alert_failure(settings: Settings, run_id: str, told: "Report") -> None:
-    """Tell what the view operations_alerts will, which may not have been reached."""
+def _alert_failure(settings: Settings, run_id: str, told: "Report", outcome: "Outcome") -> None:
+    """Tell of a command that failed. The view operations_alerts, which tells of most, may not have been reached."""
     from extract.alerts import Alert, tell
 
     text = f"The last {told.command} failed ({run_id}). {told.reason}"
-    tell([Alert("run_failed", "ERROR", run_id, text, f"trading-data {told.command}")], settings)
+    remedy = "build" if outcome.built and outcome.built.failed else told.command
+    tell([Alert("run_failed", "ERROR", run_id, text, f"trading-data {remedy}")], settings)
 
 
 @contextmanager
@@ -383,13 +400,8 @@ def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[
     return OK
 
 
-def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_built: bool) -> list[str]:
-    """Build what has come, and tell what is wrong; return the symbols whose past has come anew.
-
-    Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
-    """
-    from extract.alerts import tell
-    from extract.report import Report
+def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_built: bool) -> _End:
+    """Build what has come, and see what is missing, and what is wrong."""
     from extract.run import build_and_heal, shortfalls
     from extract.status import read_status
 
@@ -398,8 +410,20 @@ def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_
         with _progress("models and tests") as advance:
             rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
     outcome.shortfalls = shortfalls(job)
-    state = read_status(job.warehouse()) if outcome.built and not outcome.built.failed else None
-    told = Report.of(options.command, outcome, options.began_at, _clock())
+    is_good = outcome.built is not None and not outcome.built.failed
+    return rewritten, read_status(job.warehouse()) if is_good else None
+
+
+def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end: _End) -> int:
+    """Tell what is wrong, and how the run ended.
+
+    Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
+    """
+    from extract.alerts import tell
+
+    rewritten, state = end
+    told = outcome.told
+    assert told is not None
     structlog.get_logger().info(
         "run finished",
         command=told.command,
@@ -415,12 +439,8 @@ def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_
         shortfalls=outcome.shortfalls,
     )
     if state:
-        # Of the runs the view knows those before this one, which has not failed.
+        # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
         tell([alert for alert in state.alerts if alert.alert_id != "run_failed"], job.settings)
-    return rewritten
-
-
-def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", rewritten: list[str]) -> int:
     extraction = job.extraction
     outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
     if options.json:
@@ -502,14 +522,15 @@ def _load_and_build(
 ) -> None:
     """Load the archived batches that raw lacks, and build."""
     from extract.build import build, preload_dbt
-    from extract.sources.archive import replay
+    from extract.sources.archive import Replay, replay
     from extract.warehouse import open_warehouse
 
     if is_built:
         preload_dbt()
     with open_warehouse(settings) as warehouse:
         with _progress("batches loaded") as advance:
-            outcome.replayed = replay(archive, warehouse, advance, since=since)
+            outcome.replayed = Replay()
+            replay(archive, warehouse, advance, since=since, outcome=outcome.replayed)
         outcome.shortfalls = [f"refused {path}: {reason}" for path, reason in outcome.replayed.refused]
         if is_built:
             with _progress("models and tests") as advance:

@@ -157,7 +157,14 @@ def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> li
     rows = warehouse.query(
         f"""
         select * from `{base}_operations.operations_runs`
-        where @run_id is null or run_id = @run_id or starts_with(run_id, concat(@run_id, '.'))
+        where
+            @run_id is null
+            or run_id = @run_id
+            -- The second attempt of a task, and those after it.
+            or (
+                starts_with(run_id, concat(@run_id, '.'))
+                and regexp_contains(substr(run_id, length(@run_id) + 1), r'^[.][0-9]+$')
+            )
         order by started_at desc
         limit {limit}
         """,

@@ -6,7 +6,7 @@ from datetime import datetime
 import pyarrow as pa
 import structlog
 
-from extract.archive import Archive
+from extract.archive import Archive, BatchRefused
 from extract.build import Build
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, PipelineError
 from extract.extraction import Extraction
@@ -24,15 +24,17 @@ class Outcome:
 
     Attributes:
         extraction: what was asked for, and what came; None where nobody is asked.
-        replayed: what was loaded of the archive; None where nothing was, or where that did not end.
+        replayed: what was loaded of the archive; None where that is not looked at.
         builds: what dbt built, each time.
         shortfalls: what should have come and did not, a sentence each.
+        told: the report, when it stands in the archive.
     """
 
     extraction: Extraction | None = None
     replayed: Replay | None = None
     builds: list[Build] = field(default_factory=list)
     shortfalls: list[str] = field(default_factory=list)
+    told: "Report | None" = None
 
     @property
     def built(self) -> Build | None:
@@ -60,7 +62,7 @@ class Report:
     reason: str | None
     request_count: int
     failed_request_count: int
-    landed_row_count: int | None
+    landed_row_count: int
     built_node_count: int | None
     failed_node_count: int | None
     bytes_processed: int | None
@@ -87,7 +89,7 @@ class Report:
             error: what ended it before its time.
         """
         entries = outcome.extraction.entries if outcome.extraction else []
-        landed_row_count = outcome.replayed.rows if outcome.replayed else None
+        landed_row_count = outcome.replayed.rows if outcome.replayed else 0
         if outcome.extraction:
             landed_row_count = sum(outcome.extraction.landed_rows.values())
         built = outcome.built
@@ -141,5 +143,5 @@ def load_report(path: str, archive: Archive, settings: Settings) -> None:
     try:
         with open_warehouse(settings) as warehouse:
             warehouse.load([archive.read(path)])
-    except (ConfigurationError, PipelineError) as error:
+    except (BatchRefused, ConfigurationError, PipelineError) as error:
         _log.warning("report not loaded; the next run loads it", path=path, reason=str(error))

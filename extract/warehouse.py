@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, RetryError
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import DefaultCredentialsError
+from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 from google.cloud import bigquery
 from requests.exceptions import RequestException
 
@@ -329,7 +329,15 @@ def _connect(settings: Settings, project: str | None, address: str | None) -> Wa
 def _as_pipeline_error(what: str) -> Iterator[None]:
     try:
         yield
-    except (GoogleAPICallError, RetryError, RequestException, ConnectionError, TimeoutError) as error:
+    except (
+        GoogleAPICallError,
+        RefreshError,
+        RequestException,
+        RetryError,
+        TransportError,
+        ConnectionError,
+        TimeoutError,
+    ) as error:
         reason = getattr(error, "message", None) or str(error)
         raise PipelineError(f"{what}: {reason}") from error
 

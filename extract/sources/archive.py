@@ -36,7 +36,12 @@ class Replay:
 
 
 def replay(
-    archive: Archive, warehouse: Warehouse, progress: Callable[[int, int], None], *, since: date | None = None
+    archive: Archive,
+    warehouse: Warehouse,
+    progress: Callable[[int, int], None],
+    *,
+    since: date | None = None,
+    outcome: Replay | None = None,
 ) -> Replay:
     """Load every batch of the archive that raw lacks; what cannot be loaded is refused by name, and the others load.
 
@@ -45,12 +50,13 @@ def replay(
         warehouse: where they go.
         progress: is told, after each load, how many of the missing batches are done, and how many there are.
         since: look only at what was extracted on this day (UTC) or later.
+        outcome: is kept up as it goes, and returned; by default, a new one.
 
     Raises:
         PipelineError: the archive or the warehouse failed. What was loaded before stays; run it again for the rest.
     """
     warehouse.create_raw()
-    outcome = Replay()
+    outcome = outcome or Replay()
     paths = archive.paths_since(since) if since else archive.paths()
     outcome.found = len(paths)
     known = warehouse.loaded_paths(since)

@@ -15,7 +15,7 @@ resource "google_cloud_run_v2_service" "api" {
 
     scaling {
       min_instance_count = 0
-      # One, because what it has started within the hour it counts itself.
+      # Each counts for itself what it has started within the hour.
       max_instance_count = 1
     }
 

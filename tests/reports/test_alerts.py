@@ -1,17 +1,20 @@
 """What a person should know: logged by the run, sent to a webhook, and told by `status` and `diagnose`."""
 
 import json
+import subprocess
+import sys
 from datetime import datetime
 
 import pytest
 
 from extract.alerts import Alert, message
 from extract.build import Build
+from extract.raw import KITE_DAILY_BARS
 from extract.report import Outcome, Report, archive_report, load_report
 from extract.seeds import EXCHANGE_ZONE
-from extract.settings import Settings
+from extract.settings import PROJECT_DIR, Settings
 from infra.local import loopback
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, write_bars
 from tests.reports.conftest import RESTATED, SECRET, SYMBOLS, Populated, Webhook
 
 _ALERTS = "select alert_id, severity, subject, text, remedy from `{d}_operations.operations_alerts`"
@@ -84,6 +87,26 @@ def test_a_run_that_cannot_be_the_only_writer_tells_a_person(pipeline: Pipeline,
     (body,) = webhook.bodies
     assert body["text"].startswith("ERROR: The last run failed (run-")
     assert ("cannot be opened" if what == "no archive" else "JSONDecodeError") in body["text"]
+    if what != "no archive":
+        # Not loaded: whoever has the lease may be loading.
+        (path,) = pipeline.archive.paths()
+        assert pipeline.archive.read(path).rows["exit_status"].to_pylist() == [1]
+
+
+def test_who_stops_reading_the_log_does_not_take_the_work_for_done(pipeline: Pipeline) -> None:
+    day = datetime(2024, 6, 3, tzinfo=EXCHANGE_ZONE)
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "batch", day, {"symbol": "TCS", "date": day, "close": 1.0})
+    command = [sys.executable, "-m", "extract", "replay", "--no-build"]
+    with subprocess.Popen(
+        command, env=pipeline.environment, cwd=PROJECT_DIR, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.wait(120) == 1
+    (path,) = [path for path in pipeline.archive.paths() if path.startswith("extract_runs/")]
+    (row,) = pipeline.archive.read(path).rows.to_pylist()
+    # What it had loaded by then is told.
+    assert (row["exit_status"], row["landed_row_count"]) == (1, 1)
 
 
 def test_a_build_of_which_a_test_fails_is_reported_and_tells_a_person(built_pipeline: Pipeline) -> None:
@@ -103,7 +126,7 @@ def test_a_build_of_which_a_test_fails_is_reported_and_tells_a_person(built_pipe
     (told,) = built_pipeline.query(
         "select exit_status, failed_node_count > 0, reason, landed_row_count from `{d}_raw.extract_runs`"
     )
-    assert (told[:2], "assert_daily_bars_are_possible" in told[2], told[3]) == ((1, True), True, None)
+    assert (told[:2], "assert_daily_bars_are_possible" in told[2], told[3]) == ((1, True), True, 0)
 
 
 def test_a_report_sums_the_builds_up_and_counts_the_nodes_of_the_last() -> None:
