@@ -77,6 +77,17 @@ class SourceCount(BaseModel):
     bar_count: int
 
 
+class WeakBar(BaseModel):
+    """A bar of the latest session that failed a check."""
+
+    symbol: str
+    source_id: str
+    quality_score: float | None
+    failed_checks: list[str]
+    is_valid: bool
+    trade_date: date
+
+
 class Restatement(BaseModel):
     """A row of fct_price_restatements, in part."""
 
@@ -124,6 +135,7 @@ class Overview(BaseModel):
     symbols: list[str]
     coverage: list[SessionCoverage]
     sources: list[SourceCount]
+    weak_bars: list[WeakBar]
     restatements: list[Restatement]
     disputes: list[Dispute]
     runs: list[Run]
@@ -228,6 +240,16 @@ _STATEMENTS = {
         where trade_date >= @covered_from and is_valid
         group by trade_date, source_id
         order by trade_date, source_id
+    """,
+    "weak_bars": """
+        select
+            symbol, source_id, round(100 * passed_weight / applicable_weight, 2) as quality_score, failed_checks,
+            is_valid, trade_date
+        from `{marts}.fct_daily_bars`
+        where trade_date >= @covered_from
+        qualify trade_date = max(trade_date) over () and array_length(failed_checks) > 0
+        order by quality_score, symbol
+        limit {listed}
     """,
     "restatements": """
         select symbol, source_id, kind, price_ratio, bar_count, first_trade_date, last_trade_date, detected_at
@@ -343,6 +365,7 @@ class _Reader:
             symbols=[row["symbol"] for row in rows["symbols"]],
             coverage=rows["coverage"],
             sources=rows["sources"],
+            weak_bars=rows["weak_bars"],
             restatements=rows["restatements"],
             disputes=rows["disputes"],
             runs=runs.result(),
@@ -421,14 +444,15 @@ def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: 
     if is_asked:
         threading.Thread(target=reader.warm, daemon=True).start()
     routes.include_router(of_data)
-    for address, file, media_type in (
-        ("/", _PAGE / "index.html", "text/html"),
-        ("/dashboard.js", _PAGE / "dashboard.js", "text/javascript"),
-        ("/dashboard.css", _PAGE / "dashboard.css", "text/css"),
-        ("/plotly.js", _plotly(), "text/javascript"),
+    for address, file, media_type, caching in (
+        ("/", _PAGE / "index.html", "text/html", "no-cache"),
+        ("/dashboard.js", _PAGE / "dashboard.js", "text/javascript", "no-cache"),
+        ("/dashboard.css", _PAGE / "dashboard.css", "text/css", "no-cache"),
+        # Another one comes with another release of the library alone.
+        ("/plotly.js", _plotly(), "text/javascript", "max-age=86400"),
     ):
         # They hold no data: what they ask for is not given to everybody.
-        routes.get(address, include_in_schema=False)(partial(_served, file, media_type))
+        routes.get(address, include_in_schema=False)(partial(_served, file, media_type, caching))
     return routes
 
 
@@ -436,8 +460,8 @@ def _asks_anew(request: Request) -> bool:
     return "no-cache" in request.headers.get("Cache-Control", "")
 
 
-def _served(file: Path, media_type: str) -> Response:
-    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
+def _served(file: Path, media_type: str, caching: str) -> Response:
+    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": caching}
     return FileResponse(file, media_type=media_type, headers=headers)
 
 

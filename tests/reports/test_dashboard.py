@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -26,7 +26,8 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is missing: a
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 _PHONE = {"width": 360, "height": 740}
 
-type Open = Callable[..., Page]
+# Not of what is slow, but of what hangs: a symbol's statements take seconds where others work beside.
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,13 @@ def test_restatements_disputes_and_runs_are_listed(page: Page, populated: Popula
     (restated,) = _table(page, "restatements-table")
     ((kind, ratio, bars),) = query("select kind, price_ratio, bar_count from `{d}.fct_price_restatements`")
     assert restated[1:6] == [RESTATED, "kite", kind.replace("_", " "), f"{ratio:.4f}", str(bars)]
+    weak = query(
+        "select trade_date, symbol, array_to_string(failed_checks, ', ') from `{d}.fct_daily_bars`"
+        " where array_length(failed_checks) > 0 and trade_date = (select max(trade_date) from `{d}.fct_daily_bars`)"
+        " order by passed_weight / applicable_weight, symbol limit 20"
+    )
+    assert len(weak) >= 3
+    assert [(row[0], row[1], row[5]) for row in _table(page, "weak-table")] == [(str(d), s, c) for d, s, c in weak]
     disputes = query(
         "select trade_date, symbol, kind, verdict from `{d}_quality.quality_disputes`"
         " order by trade_date desc, symbol limit 20"
@@ -226,6 +234,9 @@ def test_a_symbol_is_chosen_by_keyboard_and_shown_whole(page: Page, populated: P
     assert volume["y"] == [row[5] for row in bars]
     # On one scale: the past that Kite sent at twice the price is a version of it, and no candle.
     assert max(price["close"]) / min(price["close"]) < 4
+    day, close, change, *_ = _table(page, "bars-table")[0]
+    assert (day, close) == (str(bars[-1][0]), f"{bars[-1][4]:,.2f}")
+    assert change == f"{100 * (float(bars[-1][4]) / float(bars[-2][4]) - 1):.2f}"
     versions = _table(page, "versions-table")
     ((halved, doubled),) = query(
         "select countif(known_to is null), countif(known_to is not null) from `{d}.fct_daily_bar_revisions`"
@@ -290,6 +301,13 @@ def _later_stops(page: Page) -> list[str]:
         stops.append(page.evaluate("document.activeElement.id"))
         page.keyboard.press("Tab")
     return stops
+
+
+def test_the_script_of_the_charts_comes_small_and_is_kept(served: httpx.Client) -> None:
+    answer = served.get("/plotly.js")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.num_bytes_downloaded < len(answer.content) / 2
+    assert answer.headers["Cache-Control"] == "max-age=86400"
 
 
 def test_where_the_warehouse_cannot_answer_the_page_says_why(browser: Browser, populated: Populated) -> None:

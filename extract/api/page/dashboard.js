@@ -256,6 +256,19 @@ function drawCoverage(symbols, coverage) {
 
 function drawLists(view) {
   tabulate(
+    "weak-table",
+    "The weakest bars of the latest session",
+    [
+      ["Session", (row) => row.trade_date],
+      ["Symbol", (row) => row.symbol],
+      ["Score", (row) => number(row.quality_score, 2), "number"],
+      ["Source", (row) => row.source_id],
+      ["Served", (row) => (row.is_valid ? "yes" : "no, not valid")],
+      ["Failed checks", (row) => row.failed_checks.join(", "), "text"],
+    ],
+    view.weak_bars,
+  );
+  tabulate(
     "restatements-table",
     "Restatements",
     [
@@ -389,12 +402,16 @@ function drawSymbol(view) {
       yaxis2: { domain: [0, 0.2], title: { text: "shares" } },
     },
   );
+  const changes = new Map(
+    view.bars.map((bar, at) => [bar, at && bar.close && view.bars[at - 1].close ? 100 * (bar.close / view.bars[at - 1].close - 1) : null]),
+  );
   tabulate(
     "bars-table",
     `Bars of ${view.symbol}`,
     [
       ["Session", (bar) => bar.trade_date],
       ["Close", (bar) => number(bar.close, 2), "number"],
+      ["Change, %", (bar) => number(changes.get(bar), 2), "number"],
       ["Volume", (bar) => number(bar.volume), "number"],
       ["Source", (bar) => bar.source_id + (bar.is_provisional ? ", provisional" : "")],
       ["Score", (bar) => number(bar.quality_score, 1), "number"],
