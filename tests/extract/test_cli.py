@@ -73,13 +73,13 @@ def test_query_prints_for_machines(pipeline: Pipeline, form: str, expected: str)
     assert (done.returncode, done.stdout) == (0, expected)
 
 
-def test_replay_of_an_empty_archive_builds_empty_marts_and_status_is_degraded(built_pipeline: Pipeline) -> None:
-    done = built_pipeline.command("replay", "--json")
+def test_replay_of_an_empty_archive_builds_empty_marts_and_status_is_degraded(pipeline: Pipeline) -> None:
+    done = pipeline.command("replay", "--json")
     report = json.loads(done.stdout)
     assert done.returncode == 0
     assert report["replay"]["found"] == 0
     assert report["build"]["failed"] == []
-    done = built_pipeline.command("status", "--json")
+    done = pipeline.command("status", "--json")
     status = json.loads(done.stdout)
     assert done.returncode == 3
     assert status["record_count"] == 0

@@ -94,7 +94,7 @@ def test_a_run_after_three_missed_days_fills_them(faultless: Exchange, pipeline:
 def test_a_rewritten_past_is_asked_for_whole_and_ends_on_one_scale(
     faultless: Exchange, built_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pipeline = replace(built_pipeline, runs_data_tests=False)
+    pipeline = built_pipeline
     with faultless.run(pipeline, MORNING) as job:
         fetch(job, range_plan(job, "auto", date(2024, 6, 3), LAST_DAY, again=False))
     pipeline.build()

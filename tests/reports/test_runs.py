@@ -1,7 +1,6 @@
 """Runs that are started over HTTP: on this machine by the real server, in the cloud against a double of Cloud Run."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import httpx
@@ -28,10 +27,9 @@ def _trigger(client: httpx.Client, **wanted: object) -> httpx.Response:
 def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
     built_pipeline: Pipeline, market: Mapping[str, str]
 ) -> None:
-    pipeline = replace(built_pipeline, runs_data_tests=False)
     # So slow that the second trigger comes while it runs.
     simulate(market, faults=[{"source": "yahoo", "kind": "latency", "seconds": 2.0}])
-    with serving(pipeline, API_TOKEN=TOKEN, API_TRIGGERS_PER_HOUR="2", **market) as client:
+    with serving(built_pipeline, API_TOKEN=TOKEN, API_TRIGGERS_PER_HOUR="2", **market) as client:
         first = _trigger(client, symbols=list(SYMBOLS[:2]))
         assert first.status_code == 202
         run_id = first.json()["run_id"]
@@ -59,7 +57,7 @@ def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
         report = ended(client, third.json()["run_id"])["report"]
         assert isinstance(report, dict)
         assert (report["command"], report["exit_status"], report["request_count"]) == ("backfill", 0, 1)
-        asked = pipeline.query(
+        asked = built_pipeline.query(
             "select symbol, source_id, asked_from, asked_to from `{d}_raw.extract_requests`"
             f" where _run_id = '{third.json()['run_id']}'"
         )
