@@ -78,7 +78,7 @@ def page(browser: Browser, served: httpx.Client) -> Iterator[Page]:
 
 
 def _wait_until_drawn(page: Page) -> None:
-    expect(page.locator("body[data-drawn=symbol]")).to_be_attached(timeout=60_000)
+    expect(page.locator("body[data-drawn=symbol]")).to_be_attached()
 
 
 def _traces(page: Page, panel: str) -> list[dict[str, Any]]:
@@ -109,7 +109,7 @@ def test_who_sends_no_token_is_asked_for_it_and_sees_nothing(browser: Browser, s
     expect(page.locator("#login")).to_be_visible()
     page.locator("#token").fill(TOKEN)
     page.keyboard.press("Enter")
-    expect(page.locator("#panels")).to_be_visible(timeout=60_000)
+    expect(page.locator("#panels")).to_be_visible()
     expect(page.locator("#login")).to_be_hidden()
     _wait_until_drawn(page)
     page.get_by_role("button", name="Forget the token").click()
