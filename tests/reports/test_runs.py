@@ -7,7 +7,9 @@ import httpx
 import pytest
 
 from extract.api.launch import CloudRunJob, Rate, order
+from extract.diagnosis import read_runs
 from extract.errors import PipelineError
+from extract.report import Outcome, Report, archive_report
 from extract.seeds import last_closed_session, trading_sessions
 from infra.local.demo import simulate
 from tests.conftest import Pipeline
@@ -179,3 +181,12 @@ def test_each_attempt_of_a_task_has_an_id_of_its_own(pipeline: Pipeline, market:
     assert ids == [(ID,), (f"{ID}.1",)]
     done = pipeline.command(*asked[:-1], "../x")
     assert (done.returncode, "'../x' is no id" in done.stderr) == (2, True)
+
+
+def test_an_id_answers_for_its_own_attempts_and_for_no_other_run(built_pipeline: Pipeline) -> None:
+    began = datetime.now(UTC)
+    for run_id in ("nightly", "nightly.1", "nightly.2024-06-03", "nightly-2"):
+        archive_report(Report.of("run", Outcome(), began, began), run_id, built_pipeline.archive)
+    built_pipeline.replay()
+    with built_pipeline.warehouse() as warehouse:
+        assert {run.run_id for run in read_runs(warehouse, 9, "nightly")} == {"nightly", "nightly.1"}
