@@ -165,11 +165,15 @@ def _fault(status: int, body: str) -> str | None:
         odd = [value for column in columns for value in column if value is not None and type(value) not in (int, float)]
         odd += [value for value in quote["volume"] if type(value) is float and not value.is_integer()]
         odd += [second for second in result["timestamp"] if type(second) is not int]
-    except (ValueError, KeyError, TypeError, IndexError):
+        zone = result["meta"].get("exchangeTimezoneName")
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
         # No prices, which yfinance tells.
         return None
     if status >= 400:
         return f"Yahoo answered {status}"
+    if zone != EXCHANGE_ZONE.key:
+        # yfinance dates the bars in the zone that the answer names, or so many seconds from UTC where it is a number.
+        return f"Yahoo's answer is malformed: its days are those of {zone!r}, not of {EXCHANGE_ZONE.key}"
     return f"Yahoo's answer is malformed: {odd[0]!r} stands among the numbers" if odd else None
 
 

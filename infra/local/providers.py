@@ -64,6 +64,7 @@ FAULTS = (
     "repeated_last_bar",
     "restated_history",
     "null_last_row",
+    "other_zone",
     "burst",
     "daily_limit",
     "bad_key",
@@ -434,7 +435,8 @@ class Providers:
             for name in ("open", "high", "low", "close"):
                 quote[name] = [None if value is None else value / 2 for value in quote[name]]
             quote["volume"] = [2 * (value or 0) for value in quote["volume"]]
-        result: dict[str, Any] = {"meta": _meta(request.path_params["ticker"], now)}
+        zone = "America/New_York" if "other_zone" in faults else EXCHANGE_ZONE.key
+        result: dict[str, Any] = {"meta": _meta(request.path_params["ticker"], now, zone)}
         if stamps and "empty" not in faults:
             result["timestamp"] = stamps
             if events := self._events(symbols[0], first.date(), last.date()):
@@ -566,7 +568,7 @@ def _chart_error(status: int, code: str, description: str) -> Response:
     return JSONResponse({"chart": {"result": None, "error": error}}, status)
 
 
-def _meta(ticker: str, now: datetime) -> dict[str, Any]:
+def _meta(ticker: str, now: datetime, zone: str) -> dict[str, Any]:
     return {
         "currency": "INR",
         "symbol": ticker,
@@ -578,7 +580,7 @@ def _meta(ticker: str, now: datetime) -> dict[str, Any]:
         "hasPrePostMarketData": False,
         "gmtoffset": 19800,
         "timezone": "IST",
-        "exchangeTimezoneName": "Asia/Kolkata",
+        "exchangeTimezoneName": zone,
         "priceHint": 2,
         "dataGranularity": "1d",
         "range": "",

@@ -173,6 +173,7 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("yahoo", "cut_json", UNAVAILABLE, False, "no JSON"),
         ("yahoo", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("yahoo", "empty", UNAVAILABLE, False, "sent no prices"),
+        ("yahoo", "other_zone", UNAVAILABLE, False, "not of Asia/Kolkata"),
         ("yahoo", "missing_symbol", REFUSED, False, "correct yahoo_ticker"),
         ("alpha_vantage", "latency", UNAVAILABLE, False, "could not be reached"),
         ("alpha_vantage", "rate_limit", UNAVAILABLE, False, "429"),
