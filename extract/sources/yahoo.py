@@ -163,7 +163,8 @@ def _fault(status: int, body: str) -> str | None:
         quote = result["indicators"]["quote"][0]
         columns = [quote[name] for name in ("open", "high", "low", "close", "volume")]
         odd = [value for column in columns for value in column if value is not None and type(value) not in (int, float)]
-        odd += [value for value in quote["volume"] if type(value) is float and not value.is_integer()]
+        # yfinance makes each volume a 64-bit integer: one with a fraction loses it, one beyond becomes another.
+        odd = odd or [v for v in quote["volume"] if v is not None and not (v % 1 == 0 and abs(v) < 2**63)]
         odd += [second for second in result["timestamp"] if type(second) is not int]
         zone = result["meta"].get("exchangeTimezoneName")
     except (ValueError, KeyError, TypeError, IndexError, AttributeError):

@@ -173,6 +173,7 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("yahoo", "cut_json", UNAVAILABLE, False, "no JSON"),
         ("yahoo", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("yahoo", "empty", UNAVAILABLE, False, "sent no prices"),
+        ("yahoo", "huge_volume", UNAVAILABLE, False, "1e+308 stands among the numbers"),
         ("yahoo", "other_zone", UNAVAILABLE, False, "not of Asia/Kolkata"),
         ("yahoo", "missing_symbol", REFUSED, False, "correct yahoo_ticker"),
         ("alpha_vantage", "latency", UNAVAILABLE, False, "could not be reached"),
