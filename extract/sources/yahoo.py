@@ -10,7 +10,7 @@ import logging
 import tempfile
 import warnings
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import curl_cffi
@@ -21,6 +21,7 @@ import pyarrow as pa
 import yfinance as yf
 import yfinance.cache
 import yfinance.data
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
 from extract.errors import SourceRefused, SourceUnavailable
@@ -156,26 +157,83 @@ class _Session(curl_cffi.requests.Session):
         return response
 
 
+class _Sent(BaseModel):
+    """A part of a chart; numbers are none that stand in quotes, no booleans, and finite."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+# yfinance makes it a 64-bit integer: a fraction would be lost, and what is beyond would become another number.
+_Volume = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+_Column = list[float | None]
+
+
+class _Quote(_Sent):
+    open: _Column
+    high: _Column
+    low: _Column
+    close: _Column
+    volume: list[_Volume | None]
+
+
+class _Adjusted(_Sent):
+    adjclose: _Column
+
+
+class _Indicators(_Sent):
+    quote: list[_Quote]
+    adjclose: list[_Adjusted] = []
+
+
+class _Dividend(_Sent):
+    date: int
+    amount: float
+
+
+class _Split(_Sent):
+    date: int
+    numerator: float = Field(gt=0)
+    denominator: float = Field(gt=0)
+
+
+class _Events(_Sent):
+    dividends: dict[str, _Dividend] = {}
+    splits: dict[str, _Split] = {}
+
+
+class _Meta(_Sent):
+    # yfinance dates the bars in the zone that is named here, or by so many seconds from UTC where it is a number.
+    exchangeTimezoneName: Literal["Asia/Kolkata"]  # noqa: N815 Yahoo's name.
+
+
+class _Chart(_Sent):
+    """What is read of an answer that holds prices."""
+
+    meta: _Meta
+    timestamp: list[int]
+    indicators: _Indicators
+    events: _Events = _Events()
+
+
 def _fault(status: int, body: str) -> str | None:
     """What is wrong with an answer that holds prices: yfinance looks at no status, and reads texts as numbers."""
     try:
-        result = json.loads(body)["chart"]["result"][0]
-        quote = result["indicators"]["quote"][0]
-        columns = [quote[name] for name in ("open", "high", "low", "close", "volume")]
-        odd = [value for column in columns for value in column if value is not None and type(value) not in (int, float)]
-        # yfinance makes each volume a 64-bit integer: one with a fraction loses it, one beyond becomes another.
-        odd = odd or [v for v in quote["volume"] if v is not None and not (v % 1 == 0 and abs(v) < 2**63)]
-        odd += [second for second in result["timestamp"] if type(second) is not int]
-        zone = result["meta"].get("exchangeTimezoneName")
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-        # No prices, which yfinance tells.
+        chart = json.loads(body)["chart"]["result"][0]
+        has_prices = "timestamp" in chart
+    except (ValueError, KeyError, TypeError, IndexError):
+        has_prices = False
+    if not has_prices:
+        # yfinance tells why.
         return None
     if status >= 400:
         return f"Yahoo answered {status}"
-    if zone != EXCHANGE_ZONE.key:
-        # yfinance dates the bars in the zone that the answer names, or so many seconds from UTC where it is a number.
-        return f"Yahoo's answer is malformed: its days are those of {zone!r}, not of {EXCHANGE_ZONE.key}"
-    return f"Yahoo's answer is malformed: {odd[0]!r} stands among the numbers" if odd else None
+    try:
+        _Chart.model_validate(chart)
+    except ValidationError as error:
+        (first, *_) = error.errors(include_url=False, include_context=False)
+        place = ".".join(map(str, first["loc"]))
+        return f"Yahoo's answer is malformed: {place} is {_shortened(repr(first['input']))}: {first['msg']}"
+    return None
 
 
 def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
@@ -210,6 +268,6 @@ def _of(instrument: Instrument, frame: pd.DataFrame) -> dict[str, pa.Array]:
     }
 
 
-def _shortened(error: Exception) -> str:
+def _shortened(error: Exception | str) -> str:
     # curl ends each sentence with the address of its manual.
     return str(error).strip().partition("\n")[0].partition(". See https")[0][:200]

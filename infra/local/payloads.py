@@ -7,7 +7,7 @@ here by a second, plainer reader.
 import json
 import math
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -15,11 +15,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
-from extract.sources import Request, Source, kite
+from extract.sources import Answer, Request, Source, kite
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
@@ -31,6 +32,7 @@ from infra.local.providers import serving as providers_serving
 
 BROKEN = ("credulous",)
 
+_PRICES = ("open", "high", "low", "close")
 _FIRST, _LAST = date(2024, 12, 2), date(2024, 12, 31)
 _FAST = Limits(
     kite_candles=10**6,
@@ -39,6 +41,11 @@ _FAST = Limits(
     alpha_vantage=10**6,
     alpha_vantage_a_day=10**9,
 )
+
+# What an answer does not tell: it was asked for.
+_ASKED_FOR = {"symbol", "ticker", "instrument_token"}
+
+type _Reader = Callable[[Any], set[tuple[object, ...]]]
 
 # What may stand where a number or a text stood.
 _ODD_VALUES: tuple[object, ...] = (
@@ -50,7 +57,6 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
     """Ask each source for a share of ``count`` answers, each of them changed; see ``infra.local.soak``."""
     drawn = random.Random(seed)  # noqa: S311
     with _sources() as (sources, changed):
-        readers = {"kite": _kite_rows, "yahoo": _yahoo_rows, "alpha_vantage": _alpha_vantage_rows}
         tables = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS, "alpha_vantage": ALPHA_VANTAGE_DAILY_BARS}
         (instrument,) = listed_instruments(["TCS"])
         for source_id, table in tables.items():
@@ -70,34 +76,38 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
                         findings.append(f"{source_id}, {name}: uncaught {outcome}")
                     continue
                 told[f"{source_id} rows"] += 1
-                wrong = _wrong(readers[source_id], changed.body, changed.status, outcome)
+                wrong = _wrong(_READERS[source_id], changed.body, changed.status, outcome)
                 if wrong:
                     findings.append(f"{source_id}, {name}: {wrong}")
 
 
-def _asked(source: Source, request: Request) -> list[dict[str, Any]] | str:
+def _asked(source: Source, request: Request) -> Answer | str:
     """The rows, or the reason why there are none."""
     try:
-        rows: list[dict[str, Any]] = source.fetch(request)[request.table.name].to_pylist()
+        return source.fetch(request)
     except (SourceRefused, SourceUnavailable) as error:
         return f"foreseen {error}"
     except Exception as error:
         return f"{type(error).__name__}: {error}"
-    return rows
 
 
-def _wrong(
-    reader: Callable[[Any], set[tuple[object, ...]]], body: bytes, status: int, rows: list[dict[str, Any]]
-) -> str | None:
-    """What is wrong with rows that an answer was turned into; None where they are what it holds."""
+def _wrong(readers: dict[str, _Reader], body: bytes, status: int, answer: Answer) -> str | None:
+    """What is wrong with rows that a body was turned into; None where they are what it holds."""
+    count = sum(rows.num_rows for rows in answer.values())
     if status >= 300:
-        return f"{len(rows)} rows of an answer with status {status}"
+        return f"{count} rows of an answer with status {status}"
     try:
-        held = reader(json.loads(body.decode("utf-8-sig", errors="replace"), parse_constant=_no_number))
+        read = json.loads(body.decode("utf-8-sig", errors="replace"), parse_constant=_no_number)
+        held = {name: reader(read) for name, reader in readers.items()}
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
-        return f"{len(rows)} rows of an answer that cannot be read ({type(error).__name__}: {error})"
-    names = ("date", "open", "high", "low", "close", "volume")
-    found = {tuple(row[name] for name in names) for row in rows}
+        return f"{count} rows of an answer that cannot be read ({type(error).__name__}: {error})"
+    return next(filter(None, (_apart(held[name], answer[name]) for name in held)), None)
+
+
+def _apart(held: set[tuple[object, ...]], rows: pa.Table) -> str | None:
+    """How a table's rows are not those that an answer holds, each of which begins with its time."""
+    told = rows.drop_columns([name for name in rows.column_names if name in _ASKED_FOR])
+    found = {tuple(row.values()) for row in told.to_pylist()}
     for row in found - held:
         return f"a row that the answer does not hold: {tuple(map(str, row))}"
     lost = {_day(row[0]) for row in held if any(row[1:])} - {_day(row[0]) for row in found}
@@ -138,19 +148,38 @@ def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
     """Of Yahoo's columns, a null stands for nothing, and a volume that is null for none."""
     result = answer["chart"]["result"][0]
     quote = result["indicators"]["quote"][0]
+    adjusted = result["indicators"]["adjclose"][0]["adjclose"] if "adjclose" in result["indicators"] else quote["close"]
 
     def price(value: object) -> float | None:
         return None if value is None else float(np.float64(_number(value)))
 
     rows: set[tuple[object, ...]] = set()
     for number, second in enumerate(result["timestamp"]):
-        moment = datetime.fromtimestamp(_whole(second), UTC)
-        # Of days that are asked for, yfinance puts the last one's time on its midnight.
-        midnight = datetime.combine(moment.astimezone(EXCHANGE_ZONE).date(), datetime.min.time(), EXCHANGE_ZONE)
-        prices = [price(quote[name][number]) for name in ("open", "high", "low", "close")]
+        prices = [price(column[number]) for column in (*(quote[name] for name in _PRICES), adjusted)]
         volume = quote["volume"][number]
-        rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in (moment, midnight)}
+        rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in _times(second)}
     return rows
+
+
+def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
+    """Actions from the first bar on; those before it, and after the last day that was asked for, are not taken."""
+    result = answer["chart"]["result"][0]
+    first = min(_day(moment) for second in result["timestamp"] for moment in _times(second))
+    told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    events = result.get("events", {})
+    for event in events.get("dividends", {}).values():
+        for when in _times(event["date"]):
+            told[when][0] = _number(event["amount"])
+    for event in events.get("splits", {}).values():
+        for when in _times(event["date"]):
+            told[when][1] = _number(event["numerator"]) / _number(event["denominator"])
+    return {(when, *values) for when, values in told.items() if first <= _day(when) <= _LAST}
+
+
+def _times(second: object) -> tuple[datetime, datetime]:
+    """When Yahoo puts a bar, and its day's midnight: yfinance gives that of days that are asked for."""
+    moment = datetime.fromtimestamp(_whole(second), UTC)
+    return moment, datetime.combine(moment.astimezone(EXCHANGE_ZONE).date(), datetime.min.time(), EXCHANGE_ZONE)
 
 
 def _alpha_vantage_rows(answer: Any) -> set[tuple[object, ...]]:
@@ -160,8 +189,15 @@ def _alpha_vantage_rows(answer: Any) -> set[tuple[object, ...]]:
         if not _FIRST <= day <= _LAST:
             continue
         named = {key.partition(". ")[2]: value for key, value in fields.items()}
-        rows.add((day, *(named[name] for name in ("open", "high", "low", "close", "volume"))))
+        rows.add((day, *(named[name] for name in (*_PRICES, "volume"))))
     return rows
+
+
+_READERS: dict[str, dict[str, _Reader]] = {
+    "kite": {KITE_DAILY_BARS.name: _kite_rows},
+    "yahoo": {YAHOO_DAILY_BARS.name: _yahoo_rows, YAHOO_CORPORATE_ACTIONS.name: _yahoo_actions},
+    "alpha_vantage": {ALPHA_VANTAGE_DAILY_BARS.name: _alpha_vantage_rows},
+}
 
 
 class _Changing:
@@ -190,6 +226,8 @@ class _Changing:
 def _sources() -> Iterator[tuple[dict[str, Source], _Changing]]:
     """The three sources, and what changes their answers."""
     providers = Providers(draft_market(first=_FIRST, last=_LAST, symbols=["TCS"]), limits=_FAST)
+    providers.market.act(0, 4, dividend=1.5)
+    providers.market.act(0, 12, dividend=0.25, split_ratio=2.0)
     providers.clock = lambda: datetime.combine(_LAST, datetime.max.time(), EXCHANGE_ZONE)
     changing = _Changing()
     clock = providers.clock
