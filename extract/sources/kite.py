@@ -136,7 +136,7 @@ class Kite:
                     "day",
                 )
                 # The client takes almost anything for a date.
-                sent = [datetime.fromisoformat(c[0]) for c in self._seen.response.json()["data"]["candles"]]
+                sent = [_start(candle[0]) for candle in self._seen.response.json()["data"]["candles"]]
                 rows += [
                     _bar(candle | {"date": day}, instrument, token) for candle, day in zip(candles, sent, strict=True)
                 ]
@@ -211,6 +211,14 @@ def retry_after(response: requests.Response) -> float | None:
     """The seconds that a ``Retry-After`` header asks for; None without one, or where it names a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdigit() else None
+
+
+def _start(sent: str) -> datetime:
+    start = datetime.fromisoformat(sent)
+    # In another zone, or in none, it may be another day's.
+    if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start.replace(tzinfo=None)):
+        raise ValueError(f"a candle starts at {sent}, which is no time of {EXCHANGE_ZONE.key}")
+    return start
 
 
 def _bar(candle: dict[str, Any], instrument: Instrument, token: int) -> dict[str, Any]:

@@ -137,9 +137,15 @@ def _whole(value: object) -> int:
     return int(value)  # type: ignore[call-overload, no-any-return]
 
 
+def _start(text: str) -> datetime:
+    if not text.endswith("+0530"):
+        raise ValueError(f"{text} is no time of India")
+    return datetime.fromisoformat(text)
+
+
 def _kite_rows(answer: Any) -> set[tuple[object, ...]]:
     return {
-        (datetime.fromisoformat(day), *map(_number, prices), _whole(volume))
+        (_start(day), *map(_number, prices), _whole(volume))
         for day, *prices, volume in (candle[:6] for candle in answer["data"]["candles"])
     }
 

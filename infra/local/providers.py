@@ -329,10 +329,11 @@ class Providers:
         # A `to` without hours is midnight, before the session of its day.
         last = asked[1].date() if asked[1].hour >= 9 else asked[1].date() - timedelta(days=1)
         faults = request.state.faults
+        zone = "-0500" if "other_zone" in faults else "+0530"
         candles: list[list[Any]] = []
         for day in self._days(self.market.kite, self._rows[symbol], asked[0].date(), last):
             values = self._kite_values(self._rows[symbol], day)
-            candles.append([f"{self.market.sessions[day].trade_date}T00:00:00+0530", *values])
+            candles.append([f"{self.market.sessions[day].trade_date}T00:00:00{zone}", *values])
         if "stale_last_bar" in faults:
             candles = candles[:-1]
         if "repeated_last_bar" in faults and len(candles) > 1:

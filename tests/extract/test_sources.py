@@ -162,6 +162,7 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("kite", "error_502_page", UNAVAILABLE, False, "502"),
         ("kite", "cut_json", UNAVAILABLE, False, "no JSON"),
         ("kite", "null_fields", UNAVAILABLE, False, "malformed"),
+        ("kite", "other_zone", UNAVAILABLE, False, "T00:00:00-0500, which is no time of Asia/Kolkata"),
         ("kite", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("kite", "dead_token", REFUSED, True, "run `trading-data kite-login`"),
         ("kite", "no_plan", REFUSED, True, "needs a paid Connect plan"),
