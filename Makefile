@@ -15,7 +15,7 @@ QUARANTINE := 14 days
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup demo test test-infra test-container soak lint verify-sql bench lock clean
+.PHONY: help setup demo test test-infra test-openapi test-container soak lint verify-sql bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ test-infra: setup .venv-infra/ready ## Terraform, workflows, secrets: with the t
 
 soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (two hours)
 	@$(BIN)/python -c 'import sys; from infra.local.soak import main; sys.exit(main())'
+
+test-openapi: setup ## Ten minutes of requests that are generated from the API's description
+	@OPENAPI_SECONDS=600 $(BIN)/pytest -n0 tests/reports/test_openapi.py -k generated
 
 test-container: setup .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py
