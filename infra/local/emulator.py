@@ -5,6 +5,8 @@ when upstream no longer needs it.
 """
 
 from collections import deque
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ MEMORY_LIMIT = "4000MB"
 RESULTS_DATABASE = "emulator"
 RESULTS_KEPT = 500
 
+# What local-bigquery 0.3.2 asks before each statement.
+TEMPORARY_TABLES = "SELECT table_name FROM duckdb_tables() WHERE temporary"
+
 
 def prepare_extensions() -> None:
     """Install DuckDB's extensions from their wheels into the user's DuckDB folder; no network is used."""
@@ -33,7 +38,6 @@ def prepare_extensions() -> None:
     with duckdb.connect() as connection:
         for name in EXTENSIONS:
             import_extension(name, con=connection)
-            connection.load_extension(name)
 
 
 def open_emulator(data_dir: Path) -> None:
@@ -44,7 +48,7 @@ def open_emulator(data_dir: Path) -> None:
     from local_bigquery.settings import settings
     from local_bigquery.sql.rules import partitions
 
-    query.execute = _with_destination(_keeping_few_results(query.execute))  # type: ignore[no-untyped-call]
+    query.execute = _with_destination(_keeping_few_results(_on_fresh_cursors(query.execute)))  # type: ignore[no-untyped-call]
     database.objects = objects
     tables.columns = tabledata.columns = columns
     partitions._hidden = is_hidden
@@ -109,6 +113,34 @@ def _with_destination(execute):  # type: ignore[no-untyped-def]
     return wrapped
 
 
+class FreshCursor:
+    """A cursor of DuckDB's on which no temporary table was made, and which does not look for any to know it."""
+
+    def __init__(self, cursor: Any) -> None:
+        """Wrap a cursor."""
+        self._cursor = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else a cursor has."""
+        return getattr(self._cursor, name)
+
+    def sql(self, statement: str, **options: Any) -> Any:
+        """Ask, as the cursor does."""
+        return self._cursor.sql("select null where false" if statement == TEMPORARY_TABLES else statement, **options)
+
+
+def _on_fresh_cursors(execute):  # type: ignore[no-untyped-def]
+    """Let a statement without a session look for no temporary tables: its cursor is its own, and new.
+
+    local-bigquery 0.3.2 looks through all tables before each statement, which is a tenth of a build's time.
+    """
+
+    def wrapped(cursor, *args, session=None, **kwargs):  # type: ignore[no-untyped-def]
+        return execute(cursor if session else FreshCursor(cursor), *args, session=session, **kwargs)
+
+    return wrapped
+
+
 def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
     """Drop the oldest result of a query when there are many.
 
@@ -142,6 +174,24 @@ _LIVE = """
 """
 
 
+def _once_per_snapshot[*A, T](ask: Callable[[str, *A], T]) -> Callable[[str, *A], T]:
+    """Keep what a function told of a project until its lake has another snapshot.
+
+    What a lake holds changes with its snapshot alone, views and numbers of rows included. A statement asks many times,
+    and to find the columns of a view takes as long as to plan it.
+    """
+    kept = lru_cache(maxsize=5000)(lambda _, *arguments: ask(*arguments))
+
+    def asked(project_id: str, *arguments: *A) -> T:
+        from local_bigquery.engine import database
+
+        metadata = database.quote(f"__ducklake_metadata_{project_id}")
+        ((snapshot,),) = database.fetch(f"select max(snapshot_id) from {metadata}.ducklake_snapshot")
+        return kept(snapshot, project_id, *arguments)
+
+    return asked
+
+
 def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> list[tuple[str, str, int]]:
     """Name, kind (``TABLE``, ``VIEW``) and estimated rows of a dataset's tables and views, or of the named one."""
     import duckdb
@@ -154,6 +204,13 @@ def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> li
         except duckdb.CatalogException:
             return []
         return [(table_id, "TABLE", rows)]
+    return list(_objects_of_lake(project_id, dataset_id, table_id))
+
+
+@_once_per_snapshot
+def _objects_of_lake(project_id: str, dataset_id: str, table_id: str | None) -> tuple[tuple[str, str, int], ...]:
+    from local_bigquery.engine import database
+
     stats = f'"__ducklake_metadata_{project_id}".ducklake_table_stats'
     rows_of_table = f"(select any_value(record_count) from {stats} as t where t.table_id = o.table_id)"
     found: list[tuple[str, str, int]] = database.fetch(
@@ -162,11 +219,18 @@ def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> li
         f" union all select o.view_name, 'VIEW', 0 from {_LIVE.format(project=project_id, kind='view')} order by 1",
         [dataset_id, table_id],
     )
-    return found
+    return tuple(found)
 
 
 def columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFieldSchema]":
     """The columns of a table, a view or the result of a query, in their order."""
+    from local_bigquery.catalog import tables
+
+    columns_of = _columns if dataset_id == tables.RESULTS else _columns_of_lake
+    return list(columns_of(project_id, dataset_id, table_id))
+
+
+def _columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFieldSchema]":
     import duckdb
     from local_bigquery.catalog import names, tables
     from local_bigquery.engine import database, types
@@ -186,6 +250,9 @@ def columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableField
         ]
 
 
+_columns_of_lake = _once_per_snapshot(_columns)
+
+
 def is_hidden(table: Any) -> bool:
     """Whether the table of a statement has the hidden column of a partitioning by time of ingestion."""
     from local_bigquery.catalog import tables
@@ -196,15 +263,20 @@ def is_hidden(table: Any) -> bool:
     return tables.INGESTION_TIME in _columns_where(table.catalog, table.db, table.name, "true")
 
 
-def _columns_where(project_id: str, dataset_id: str, table_id: str, condition: str) -> set[str]:
+def _columns_where(project_id: str, dataset_id: str, table_id: str, condition: str) -> frozenset[str]:
+    if project_id == RESULTS_DATABASE:
+        return frozenset()  # A result has no required columns, and hides none.
+    return _columns_of_lake_where(project_id, dataset_id, table_id, condition)
+
+
+@_once_per_snapshot
+def _columns_of_lake_where(project_id: str, dataset_id: str, table_id: str, condition: str) -> frozenset[str]:
     from local_bigquery.engine import database
 
-    if project_id == RESULTS_DATABASE:
-        return set()  # A result has no required columns, and hides none.
     rows = database.fetch(
         f'select column_name from "__ducklake_metadata_{project_id}".ducklake_column'
         f" where end_snapshot is null and parent_column is null and {condition}"
         f" and table_id in (select o.table_id from {_LIVE.format(project=project_id, kind='table')})",
         [dataset_id, table_id],
     )
-    return {name for (name,) in rows}
+    return frozenset(name for (name,) in rows)
