@@ -13,10 +13,10 @@ from typing import Any
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from extract.seeds import EXCHANGE_ZONE
-from tests.reports.conftest import AUTHORIZATION, RESTATED, TOKEN, Populated, serving
+from tests.reports.conftest import APART, AUTHORIZATION, RESTATED, TOKEN, Populated, serving
 
 # Debian's, or what a runner of GitHub has; playwright's own is not fetched.
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -216,10 +216,7 @@ def test_restatements_disputes_and_runs_are_listed(page: Page, populated: Popula
 
 def test_a_symbol_is_chosen_by_keyboard_and_shown_whole(page: Page, populated: Populated) -> None:
     query = populated.pipeline.query
-    page.locator("#chosen").focus()
-    page.keyboard.press("Control+A")
-    page.keyboard.type(RESTATED.lower())
-    page.keyboard.press("Enter")
+    _choose(page, RESTATED)
     expect(page.locator("#symbol-headline")).to_contain_text(f"{RESTATED}, ")
     assert page.url.endswith(f"#{RESTATED}")
     year_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=370)
@@ -258,6 +255,28 @@ def test_a_symbol_is_chosen_by_keyboard_and_shown_whole(page: Page, populated: P
     page.locator("#chosen").fill("NOSUCH")
     page.keyboard.press("Enter")
     expect(page.locator("#symbol-headline")).to_have_text("NOSUCH is none of the instruments.")
+
+
+def test_of_two_symbols_the_one_that_was_chosen_last_is_shown(page: Page) -> None:
+    held: list[Route] = []
+    page.route(f"**/dashboard/symbols/{RESTATED}?**", lambda route: held.append(route))  # noqa: PLW0108 Playwright marks it.
+    for symbol in (RESTATED, APART[0]):
+        _choose(page, symbol)
+    expect(page.locator("#symbol-headline")).to_contain_text(f"{APART[0]}, ")
+    with page.expect_response(f"**/dashboard/symbols/{RESTATED}?**") as overtaken:
+        held[0].continue_()
+    overtaken.value.finished()
+    page.wait_for_timeout(500)
+    assert page.locator("#symbol-headline").inner_text().startswith(f"{APART[0]}, ")
+    assert page.url.endswith(f"#{APART[0]}")
+
+
+def _choose(page: Page, symbol: str) -> None:
+    """Type it over what stands there."""
+    page.locator("#chosen").focus()
+    page.keyboard.press("Control+A")
+    page.keyboard.type(symbol.lower())
+    page.keyboard.press("Enter")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

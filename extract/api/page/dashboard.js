@@ -19,6 +19,8 @@ const byId = (id) => document.getElementById(id);
 // A table of all that may be missing would be thousands of lines.
 const ROWS = 200;
 const shown = { overview: null, symbol: null };
+// Of answers that overtake each other, the one to what was asked last is shown.
+let symbolTurn = 0;
 
 const STATES = {
   m: ["missing", "--missing"],
@@ -339,22 +341,68 @@ function drawOverview(view) {
   drawCoverage(view.symbols, view.coverage);
 }
 
-function drawSymbol(view) {
+const described = (action) =>
+  action.kind === "dividend"
+    ? `dividend of ${number(action.dividend_amount, 2)}`
+    : `${number(action.share_ratio, 3)} shares for one`;
+
+// What needs no chart, as of the overview.
+function tellSymbol(view) {
   const told = [view.symbol, view.name, view.sector].filter(Boolean).join(", ");
   byId("symbol-headline").textContent =
     view.quality_score === null
       ? `${told}: no bar is here.`
       : `${told}: score ${number(view.quality_score, 2)} over ${number(view.expected_bar_count)} sessions, ` +
         `${number(view.missing_bar_count)} of them missing, ${number(view.invalid_bar_count)} not valid.`;
+  const changes = new Map(
+    view.bars.map((bar, at) => [bar, at && bar.close && view.bars[at - 1].close ? 100 * (bar.close / view.bars[at - 1].close - 1) : null]),
+  );
+  tabulate(
+    "bars-table",
+    `Bars of ${view.symbol}`,
+    [
+      ["Session", (bar) => bar.trade_date],
+      ["Close", (bar) => number(bar.close, 2), "number"],
+      ["Change, %", (bar) => number(changes.get(bar), 2), "number"],
+      ["Volume", (bar) => number(bar.volume), "number"],
+      ["Source", (bar) => bar.source_id + (bar.is_provisional ? ", provisional" : "")],
+      ["Score", (bar) => number(bar.quality_score, 1), "number"],
+      ["Failed checks", (bar) => bar.failed_checks.join(", "), "text"],
+    ],
+    [...view.bars].reverse(),
+  );
+  tabulate(
+    "versions-table",
+    `Versions of bars of ${view.symbol}`,
+    [
+      ["Session", (row) => row.trade_date],
+      ["Source", (row) => row.source_id],
+      ["Close", (row) => number(row.close, 2), "number"],
+      ["Volume", (row) => number(row.volume), "number"],
+      ["Known from (IST)", (row) => moment(row.known_from)],
+      ["To", (row) => (row.known_to === null ? "now" : moment(row.known_to))],
+      ["Final", (row) => (row.is_provisional ? "no" : "yes")],
+    ],
+    view.versions,
+  );
+  tabulate(
+    "actions-table",
+    `Corporate actions of ${view.symbol}`,
+    [
+      ["Ex-date", (row) => row.ex_date],
+      ["Action", described],
+      ["Told by", (row) => row.reported_by ?? `inferred from ${row.inferred_from}`],
+    ],
+    view.actions,
+  );
+}
+
+function drawSymbol(view) {
   const dates = view.bars.map((bar) => bar.trade_date);
   const of = (name) => view.bars.map((bar) => bar[name]);
   const faulty = view.bars.filter((bar) => !bar.is_valid);
   const high = new Map(view.bars.map((bar) => [bar.trade_date, bar.high]));
   const actions = view.actions.filter((action) => high.has(action.ex_date));
-  const described = (action) =>
-    action.kind === "dividend"
-      ? `dividend of ${number(action.dividend_amount, 2)}`
-      : `${number(action.share_ratio, 3)} shares for one`;
   const up = colour("--primary");
   const down = colour("--down");
   draw(
@@ -402,47 +450,6 @@ function drawSymbol(view) {
       yaxis2: { domain: [0, 0.2], title: { text: "shares" } },
     },
   );
-  const changes = new Map(
-    view.bars.map((bar, at) => [bar, at && bar.close && view.bars[at - 1].close ? 100 * (bar.close / view.bars[at - 1].close - 1) : null]),
-  );
-  tabulate(
-    "bars-table",
-    `Bars of ${view.symbol}`,
-    [
-      ["Session", (bar) => bar.trade_date],
-      ["Close", (bar) => number(bar.close, 2), "number"],
-      ["Change, %", (bar) => number(changes.get(bar), 2), "number"],
-      ["Volume", (bar) => number(bar.volume), "number"],
-      ["Source", (bar) => bar.source_id + (bar.is_provisional ? ", provisional" : "")],
-      ["Score", (bar) => number(bar.quality_score, 1), "number"],
-      ["Failed checks", (bar) => bar.failed_checks.join(", "), "text"],
-    ],
-    [...view.bars].reverse(),
-  );
-  tabulate(
-    "versions-table",
-    `Versions of bars of ${view.symbol}`,
-    [
-      ["Session", (row) => row.trade_date],
-      ["Source", (row) => row.source_id],
-      ["Close", (row) => number(row.close, 2), "number"],
-      ["Volume", (row) => number(row.volume), "number"],
-      ["Known from (IST)", (row) => moment(row.known_from)],
-      ["To", (row) => (row.known_to === null ? "now" : moment(row.known_to))],
-      ["Final", (row) => (row.is_provisional ? "no" : "yes")],
-    ],
-    view.versions,
-  );
-  tabulate(
-    "actions-table",
-    `Corporate actions of ${view.symbol}`,
-    [
-      ["Ex-date", (row) => row.ex_date],
-      ["Action", described],
-      ["Told by", (row) => row.reported_by ?? `inferred from ${row.inferred_from}`],
-    ],
-    view.actions,
-  );
 }
 
 async function ask(path, isAnew = false) {
@@ -477,13 +484,16 @@ async function showOverview(isAnew = false) {
     byId("leave").hidden = sessionStorage.getItem("token") === null;
     tellOverview(view);
     document.body.dataset.drawn = "headline";
-    await loadCharts();
-    drawOverview(view);
-    document.body.dataset.drawn = "overview";
     const chosen = byId("chosen");
     if (!chosen.value) chosen.value = decodeURIComponent(location.hash.slice(1)) || view.symbols[0] || "";
     if (!view.symbols.includes(chosen.value)) chosen.value = view.symbols[0] || "";
-    if (chosen.value) await showSymbol();
+    const here = loadCharts();
+    // Asked for while the browser reads the script of the charts.
+    const symbolShown = chosen.value ? showSymbol() : null;
+    await here;
+    drawOverview(view);
+    document.body.dataset.drawn = "overview";
+    await symbolShown;
   } catch (error) {
     fail(error, "headline");
   }
@@ -495,10 +505,15 @@ async function showSymbol() {
     byId("symbol-headline").textContent = `${symbol} is none of the instruments.`;
     return;
   }
+  const turn = ++symbolTurn;
   try {
     const view = await ask(`dashboard/symbols/${encodeURIComponent(symbol)}?days=${byId("days").value}`);
+    // Another one was chosen meanwhile.
+    if (turn !== symbolTurn) return;
     shown.symbol = view;
+    tellSymbol(view);
     await loadCharts();
+    if (turn !== symbolTurn) return;
     // So that the address can be passed on.
     history.replaceState(null, "", `#${encodeURIComponent(symbol)}`);
     drawSymbol(view);
