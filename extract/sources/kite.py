@@ -216,7 +216,7 @@ def retry_after(response: requests.Response) -> float | None:
 def _start(sent: str) -> datetime:
     start = datetime.fromisoformat(sent)
     # In another zone, or in none, it may be another day's.
-    if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start.replace(tzinfo=None)):
+    if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start):
         raise ValueError(f"a candle starts at {sent}, which is no time of {EXCHANGE_ZONE.key}")
     return start
 

@@ -153,7 +153,7 @@ class _Session(curl_cffi.requests.Session):
             address = address._replace(scheme=self._base.scheme, netloc=self._base.netloc)
         response = super().request(method, address.geturl(), *arguments, **options)
         if "/finance/chart/" in address.path:
-            self.wrong = _fault(response.status_code, response.text)
+            self.wrong = _fault(response)
         return response
 
 
@@ -204,6 +204,7 @@ class _Events(_Sent):
 class _Meta(_Sent):
     # yfinance dates the bars in the zone that is named here, or by so many seconds from UTC where it is a number.
     exchangeTimezoneName: Literal["Asia/Kolkata"]  # noqa: N815 Yahoo's name.
+    dataGranularity: Literal["1d"]  # noqa: N815
 
 
 class _Chart(_Sent):
@@ -215,23 +216,24 @@ class _Chart(_Sent):
     events: _Events = _Events()
 
 
-def _fault(status: int, body: str) -> str | None:
+def _fault(response: curl_cffi.requests.Response) -> str | None:
     """What is wrong with an answer that holds prices: yfinance looks at no status, and reads texts as numbers."""
     try:
-        chart = json.loads(body)["chart"]["result"][0]
+        # The bytes, as yfinance's client reads them: it takes no offence at a byte-order mark.
+        chart = json.loads(response.content)["chart"]["result"][0]
         has_prices = "timestamp" in chart
     except (ValueError, KeyError, TypeError, IndexError):
         has_prices = False
     if not has_prices:
         # yfinance tells why.
         return None
-    if status >= 400:
-        return f"Yahoo answered {status}"
+    if response.status_code >= 400:
+        return f"Yahoo answered {response.status_code}"
     try:
         _Chart.model_validate(chart)
     except ValidationError as error:
         (first, *_) = error.errors(include_url=False, include_context=False)
-        place = ".".join(map(str, first["loc"]))
+        place = ".".join(map(str, first["loc"])) or "the chart"
         return f"Yahoo's answer is malformed: {place} is {_shortened(repr(first['input']))}: {first['msg']}"
     return None
 
@@ -268,6 +270,6 @@ def _of(instrument: Instrument, frame: pd.DataFrame) -> dict[str, pa.Array]:
     }
 
 
-def _shortened(error: Exception | str) -> str:
+def _shortened(told: Exception | str) -> str:
     # curl ends each sentence with the address of its manual.
-    return str(error).strip().partition("\n")[0].partition(". See https")[0][:200]
+    return str(told).strip().partition("\n")[0].partition(". See https")[0][:200]

@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from datetime import UTC, date, datetime
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +21,7 @@ import pyarrow as pa
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
-from extract.sources import Answer, Request, Source, kite
+from extract.sources import Answer, Request, Source, kite, yahoo
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
@@ -30,7 +31,7 @@ from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers
 from infra.local.providers import serving as providers_serving
 
-BROKEN = ("credulous",)
+BROKEN = ("credulous", "unheld")
 
 _PRICES = ("open", "high", "low", "close")
 _FIRST, _LAST = date(2024, 12, 2), date(2024, 12, 31)
@@ -62,7 +63,7 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
         for source_id, table in tables.items():
             changed.change = None
             _asked(sources[source_id], Request(table, (instrument,), _FIRST, _LAST))
-        with _credulous() if broken else nullcontext():
+        with {"credulous": _credulous, "unheld": _unheld}[broken]() if broken else nullcontext():
             for number in range(count):
                 source_id = list(tables)[number % len(tables)]
                 changed.change = drawn.choice(_CHANGES)
@@ -301,13 +302,18 @@ def _value(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
     return 200, json.dumps(answer).encode()
 
 
-_CHANGES = (_cut, _byte, _byte, _byte, _swapped, _wrapped, _page, _status, _value, _value, _value, _value)
+def _marked(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
+    """Another value, after a byte-order mark, which some clients read and some do not."""
+    status, changed = _value(body, drawn)
+    return status, b"\xef\xbb\xbf" + changed
+
+
+_CHANGES = (_cut, _byte, _byte, _byte, _swapped, _wrapped, _page, _status, _value, _value, _value, _value, _marked)
 
 
 @contextmanager
 def _credulous() -> Iterator[None]:
     """Take whatever Kite sends for a number."""
-    original = kite._bar
 
     def bar(candle: dict[str, Any], instrument: Any, token: int) -> dict[str, Any]:
         values = [float(candle[name] or 0) for name in ("open", "high", "low", "close", "volume")]
@@ -316,8 +322,12 @@ def _credulous() -> Iterator[None]:
             "volume": int(values[4])
         }
 
-    kite._bar = bar
-    try:
+    with patch.object(kite, "_bar", bar):
         yield
-    finally:
-        kite._bar = original
+
+
+@contextmanager
+def _unheld() -> Iterator[None]:
+    """Take whatever yfinance makes of Yahoo's answers."""
+    with patch.object(yahoo, "_fault", lambda _: None):
+        yield

@@ -65,7 +65,6 @@ FAULTS = (
     "restated_history",
     "null_last_row",
     "other_zone",
-    "huge_volume",
     "burst",
     "daily_limit",
     "bad_key",
@@ -424,7 +423,7 @@ class Providers:
             for name in ("open", "high", "low", "close"):
                 ticks = int(getattr(bars, name)[row, shown])
                 quote[name].append(_float32(ticks / TICKS_PER_RUPEE) if has_prices else None)
-            quote["volume"].append(1e308 if "huge_volume" in faults else int(bars.volume[row, shown]))
+            quote["volume"].append(int(bars.volume[row, shown]))
             factor = float(self.market.dividend_factor[row, shown])
             close = quote["close"][-1]
             adjusted.append(None if close is None else _float32(close * factor))

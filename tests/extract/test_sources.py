@@ -1,7 +1,10 @@
 """Each provider through its real client: what a good answer becomes, and what each way to fail becomes."""
 
+import json
+import math
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -14,8 +17,10 @@ from extract.sources import Request, Source
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
+from infra.local import loopback
 from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Fault, Providers, serving
+from infra.local.proxy import Answered, Asked, Proxy
 from tests.extract.conftest import FAST
 
 FIRST, LAST = date(2024, 6, 3), date(2024, 12, 31)
@@ -174,7 +179,6 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("yahoo", "cut_json", UNAVAILABLE, False, "no JSON"),
         ("yahoo", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("yahoo", "empty", UNAVAILABLE, False, "sent no prices"),
-        ("yahoo", "huge_volume", UNAVAILABLE, False, "indicators.quote.0.volume.0"),
         ("yahoo", "other_zone", UNAVAILABLE, False, "meta.exchangeTimezoneName is 'America/New_York'"),
         ("yahoo", "missing_symbol", REFUSED, False, "correct yahoo_ticker"),
         ("alpha_vantage", "latency", UNAVAILABLE, False, "could not be reached"),
@@ -215,6 +219,55 @@ def test_no_failure_ends_as_an_empty_success(
         assert error.retry_after == {("kite", "rate_limit"): 3, ("alpha_vantage", "burst"): 1}.get((source_id, kind))
     for secret in (ACCESS_TOKEN, API_KEY, THIRD_KEY):
         assert secret not in str(error)
+
+
+_QUOTE = "indicators.quote.0"
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (f"{_QUOTE}.close.3", "12.5"),
+        (f"{_QUOTE}.open.3", True),
+        (f"{_QUOTE}.high.3", math.inf),
+        (f"{_QUOTE}.volume.3", 2**63),
+        (f"{_QUOTE}.volume.3", 12.5),
+        ("indicators.adjclose.0.adjclose.3", "12.5"),
+        ("timestamp.3", 1733111100.5),
+        ("events", []),
+        ("events.dividends.7.amount", True),
+        ("events.splits.7.denominator", 0),
+        ("meta.dataGranularity", "1wk"),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_what_yfinance_would_make_a_number_or_nothing_of_is_refused_by_its_place(
+    healthy: tuple[Providers, dict[str, Source]], place: str, value: object, mark: bytes
+) -> None:
+    def changed(_: Asked, pass_on: Callable[[], Answered]) -> Answered:
+        answer = pass_on()
+        body = json.loads(answer.body)
+        (chart,) = body["chart"]["result"]
+        chart["events"] = {
+            "dividends": {"7": {"date": chart["timestamp"][5], "amount": 1.5}},
+            "splits": {"7": {"date": chart["timestamp"][5], "numerator": 2.0, "denominator": 1.0}},
+        }
+        *ways, last = (int(key) if key.isdigit() and key != "7" else key for key in place.split("."))
+        here = chart
+        for key in ways:
+            here = here[key]
+        if is_changed:
+            here[last] = value
+        return Answered(answer.status, answer.headers, mark + json.dumps(body).encode())
+
+    with serving(healthy[0]) as address, loopback.serving(Proxy(address, changed)) as before:
+        yahoo = Yahoo(base_url=before.address, requests_per_second=500, clock=lambda: NOW, sleep=time.sleep)
+        is_changed = False
+        assert bars(yahoo, "ACC")
+        is_changed = True
+        with pytest.raises(SourceUnavailable, match=f"malformed: {re.escape(place)} is"):
+            bars(yahoo, "ACC")
+        yahoo.close()
 
 
 def test_kites_answer_without_candles_is_empty_and_not_an_error(
