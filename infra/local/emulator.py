@@ -177,16 +177,17 @@ _LIVE = """
 def _once_per_snapshot[*A, T](ask: Callable[[str, *A], T]) -> Callable[[str, *A], T]:
     """Keep what a function told of a project until its lake has another snapshot.
 
-    What a lake holds changes with its snapshot alone, views and numbers of rows included. A statement asks many times,
-    and to find the columns of a view takes as long as to plan it.
+    What our one lake holds changes with its snapshot alone, views and numbers of rows included. A statement asks many
+    times, and to find the columns of a view takes as long as to plan it.
     """
     kept = lru_cache(maxsize=5000)(lambda _, *arguments: ask(*arguments))
 
     def asked(project_id: str, *arguments: *A) -> T:
         from local_bigquery.engine import database
 
-        metadata = database.quote(f"__ducklake_metadata_{project_id}")
-        ((snapshot,),) = database.fetch(f"select max(snapshot_id) from {metadata}.ducklake_snapshot")
+        ((snapshot,),) = database.fetch(
+            f'select max(snapshot_id) from "__ducklake_metadata_{project_id}".ducklake_snapshot'
+        )
         return kept(snapshot, project_id, *arguments)
 
     return asked
