@@ -485,12 +485,12 @@ async function showOverview(isAnew = false) {
     tellOverview(view);
     document.body.dataset.drawn = "headline";
     const chosen = byId("chosen");
-    if (!chosen.value) chosen.value = decodeURIComponent(location.hash.slice(1)) || view.symbols[0] || "";
+    if (!chosen.value) chosen.value = decodeURIComponent(location.hash.slice(1)).toUpperCase() || view.symbols[0] || "";
     if (!view.symbols.includes(chosen.value)) chosen.value = view.symbols[0] || "";
-    const here = loadCharts();
+    const chartsLoaded = loadCharts();
     // Asked for while the browser reads the script of the charts.
-    const symbolShown = chosen.value ? showSymbol() : null;
-    await here;
+    const symbolShown = chosen.value ? showSymbol(isAnew) : null;
+    await chartsLoaded;
     drawOverview(view);
     document.body.dataset.drawn = "overview";
     await symbolShown;
@@ -499,15 +499,16 @@ async function showOverview(isAnew = false) {
   }
 }
 
-async function showSymbol() {
+async function showSymbol(isAnew = false) {
+  const turn = ++symbolTurn;
   const symbol = byId("chosen").value.trim().toUpperCase();
+  byId("chosen").value = symbol;
   if (!shown.overview.symbols.includes(symbol)) {
     byId("symbol-headline").textContent = `${symbol} is none of the instruments.`;
     return;
   }
-  const turn = ++symbolTurn;
   try {
-    const view = await ask(`dashboard/symbols/${encodeURIComponent(symbol)}?days=${byId("days").value}`);
+    const view = await ask(`dashboard/symbols/${encodeURIComponent(symbol)}?days=${byId("days").value}`, isAnew);
     // Another one was chosen meanwhile.
     if (turn !== symbolTurn) return;
     shown.symbol = view;
@@ -519,7 +520,8 @@ async function showSymbol() {
     drawSymbol(view);
     document.body.dataset.drawn = "symbol";
   } catch (error) {
-    fail(error, "symbol-headline");
+    const isLogin = error.status === 401 || error.status === 403;
+    if (turn === symbolTurn || isLogin) fail(error, "symbol-headline");
   }
 }
 
@@ -555,5 +557,5 @@ byId("choose").addEventListener("submit", (event) => {
   event.preventDefault();
   showSymbol();
 });
-byId("days").addEventListener("change", showSymbol);
+byId("days").addEventListener("change", () => showSymbol());
 showOverview();
