@@ -463,16 +463,17 @@ async function ask(path, isAnew = false) {
   throw error;
 }
 
+const isOfLogin = (error) => error.status === 401 || error.status === 403;
+
 function fail(error, place) {
-  const isLogin = error.status === 401 || error.status === 403;
-  byId("login").hidden = !isLogin;
-  if (isLogin) {
+  byId("login").hidden = !isOfLogin(error);
+  if (isOfLogin(error)) {
     byId("panels").hidden = true;
     sessionStorage.removeItem("token");
     byId("token").focus();
   }
   const wasWrong = error.status === 401 ? "Who may look sends a token." : error.message;
-  byId(isLogin ? "headline" : place).textContent = wasWrong;
+  byId(isOfLogin(error) ? "headline" : place).textContent = wasWrong;
 }
 
 async function showOverview(isAnew = false) {
@@ -520,8 +521,7 @@ async function showSymbol(isAnew = false) {
     drawSymbol(view);
     document.body.dataset.drawn = "symbol";
   } catch (error) {
-    const isLogin = error.status === 401 || error.status === 403;
-    if (turn === symbolTurn || isLogin) fail(error, "symbol-headline");
+    if (turn === symbolTurn || isOfLogin(error)) fail(error, "symbol-headline");
   }
 }
 
