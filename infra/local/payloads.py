@@ -31,8 +31,6 @@ from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers
 from infra.local.providers import serving as providers_serving
 
-BROKEN = ("credulous", "unheld")
-
 _PRICES = ("open", "high", "low", "close")
 _FIRST, _LAST = date(2024, 12, 2), date(2024, 12, 31)
 _FAST = Limits(
@@ -63,7 +61,7 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
         for source_id, table in tables.items():
             changed.change = None
             _asked(sources[source_id], Request(table, (instrument,), _FIRST, _LAST))
-        with {"credulous": _credulous, "unheld": _unheld}[broken]() if broken else nullcontext():
+        with BROKEN[broken]() if broken else nullcontext():
             for number in range(count):
                 source_id = list(tables)[number % len(tables)]
                 changed.change = drawn.choice(_CHANGES)
@@ -331,3 +329,7 @@ def _unheld() -> Iterator[None]:
     """Take whatever yfinance makes of Yahoo's answers."""
     with patch.object(yahoo, "_fault", lambda _: None):
         yield
+
+
+# The variants that must be caught.
+BROKEN = {"credulous": _credulous, "unheld": _unheld}

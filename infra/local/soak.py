@@ -62,7 +62,7 @@ BROKEN = {
     "kills": ("torn_writes", "unhealed"),
     "pairs": ("no_lease", "overwriting"),
     "faults": ("loaded_twice",),
-    "payloads": payloads.BROKEN,
+    "payloads": tuple(payloads.BROKEN),
 }
 
 
