@@ -31,7 +31,10 @@ INCREMENTAL_MODELS = (
     "fct_daily_bar_revisions",
     "fct_daily_bars",
     "int_corporate_actions__sized",
+    "int_scales__merged",
+    "int_share_events__measured",
     "int_source_scales__measured",
+    "int_symbols__traded",
 )
 
 
@@ -47,11 +50,19 @@ class Window:
         start: the first trade date, of every symbol.
         deep_start: the first trade date of the few symbols whose past has changed.
         deep_symbols: which these are.
+        has_unmeasured_actions: whether an action was reported whose prices no build has looked at.
     """
 
     start: date
     deep_start: date
     deep_symbols: list[str]
+    has_unmeasured_actions: bool
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment variables that macros/window_start.sql reads."""
+        bounds = (self.start.isoformat(), self.deep_start.isoformat(), ",".join(self.deep_symbols))
+        return dict(zip(WINDOW_VARIABLES, bounds, strict=True))
 
 
 @dataclass(slots=True)
@@ -103,18 +114,22 @@ def build(
     outcome = Build(min(window.start, window.deep_start) if window else None, len(merged))
     # Unit tests judge a commit, not a day's data; `make test` runs them.
     arguments = ["build", "--exclude-resource-type", "unit_test"]
-    variables = {}
-    if window:
-        # The other models are views and tables of seeds, which are as the last full build left them.
-        bounds = (window.start.isoformat(), window.deep_start.isoformat(), ",".join(window.deep_symbols))
-        variables = dict(zip(WINDOW_VARIABLES, bounds, strict=True))
-        arguments += ["--select", "tag:windowed"]
-    else:
-        arguments.append("--full-refresh")
     if settings.is_embedded:
         arguments += ["--target-path", str(settings.warehouse_dir / "dbt" / "target")]
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
-    _run_dbt(arguments, variables, warehouse, outcome, progress)
+    if window:
+        # The other models are views and tables of seeds, which are as the last full build left them. The corporate
+        # actions come first: where they change the scale of a share, all of its bars are merged anew.
+        _run_dbt([*arguments, "--select", "tag:actions"], window, warehouse, outcome, progress)
+        if not outcome.failed:
+            window = _window(warehouse, digest)
+            assert window is not None
+            outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
+            # A report of an older day was not among them: its prices are looked at now.
+            rest = [] if window.has_unmeasured_actions else ["--exclude", "tag:actions"]
+            _run_dbt([*arguments, "--select", "tag:windowed", *rest], window, warehouse, outcome, progress)
+    else:
+        _run_dbt([*arguments, "--full-refresh"], None, warehouse, outcome, progress)
     if not outcome.failed:
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
@@ -168,7 +183,12 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
         return None
     (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{window}`")
     symbols = row["deep_window_symbols"]
-    return Window(row["window_start"], row["deep_window_start"], symbols.split(",") if symbols else [])
+    return Window(
+        row["window_start"],
+        row["deep_window_start"],
+        symbols.split(",") if symbols else [],
+        row["has_unmeasured_actions"],
+    )
 
 
 def preload_dbt() -> None:
@@ -178,7 +198,7 @@ def preload_dbt() -> None:
 
 def _run_dbt(
     arguments: list[str],
-    variables: dict[str, str],
+    window: Window | None,
     warehouse: Warehouse,
     outcome: Build,
     progress: Callable[[int, int], None],
@@ -193,7 +213,7 @@ def _run_dbt(
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
-    result = _invoke_dbt(arguments, variables, warehouse, listen)
+    result = _invoke_dbt(arguments, window.variables if window else {}, warehouse, listen)
     assert isinstance(result.result, RunExecutionResult)
     for node in result.result.results:
         # The adapter tells it of models and seeds, not of tests.

@@ -98,11 +98,8 @@ checked as (
             )
         ) as is_reconciled,
         if(is_from_primary, null, verdict != 'apart') as is_on_own_scale,
-        if(
-            last_close > 0,
-            abs(close - last_close) <= last_close * numeric '0.20' or has_corporate_action,
-            null
-        ) as has_explained_return,
+        if(last_close > 0, not is_jump or is_move_shared, null) as has_explained_return,
+        has_settled_scale,
         -- A flat bar without volume is no opinion.
         if(
             close > 0 and not is_peer_flat,

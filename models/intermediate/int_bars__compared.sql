@@ -14,9 +14,27 @@ corporate_actions as (
 
     select
         symbol,
+        sum(if(kind = 'dividend', coalesce(dividend_yield, 0), 0)) as dividend_yield,
+        -- Nobody tells by how much these change a price.
+        logical_or(kind in ('rights', 'demerger', 'capital_reduction')) as has_unsized_action,
         ex_date
-    from {{ ref('int_corporate_actions__deduplicated') }}
+    from {{ ref('fct_corporate_actions') }}
+    where status in ('confirmed', 'reported')
     group by symbol, ex_date
+
+),
+
+-- A share event that is not settled leaves open in which shares the prices before it are.
+unsettled as (
+
+    select
+        symbol,
+        max(ex_date) as ex_date
+    from {{ ref('fct_corporate_actions') }}
+    where
+        kind = 'share_event'
+        and status in ('reported', 'contradicted', 'unreadable')
+    group by symbol
 
 ),
 
@@ -76,20 +94,16 @@ source_precedence as (
 
 ),
 
-best_precedence_by_source as (
+sources as (
 
-    select
-        source_id,
-        min(precedence) as precedence
-    from source_precedence
-    group by source_id
+    select * from {{ ref('int_sources__ranked') }}
 
 ),
 
 primary_source as (
 
-    select source_id from best_precedence_by_source
-    qualify row_number() over (order by precedence) = 1
+    select source_id from sources
+    where is_primary
 
 ),
 
@@ -160,22 +174,23 @@ peers as (
         bars.trade_date,
         peer_bars.source_id as peer_source_id,
         peer_bars.close as peer_close,
+        peer_bars.last_close as peer_last_close,
         peer_bars.open = peer_bars.close
         and peer_bars.high = peer_bars.close
         and peer_bars.low = peer_bars.close
         and peer_bars.volume = 0 as is_peer_flat
-    from bars
-    inner join bars as peer_bars
+    from with_last_bar as bars
+    inner join with_last_bar as peer_bars
         on
             bars.symbol = peer_bars.symbol
             and bars.trade_date = peer_bars.trade_date
             and bars.source_id != peer_bars.source_id
-    inner join best_precedence_by_source
-        on peer_bars.source_id = best_precedence_by_source.source_id
+    inner join sources
+        on peer_bars.source_id = sources.source_id
     qualify
         row_number() over (
             partition by bars.symbol, bars.source_id, bars.trade_date
-            order by best_precedence_by_source.precedence
+            order by sources.precedence
         ) = 1
 
 ),
@@ -207,7 +222,27 @@ compared as (
         trading_sessions.trade_date is not null as is_on_session,
         coalesce(trading_sessions.is_short, false) as is_short_session,
         coalesce(peers.is_peer_flat, false) as is_peer_flat,
-        corporate_actions.ex_date is not null as has_corporate_action,
+        -- A share moves by at most a fifth in a session, beside what it pays.
+        coalesce(
+            abs(
+                cast(with_last_bar.close as float64)
+                - cast(with_last_bar.last_close as float64)
+                * (1 - coalesce(corporate_actions.dividend_yield, 0))
+            ) > 0.2 * cast(with_last_bar.last_close as float64)
+            and not coalesce(corporate_actions.has_unsized_action, false),
+            false
+        ) as is_jump,
+        -- Another source, on whatever scale, shows the same move.
+        coalesce(
+            abs(
+                cast(peers.peer_close as float64)
+                / nullif(cast(peers.peer_last_close as float64), 0)
+                - cast(with_last_bar.close as float64)
+                / nullif(cast(with_last_bar.last_close as float64), 0)
+            ) <= 0.02,
+            false
+        ) as is_move_shared,
+        coalesce(with_last_bar.trade_date >= unsettled.ex_date, true) as has_settled_scale,
         to_json_string(
             struct(
                 with_last_bar.open,
@@ -249,6 +284,8 @@ compared as (
         on
             with_last_bar.symbol = corporate_actions.symbol
             and with_last_bar.trade_date = corporate_actions.ex_date
+    left join unsettled
+        on with_last_bar.symbol = unsettled.symbol
 
 )
 

@@ -17,10 +17,30 @@ adjustment_factors as (
 
 ),
 
--- A version of a bar is in shares of the day on which the provider first said it: had a split been
--- applied since, it would be another version. So a later split is applied here, whichever source
--- reported it; and what Kite had taken out of its past by that day, is put back. A provider that is
--- late with a split is on another scale until then, which the comparison of the sources tells.
+share_factors as (
+
+    select * from {{ ref('int_share_factors') }}
+
+),
+
+latest_share_factors as (
+
+    select
+        share_factors.symbol,
+        share_factors.share_factor
+    from share_factors
+    inner join {{ ref('int_symbols__traded') }} as traded
+        on
+            share_factors.symbol = traded.symbol
+            and traded.latest_session >= share_factors.valid_from
+            and traded.latest_session < share_factors.valid_to
+
+),
+
+-- A version of a bar is in shares of the day on which the source first sent it: after a split, the
+-- source sends another version. Here all versions are put in shares of the latest session. A source
+-- that applies a split late is on another scale until then; the comparison of the sources finds it.
+-- The dividends that Kite had taken out of its past by that day are put back.
 with_factors as (
 
     select
@@ -35,7 +55,7 @@ with_factors as (
         bars.is_provisional,
         bars.trade_date,
         bars.extracted_at,
-        coalesce(when_known.share_factor, 1)
+        coalesce(shares_when_known.share_factor / latest_share_factors.share_factor, 1)
         * if(
             bars.source_id = 'kite',
             coalesce(when_known.kite_dividend_factor / at_trade.kite_dividend_factor, 1),
@@ -46,7 +66,8 @@ with_factors as (
             coalesce(at_trade.kite_dividend_amount - when_known.kite_dividend_amount, 0),
             0
         ) as price_addend,
-        1 / coalesce(when_known.share_factor, 1) as volume_factor
+        coalesce(latest_share_factors.share_factor / shares_when_known.share_factor, 1)
+            as volume_factor
     from bars
     left join adjustment_factors as at_trade
         on
@@ -58,6 +79,13 @@ with_factors as (
             bars.symbol = when_known.symbol
             and bars.known_on >= when_known.valid_from
             and bars.known_on < when_known.valid_to
+    left join share_factors as shares_when_known
+        on
+            bars.symbol = shares_when_known.symbol
+            and bars.known_on >= shares_when_known.valid_from
+            and bars.known_on < shares_when_known.valid_to
+    left join latest_share_factors
+        on bars.symbol = latest_share_factors.symbol
 
 ),
 

@@ -1,3 +1,5 @@
+{{ config(materialized='table', tags=['windowed', 'actions']) }}
+
 with
 
 -- A merge never deletes: of what was sized, that counts which is still reported.
@@ -9,7 +11,7 @@ sized as (
         {{ day_of_receipt('sized.close_known_from') }} as close_known_on,
         coalesce(sized.share_ratio, cast(sized.dividend_amount as float64)) as amount
     from {{ ref('int_corporate_actions__sized') }} as sized
-    inner join {{ ref('int_corporate_actions__deduplicated') }} as reports
+    inner join {{ ref('int_corporate_actions__reported') }} as reports
         on
             sized.symbol = reports.symbol
             and sized.source_id = reports.source_id
@@ -166,7 +168,11 @@ rules as (
         lead(first_ex_date, 1, date '9999-12-31')
             over (order by first_ex_date)
             as next_first_ex_date
-    from {{ ref('kite_dividend_rules') }}
+    from (
+        select first_ex_date, minimum_yield, method from {{ ref('kite_dividend_rules') }}
+        union all
+        select date '0001-01-01', 1.0, cast(null as string)
+    )
 
 ),
 
@@ -208,11 +214,11 @@ reconciled as (
         with_yields.ex_date,
         with_yields.reported_at
     from with_yields
-    left join rules
+    inner join rules
         on
-            with_yields.kind = 'dividend'
-            and with_yields.ex_date >= rules.first_ex_date
+            with_yields.ex_date >= rules.first_ex_date
             and with_yields.ex_date < rules.next_first_ex_date
+    where with_yields.kind = 'dividend'
 
 )
 

@@ -1,6 +1,6 @@
 {{
     config(
-        tags=['windowed'],
+        tags=['windowed', 'actions'],
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'source_id', 'kind', 'ex_date'],
@@ -15,10 +15,16 @@ with
 
 corporate_actions as (
 
-    select * from {{ ref('int_corporate_actions__deduplicated') }}
-    {% if is_incremental() %}
-        where {{ in_window('ex_date') }}
-    {% endif %}
+    select * from {{ ref('int_corporate_actions__reported') }}
+    where
+        not is_withdrawn
+        and (
+            (kind = 'dividend' and dividend_amount > 0)
+            or (kind = 'share_event' and share_ratio > 0 and share_ratio != 1)
+        )
+        {% if is_incremental() %}
+            and {{ in_window('ex_date') }}
+        {% endif %}
 
 ),
 

@@ -1,101 +1,191 @@
 with
 
-instruments as (
-
-    select
-        symbol,
-        substr(isin, 1, 9) as share_code
-    from {{ ref('instruments') }}
-
-),
-
--- A file has all records of an ex-date: the freshest one that has any is right about all of them.
-freshest as (
-
-    select * from {{ ref('stg_nse__corporate_actions') }}
-    where is_of_shares
-    qualify extracted_at = max(extracted_at) over (partition by symbol, ex_date)
-
-),
-
--- Two files of one day may hold the same record.
 records as (
 
     select
         symbol,
-        isin,
-        source_id,
         kind,
+        if(kind in ('bonus', 'split', 'consolidation', 'unreadable'), 'share_event', kind)
+            as event_kind,
         subject,
-        action_number,
+        action,
         dividend_amount,
         share_ratio,
+        is_read,
         ex_date,
+        record_date,
+        extracted_at
+    from {{ ref('int_exchange_records__resolved') }}
+    where symbol is not null
+
+),
+
+-- The freshest list that has an action of a day is right about it. A list holds a record twice when
+-- it was revised, or when two files are of one day.
+freshest as (
+
+    select * from records
+    qualify extracted_at = max(extracted_at) over (partition by symbol, event_kind, ex_date)
+
+),
+
+parts as (
+
+    select
+        symbol,
+        kind,
+        event_kind,
+        action,
+        dividend_amount,
+        share_ratio,
+        is_read,
+        ex_date,
+        string_agg(distinct subject, '; ' order by subject) as subject,
         max(record_date) as record_date,
         max(extracted_at) as extracted_at
     from freshest
     group by
         symbol,
-        isin,
-        source_id,
         kind,
-        subject,
-        action_number,
+        event_kind,
+        action,
         dividend_amount,
         share_ratio,
+        is_read,
         ex_date
 
 ),
 
-current_symbols as (
+-- "Bonus 1:1" and "Bonus Shares In The Ratio Of 1:1" are one bonus.
+distinct_parts as (
 
-    select * from {{ ref('int_symbols__resolved') }}
+    select * from parts
+    qualify
+        event_kind != 'share_event'
+        or not is_read
+        or row_number() over (
+            partition by symbol, kind, share_ratio, ex_date
+            order by action
+        ) = 1
 
 ),
 
--- A record is under the symbol and the ISIN of its day (L&TFH, now LTF), whose first nine letters
--- stay; one of IRFC has the ISIN of a bond, and the symbol tells. Those of others go no further.
-of_instruments as (
+actions as (
 
     select
-        instruments.symbol,
-        records.source_id,
-        records.kind,
-        records.subject,
-        records.dividend_amount,
-        records.share_ratio,
-        records.ex_date,
-        records.record_date,
-        records.extracted_at
+        symbol,
+        event_kind as kind,
+        string_agg(distinct subject, '; ' order by subject) as subject,
+        string_agg(distinct kind, ' and ' order by kind) as share_kinds,
+        -- The whole line or none of it.
+        if(logical_and(is_read), sum(dividend_amount), null) as dividend_amount,
+        if(
+            event_kind = 'share_event' and logical_and(is_read and share_ratio > 0),
+            round(exp(sum(if(share_ratio > 0, ln(share_ratio), 0))), 6),
+            null
+        ) as share_ratio,
+        logical_and(is_read) as is_read,
+        ex_date,
+        max(record_date) as record_date,
+        max(extracted_at) as extracted_at
+    from distinct_parts
+    group by symbol, event_kind, ex_date
+
+),
+
+first_listed as (
+
+    select
+        symbol,
+        event_kind as kind,
+        ex_date,
+        min(extracted_at) as first_listed_at
     from records
-    left join instruments as instruments_by_isin
-        on substr(records.isin, 1, 9) = instruments_by_isin.share_code
-    left join current_symbols
+    group by symbol, event_kind, ex_date
+
+),
+
+lists as (
+
+    select * from {{ ref('int_exchange_lists__covered') }}
+
+),
+
+-- A later list that reaches over the day, and would name the action, does not.
+unlisted as (
+
+    select
+        actions.symbol,
+        actions.kind,
+        actions.ex_date
+    from actions
+    inner join lists
         on
-            records.symbol = current_symbols.former_symbol
-            and records.ex_date <= current_symbols.last_used_on
-    inner join instruments
+            actions.ex_date between lists.first_day and lists.last_day
+            and actions.extracted_at < lists.extracted_at
+    where
+        coalesce(lists.only_symbol = actions.symbol, true)
+        and coalesce(strpos(actions.share_kinds, lists.only_kind) > 0, true)
+    group by actions.symbol, actions.kind, actions.ex_date
+
+),
+
+-- A company does not give the same bonus twice within two months: the day was moved.
+moved as (
+
+    select
+        actions.symbol,
+        actions.kind,
+        actions.ex_date
+    from actions
+    inner join actions as later_actions
         on
-            coalesce(instruments_by_isin.symbol, current_symbols.symbol, records.symbol)
-            = instruments.symbol
+            actions.symbol = later_actions.symbol
+            and actions.kind = later_actions.kind
+            and abs(actions.share_ratio - later_actions.share_ratio) <= 0.001
+            and actions.ex_date != later_actions.ex_date
+            and abs(date_diff(actions.ex_date, later_actions.ex_date, day)) <= 60
+    inner join first_listed
+        on
+            later_actions.symbol = first_listed.symbol
+            and later_actions.kind = first_listed.kind
+            and later_actions.ex_date = first_listed.ex_date
+            and actions.extracted_at < first_listed.first_listed_at
+    where actions.kind = 'share_event'
+    group by actions.symbol, actions.kind, actions.ex_date
+
+),
+
+withdrawn as (
+
+    select * from unlisted
+
+    union distinct
+
+    select * from moved
 
 ),
 
 deduplicated as (
 
     select
-        symbol,
-        source_id,
-        kind,
-        string_agg(distinct subject, '; ' order by subject) as subject,
-        -- Where one of them is of an unknown amount, so is the sum.
-        if(countif(dividend_amount is null) = 0, sum(dividend_amount), null) as dividend_amount,
-        round(exp(sum(ln(share_ratio))), 6) as share_ratio,
-        ex_date,
-        max(record_date) as record_date,
-        max(extracted_at) as extracted_at
-    from of_instruments
-    group by symbol, source_id, kind, ex_date
+        actions.symbol,
+        'nse' as source_id,
+        actions.kind,
+        actions.subject,
+        actions.dividend_amount,
+        actions.share_ratio,
+        actions.is_read,
+        withdrawn.symbol is not null as is_withdrawn,
+        actions.ex_date,
+        actions.record_date,
+        actions.extracted_at
+    from actions
+    left join withdrawn
+        on
+            actions.symbol = withdrawn.symbol
+            and actions.kind = withdrawn.kind
+            and actions.ex_date = withdrawn.ex_date
 
 )
 

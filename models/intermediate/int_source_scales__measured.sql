@@ -22,8 +22,7 @@ bars as (
         close,
         volume,
         is_from_primary,
-        abs(close - last_close) > last_close * numeric '0.20'
-        and not has_corporate_action as is_jump,
+        is_jump,
         trade_date,
         date_trunc(trade_date, month) as month
     from {{ ref('int_bars__compared') }}
@@ -39,9 +38,8 @@ bars as (
 
 fallback_sources as (
 
-    select source_id from {{ ref('source_precedence') }}
-    group by source_id
-    qualify row_number() over (order by min(precedence)) > 1
+    select source_id from {{ ref('int_sources__ranked') }}
+    where not is_primary
 
 ),
 

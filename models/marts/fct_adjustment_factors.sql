@@ -1,17 +1,35 @@
-{{ config(tags=['windowed'], cluster_by=['symbol']) }}
+{{ config(tags=['windowed', 'actions'], cluster_by=['symbol']) }}
 
 with
 
-corporate_actions as (
+traded as (
+
+    select * from {{ ref('int_symbols__traded') }}
+
+),
+
+share_factors as (
+
+    select * from {{ ref('int_share_factors') }}
+
+),
+
+-- What comes after the latest session of a share changes none of its prices yet.
+dividends as (
 
     select
-        symbol,
-        ln(coalesce(1 / share_ratio, 1)) as share_exponent,
-        ln(1 - coalesce(dividend_yield, 0)) as dividend_exponent,
-        if(kite_method = 'multiply', ln(1 - dividend_yield), 0) as kite_exponent,
-        if(kite_method = 'subtract', current_dividend, 0) as kite_amount,
-        ex_date
-    from {{ ref('int_corporate_actions__reconciled') }}
+        dividends.symbol,
+        ln(1 - coalesce(dividends.dividend_yield, 0)) as dividend_exponent,
+        if(dividends.kite_method = 'multiply', ln(1 - dividends.dividend_yield), 0)
+            as kite_exponent,
+        if(dividends.kite_method = 'subtract', dividends.current_dividend, 0) as kite_amount,
+        dividends.ex_date
+    from {{ ref('int_corporate_actions__reconciled') }} as dividends
+    inner join traded
+        on
+            dividends.symbol = traded.symbol
+            and dividends.ex_date <= traded.latest_session
+    where dividends.kind = 'dividend'
 
 ),
 
@@ -19,43 +37,68 @@ corporate_actions as (
 beginnings as (
 
     select
+        share_factors.symbol,
+        share_factors.valid_from
+    from share_factors
+    inner join traded
+        on
+            share_factors.symbol = traded.symbol
+            and share_factors.valid_from <= traded.latest_session
+
+    union distinct
+
+    select
         symbol,
         ex_date as valid_from
-    from corporate_actions
-    group by symbol, ex_date
+    from dividends
 
-    union all
+    union distinct
 
     select
         symbol,
         date '0001-01-01' as valid_from
-    from corporate_actions
-    group by symbol
+    from dividends
+
+),
+
+-- In shares of the latest session: an announced split divides nothing.
+with_share_factors as (
+
+    select
+        beginnings.symbol,
+        coalesce(at_beginning.share_factor / at_latest.share_factor, 1) as share_factor,
+        beginnings.valid_from
+    from beginnings
+    inner join traded
+        on beginnings.symbol = traded.symbol
+    left join share_factors as at_beginning
+        on
+            beginnings.symbol = at_beginning.symbol
+            and beginnings.valid_from >= at_beginning.valid_from
+            and beginnings.valid_from < at_beginning.valid_to
+    left join share_factors as at_latest
+        on
+            traded.symbol = at_latest.symbol
+            and traded.latest_session >= at_latest.valid_from
+            and traded.latest_session < at_latest.valid_to
 
 ),
 
 accumulated as (
 
     select
-        beginnings.symbol,
-        round(
-            exp(
-                coalesce(
-                    sum(corporate_actions.share_exponent), 0
-                )
-            ),
-            10
-        ) as share_factor,
-        round(exp(coalesce(sum(corporate_actions.dividend_exponent), 0)), 10) as dividend_factor,
-        round(exp(coalesce(sum(corporate_actions.kite_exponent), 0)), 10) as kite_dividend_factor,
-        round(coalesce(sum(corporate_actions.kite_amount), 0), 6) as kite_dividend_amount,
-        beginnings.valid_from
-    from beginnings
-    left join corporate_actions
+        factors.symbol,
+        round(any_value(factors.share_factor), 10) as share_factor,
+        round(exp(coalesce(sum(dividends.dividend_exponent), 0)), 10) as dividend_factor,
+        round(exp(coalesce(sum(dividends.kite_exponent), 0)), 10) as kite_dividend_factor,
+        round(coalesce(sum(dividends.kite_amount), 0), 6) as kite_dividend_amount,
+        factors.valid_from
+    from with_share_factors as factors
+    left join dividends
         on
-            beginnings.symbol = corporate_actions.symbol
-            and beginnings.valid_from < corporate_actions.ex_date
-    group by beginnings.symbol, beginnings.valid_from
+            factors.symbol = dividends.symbol
+            and factors.valid_from < dividends.ex_date
+    group by factors.symbol, factors.valid_from
 
 ),
 

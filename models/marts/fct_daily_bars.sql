@@ -36,12 +36,17 @@ with_previous_close as (
 
     select
         chosen.*,
-        last_value(if(is_valid, close, null) ignore nulls) over (
+        last_value(if(is_valid, close, null) ignore nulls) over days_before as last_valid_close,
+        max(if(is_valid, trade_date, null)) over days_before as last_valid_date,
+        max(if('has_explained_return' in unnest(failed_checks), trade_date, null))
+            over days_before as last_jump_date
+    from chosen
+    window
+        days_before as (
             partition by symbol
             order by unix_date(trade_date)
             range between {{ var('context_days') }} preceding and 1 preceding
-        ) as previous_close
-    from chosen
+        )
 
 ),
 
@@ -58,7 +63,12 @@ described as (
         with_previous_close.high,
         with_previous_close.low,
         with_previous_close.close,
-        with_previous_close.previous_close,
+        -- Across a jump that nothing explains, no return is known.
+        if(
+            with_previous_close.last_jump_date > with_previous_close.last_valid_date,
+            null,
+            with_previous_close.last_valid_close
+        ) as previous_close,
         with_previous_close.volume,
         with_previous_close.revision_count,
         with_previous_close.price_factor,

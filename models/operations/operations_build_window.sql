@@ -34,48 +34,54 @@ unmerged_batches as (
 
 primary_source as (
 
-    select source_id from {{ ref('source_precedence') }}
-    group by source_id
-    qualify row_number() over (order by min(precedence)) = 1
+    select source_id from {{ ref('int_sources__ranked') }}
+    where is_primary
 
 ),
 
--- Taken from the notes of the batches, and not from the bars, so that no history is read.
+-- Taken from the notes of the batches, and not from the bars, so that no history is read. A record
+-- of the exchange may be under a symbol of another day: whoever ever had the symbol is merged.
 noted_symbols as (
 
     select
         unmerged_batches.archive_path,
         symbol,
-        unmerged_batches.oldest_date,
-        cast(
-            regexp_extract(unmerged_batches.archive_path, 'extracted_on=([0-9-]{10})') as date
-        ) as extracted_on
+        unmerged_batches.oldest_date
     from unmerged_batches
     cross join unnest(split(unmerged_batches.symbols, ',')) as symbol
 
 ),
 
-current_symbols as (
+symbols as (
 
-    select * from {{ ref('int_symbols__resolved') }}
+    select
+        former_symbol as noted_symbol,
+        symbol
+    from {{ ref('int_symbols__resolved') }}
+
+    union all
+
+    select
+        symbol as noted_symbol,
+        symbol
+    from noted_symbols
+    group by symbol
 
 ),
 
 received_symbols as (
 
     select
-        coalesce(current_symbols.symbol, noted_symbols.symbol) as symbol,
+        symbols.symbol,
         logical_or(
             starts_with(noted_symbols.archive_path, concat(primary_source.source_id, '_'))
         ) as is_from_primary,
         min(noted_symbols.oldest_date) as oldest_date
     from noted_symbols
     cross join primary_source
-    left join current_symbols
-        on
-            noted_symbols.symbol = current_symbols.former_symbol
-            and noted_symbols.extracted_on <= current_symbols.last_used_on
-    group by coalesce(current_symbols.symbol, noted_symbols.symbol)
+    inner join symbols
+        on noted_symbols.symbol = symbols.noted_symbol
+    group by symbols.symbol
 
 ),
 
@@ -127,101 +133,79 @@ first_unjudged as (
 
 ),
 
-lowest_recent_closes as (
+-- Where an action was reported, withdrawn, or turned out otherwise since the bars were merged, all
+-- of the share's bars are on another scale.
+rescaled_symbols as (
 
-    select
-        symbol,
-        min(close) as close
-    from {{ ref('fct_daily_bars') }}
-    where
-        trade_date >= date_sub(current_date('Asia/Kolkata'), interval 45 day)
-        and close > 0
-    group by symbol
-
-),
-
-first_rule as (
-
-    select min(first_ex_date) as first_ex_date from {{ ref('kite_dividend_rules') }}
+    select coalesce(digested.symbol, merged.symbol) as symbol
+    from {{ ref('int_scales__digested') }} as digested
+    full outer join {{ ref('int_scales__merged') }} as merged
+        on digested.symbol = merged.symbol
+    where digested.digest is distinct from merged.digest
 
 ),
 
--- As they are reported now, and as the last build took them in.
-corporate_actions as (
+-- An action whose prices no build has looked at.
+unmeasured_symbols as (
 
     select
-        symbol,
-        kind,
-        dividend_amount,
-        ex_date
-    from {{ ref('int_corporate_actions__deduplicated') }}
+        reported.symbol,
+        min(reported.ex_date) as oldest_date
+    from {{ ref('int_corporate_actions__reported') }} as reported
+    inner join {{ ref('int_symbols__traded') }} as traded
+        on
+            reported.symbol = traded.symbol
+            and reported.ex_date <= traded.latest_session
+    left join {{ ref('int_share_events__measured') }} as measured
+        on
+            reported.symbol = measured.symbol
+            and reported.ex_date = measured.ex_date
+    where reported.kind = 'share_event' and measured.symbol is null
+    group by reported.symbol
+
+),
+
+windows_by_reason as (
+
+    select
+        received_symbols.symbol,
+        least(
+            received_symbols.oldest_date,
+            if(
+                last_comparisons.has_primary or received_symbols.is_from_primary,
+                coalesce(first_unjudged.month, received_symbols.oldest_date),
+                received_symbols.oldest_date
+            )
+        ) as oldest_date
+    from received_symbols
+    left join last_comparisons
+        on received_symbols.symbol = last_comparisons.symbol
+    left join first_unjudged
+        on received_symbols.symbol = first_unjudged.symbol
 
     union all
 
     select
         symbol,
-        kind,
-        dividend_amount,
-        ex_date
-    from {{ ref('int_corporate_actions__sized') }}
+        date '1900-01-01' as oldest_date
+    from rescaled_symbols
 
-),
-
--- Those that change the scale of the bars before them. A dividend of less than a hundredth of every
--- close at hand does not; one that is older than these closes may.
-scale_changes as (
+    union all
 
     select
-        corporate_actions.symbol,
-        max(corporate_actions.ex_date) as ex_date
-    from corporate_actions
-    cross join first_rule
-    left join lowest_recent_closes
-        on corporate_actions.symbol = lowest_recent_closes.symbol
-    where
-        corporate_actions.kind = 'share_event'
-        or (
-            corporate_actions.ex_date >= first_rule.first_ex_date
-            and not coalesce(
-                corporate_actions.ex_date
-                >= date_sub(current_date('Asia/Kolkata'), interval 30 day)
-                and corporate_actions.dividend_amount
-                < numeric '0.01' * lowest_recent_closes.close,
-                false
-            )
-        )
-    group by corporate_actions.symbol
+        symbol,
+        oldest_date
+    from unmeasured_symbols
 
 ),
 
 symbol_windows as (
 
     select
-        received_symbols.symbol,
-        date_trunc(
-            least(
-                received_symbols.oldest_date,
-                if(
-                    last_comparisons.has_primary or received_symbols.is_from_primary,
-                    coalesce(first_unjudged.month, received_symbols.oldest_date),
-                    received_symbols.oldest_date
-                ),
-                -- A bar of the session before may change how large a dividend was.
-                if(
-                    scale_changes.ex_date >= received_symbols.oldest_date,
-                    date '1900-01-01',
-                    received_symbols.oldest_date
-                )
-            ),
-            month
-        ) as window_start
-    from received_symbols
-    left join last_comparisons
-        on received_symbols.symbol = last_comparisons.symbol
-    left join first_unjudged
-        on received_symbols.symbol = first_unjudged.symbol
-    left join scale_changes
-        on received_symbols.symbol = scale_changes.symbol
+        symbol,
+        date_trunc(min(oldest_date), month) as window_start
+    from windows_by_reason
+    group by symbol
 
 ),
 
@@ -247,18 +231,33 @@ common as (
 
 ),
 
+unmeasured as (
+
+    select count(*) as symbol_count from unmeasured_symbols
+
+),
+
+deeper as (
+
+    select
+        min(symbol_windows.window_start) as window_start,
+        string_agg(symbol_windows.symbol, ',' order by symbol_windows.symbol) as symbols
+    from symbol_windows
+    inner join common
+        on symbol_windows.window_start < common.window_start
+
+),
+
 bounded as (
 
     select
         common.window_start,
-        coalesce(min(symbol_windows.window_start), common.window_start) as deep_window_start,
-        coalesce(
-            string_agg(symbol_windows.symbol, ',' order by symbol_windows.symbol), ''
-        ) as deep_window_symbols
+        coalesce(deeper.window_start, common.window_start) as deep_window_start,
+        coalesce(deeper.symbols, '') as deep_window_symbols,
+        unmeasured.symbol_count > 0 as has_unmeasured_actions
     from common
-    left join symbol_windows
-        on common.window_start > symbol_windows.window_start
-    group by common.window_start
+    cross join deeper
+    cross join unmeasured
 
 )
 

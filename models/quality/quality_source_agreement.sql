@@ -8,9 +8,8 @@ scales as (
 
 primary_source as (
 
-    select source_id from {{ ref('source_precedence') }}
-    group by source_id
-    qualify row_number() over (order by min(precedence)) = 1
+    select source_id from {{ ref('int_sources__ranked') }}
+    where is_primary
 
 ),
 

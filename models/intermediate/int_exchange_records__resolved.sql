@@ -1,0 +1,57 @@
+with
+
+instruments as (
+
+    select
+        symbol,
+        substr(isin, 1, 9) as share_code
+    from {{ ref('instruments') }}
+
+),
+
+former_symbols as (
+
+    select * from {{ ref('int_symbols__resolved') }}
+
+),
+
+records as (
+
+    select * from {{ ref('stg_nse__corporate_actions') }}
+    where is_of_shares
+
+),
+
+-- The first nine letters of an ISIN stay when a share is split. Some records have none, and one of
+-- IRFC has that of a bond: there the symbol tells. A list names a share as it is called on the day
+-- of the download, an old list as it was called on the ex-date.
+resolved as (
+
+    select
+        instruments.symbol,
+        records.symbol as listed_symbol,
+        records.kind,
+        records.subject,
+        records.action,
+        records.dividend_amount,
+        records.share_ratio,
+        records.is_read,
+        records.ex_date,
+        records.record_date,
+        records.extracted_at
+    from records
+    left join instruments as instruments_by_isin
+        on substr(records.isin, 1, 9) = instruments_by_isin.share_code
+    left join former_symbols
+        on
+            records.symbol = former_symbols.former_symbol
+            and least(records.ex_date, date(records.extracted_at, 'Asia/Kolkata'))
+            <= former_symbols.last_used_on
+    left join instruments
+        on
+            coalesce(instruments_by_isin.symbol, former_symbols.symbol, records.symbol)
+            = instruments.symbol
+
+)
+
+select * from resolved
