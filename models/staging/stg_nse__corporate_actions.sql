@@ -1,3 +1,66 @@
+{#- A subject is read by patterns that match a whole part, from its first to its last letter. Each
+    part has a text without anything to count, and the numbers that its kind asks for: what stands
+    there besides ("Rs 62..50", "1:1:1", "Rs 2 To Rs 3") matches no pattern, and is not guessed. -#}
+{%- set number = '(?:(?:[1-9][0-9]+|0?[0-9])(?:[.][0-9]+)?|[.][0-9]+)' -%}
+{%- set count = '[1-9][0-9]*' -%}
+{%- set text = '[^0-9₹$%?:]*' -%}
+{%- set month = (
+    '(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?'
+    '|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)'
+) -%}
+{%- set year = '(?:19|20)?[0-9]{2}' -%}
+{%- set period = (
+    '(?:[0-9]{1,2}[./-][0-9]{1,2}[./-]' ~ year
+    ~ '|(?:[0-9]{1,2}(?:st|nd|rd|th)?[ -])?' ~ month ~ '[ ,.-]*(?:[0-9]{1,2}(?:st|nd|rd|th)?[ ,-]+)?' ~ year
+    ~ "|(?:f[.]?y[.]?|year|[qh][1-4])[ '.-]*" ~ year ~ '(?: ?[/-] ?' ~ year ~ ')?'
+    ~ '|(?:19|20)[0-9]{2}(?: ?[/-] ?' ~ year ~ ')?'
+    ~ '|[qh][1-4])'
+) -%}
+{%- set remark = (
+    '(?:purpose )?(?:re ?-? ?)?(?:revised|revision|corrigendum|corrected|rectified|amended|amendment)'
+) -%}
+{%- set spellings = {
+    'one': '1', 'two': '2', 'three': '3', 'four': '4', 'five': '5', 'six': '6', 'seven': '7', 'eight': '8',
+    'nine': '9', 'ten': '10', 'twenty': '20', 'hundred': '100',
+    '1st': 'first', '2nd': 'second', '3rd': 'third', '4th': 'fourth',
+    'splt|spilt|splits|splitting|sub ?-? ?div[a-z]*': 'split',
+    'fv': 'face value',
+    'frm': 'from',
+    'rights? ?(?:and|[&/]) ?bonus': 'rights bonus',
+} -%}
+{%- set respelling = namespace(sql='plain_subject') -%}
+{%- for pattern, word in spellings.items() -%}
+    {%- set respelling.sql = (
+        'regexp_replace(' ~ respelling.sql ~ ", r'\\b(?:" ~ pattern ~ ")\\b', '" ~ word ~ "')"
+    ) -%}
+{%- endfor -%}
+{%- set uncounted = (
+    'eleven|twelve|[a-z]+teen|thirty|forty|fifty|sixty|seventy|eighty|ninety|thousand|lakhs?|lacs?|crores?'
+    '|million|half|paise|paisa'
+) -%}
+{%- set terms = (
+    '(?:bonus|issue|stock|equity|eq|ordinary|shares?|shr?|split|spl|consolidation|face|value|ratio|proportion'
+    '|change|purpose|fully|paid|up|new|existing|held|every|each|per|the|of|in|at|from|annual general meeting|agm|[ .,@-])*'
+) -%}
+{%- set no_equity = (
+    'debenture|deb(?:s|[0-9]|\\b)|pref|warrant|dvr|bonds?\\b|[a-z]*cds?\\b|[a-z]{0,4}[cr]ps'
+) -%}
+{%- set beside = text ~ '(?:' ~ number ~ ' ?%' ~ text ~ ')?' -%}
+{%- set joiner = terms ~ '(?::|for)' ~ terms -%}
+{%- set changer = terms ~ '(?:in)?to' ~ terms -%}
+{%- set price = '₹?' ~ number -%}
+{%- set read_price = '₹?(' ~ number ~ ')' -%}
+{%- set openers = (
+    'spe|spl|int[ de]|fin|div|bonus|face value split|stock split|split|consol|right|demerg|buy|capital'
+    '|annual|agm|first|second|third|fourth'
+) -%}
+{%- set face_value_remark = (
+    '\\b(?:(?:of|on|having|at) )*face value(?: of)? ?' ~ price ~ '(?: each)?|\\bof ₹' ~ number ~ ' each'
+) -%}
+{%- set no_dividend = (
+    no_equity ~ '|cancel|withdr|postpone|defer|no[tn]?\\b|nil\\b|usd\\b|dollar|inclu|compris|consist|already|total'
+    '|aggregat|of which|partly|propor|pro ?-? ?rata|[ag]d[rs]s?\\b'
+) -%}
 with
 
 source as (
@@ -6,39 +69,121 @@ source as (
 
 ),
 
--- What is typed by hand comes in many spellings: "Rs.5", "Rs  5/-", "Rs 1,000". One slash ends a
--- price ("Rs 5/-"), another stands between two actions.
-spelled as (
+-- What is typed by hand comes in many spellings. Brackets only ever hold a remark.
+spaced as (
 
     select
         *,
         regexp_replace(trim(subject), r'\s+', ' ') as spaced_subject,
         regexp_replace(
-            regexp_replace(
-                regexp_replace(
-                    regexp_replace(trim(lower(subject)), r'\s+', ' '), r'([0-9]) ?/ ?-', r'\1'
-                ),
-                r'([0-9]),([0-9])',
-                r'\1\2'
-            ),
-            r'\b(r[se])\.',
-            r'\1 '
-        ) as spelling
+            regexp_replace(lower(coalesce(subject, '')), r'\p{Pd}', '-'), r'[\s\pZ()\[\]]+', ' '
+        ) as plain_subject
     from source
 
 ),
 
--- A special dividend may follow another one without any sign between them.
+respelled as (
+
+    select
+        *,
+        {{ respelling.sql }} as spelling
+    from spaced
+
+),
+
+-- An amount of rupees gets one sign. "Rs.0125" may be Rs 0.0125, and "Re.50" Rs 0.50: a question
+-- mark stands for a number that nobody can be sure of.
+priced as (
+
+    select
+        *,
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    spelling,
+                    r'\b(?:rs|inr)\.(?:0[0-9]|\.)|\bre\.(?:[2-9]|[0-9]{2}|\.)',
+                    ' ?'
+                ),
+                r'(?:\b(?:rs|re|inr|rupees?)|₹)\.? ?(\.?[0-9])',
+                r'₹\1'
+            ),
+            r'([0-9]),([0-9]{3})\b',
+            r'\1\2'
+        ) as priced_spelling
+    from respelled
+
+),
+
+-- "10/-" is an amount of rupees without its sign. A slash that ends an amount stands between no two
+-- actions.
+signed as (
+
+    select
+        *,
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    regexp_replace(
+                        regexp_replace(
+                            priced_spelling,
+                            r'(^|[^₹0-9.,:?])([0-9.]+) ?(?:/ ?[-=]|-/)',
+                            r'\1₹\2 '
+                        ),
+                        r'([0-9]) ?(?:/ ?[-=]|-/)',
+                        r'\1 '
+                    ),
+                    r'(^|[^₹0-9.,:?])([0-9]{2}) ?(?:paise|paisa)\b',
+                    r'\1₹0.\2'
+                ),
+                r'(^|[^₹0-9.,:?])([0-9]) ?(?:paise|paisa)\b',
+                r'\1₹0.0\2'
+            ),
+            r'([0-9])\.( |$)',
+            r'\1\2'
+        ) as signed_spelling
+    from priced
+
+),
+
+-- A year is no amount, and "(Revised)" no other action.
+without_remarks as (
+
+    select
+        *,
+        regexp_contains(signed_spelling, r'\b{{ remark }}\b') as is_revision,
+        regexp_replace(
+            regexp_replace(
+                regexp_replace(
+                    regexp_replace(signed_spelling, r'\b{{ remark }}\b', ' '),
+                    r"(^|[^₹0-9.,:?a-z]){{ period }}\b",
+                    r'\1'
+                ),
+                r'\bhalf ?-? ?year[a-z]*|\b(bonus|issue|ratio|dividend|split|purpose) ?:',
+                r'\1 '
+            ),
+            r'\b(?:{{ uncounted }})\b',
+            '?'
+        ) as plain_spelling
+    from signed
+
+),
+
+-- Actions are joined by a sign or word, or only follow one another: "... Per Share Special
+-- Dividend ...". Neither stands before a number, of which both sides are: "7 Ccps And 7 Warrants".
 separated as (
 
     select
         *,
         regexp_replace(
-            regexp_replace(spelling, r' ?[/&] ?| and ', '|'),
-            r'(per [a-z]+) (special|interim|final)',
+            regexp_replace(
+                regexp_replace(plain_spelling, ' +', ' '),
+                r' ?(?:[/+&;,|]|\b(?:and|plus|with)\b)[ .-]*([a-z₹])',
+                r'|\1'
+            ),
+            r'([0-9%]|\bper (?:eq[a-z]* )?[a-z]+|\bp shr?)[ .-]*\b({{ openers }})',
             r'\1|\2'
         ) as action_list
-    from spelled
+    from without_remarks
 
 ),
 
@@ -46,10 +191,10 @@ actions as (
 
     select
         separated.*,
-        action,
+        trim(part, ' -.,/:;+&') as part,
         action_number
     from separated
-    cross join unnest(split(separated.action_list, '|')) as action with offset as action_number
+    cross join unnest(split(separated.action_list, '|')) as part with offset as action_number
 
 ),
 
@@ -58,17 +203,38 @@ classified as (
     select
         *,
         case
-            when regexp_contains(action, r'split|sub-? ?division|consolidation') then 'split'
-            when regexp_contains(action, r'buy ?-? ?back') then 'buyback'
-            -- Debentures and preference shares leave the number of shares as it is.
-            when regexp_contains(action, r'bonus.*(debenture|preference|ncd|bond)') then 'other'
-            when regexp_contains(action, r'bonus') then 'bonus'
-            when regexp_contains(action, r'rights') then 'rights'
-            when regexp_contains(action, r'de-?merger|spin') then 'demerger'
-            -- Seen: "Dividned", "Interimdividend", "Specia Ldividend".
-            when regexp_contains(action, r'divid|\bdiv\b') then 'dividend'
-            else 'other'
-        end as kind
+            when
+                -- Debentures and preference shares leave the number of shares as it is.
+                regexp_contains(part, r'bonus.*\b(?:{{ no_equity }})')
+                and regexp_contains(part, r'^[^0-9?]*(?:[0-9]+[^0-9?]*){0,2}$')
+                and not regexp_contains(part, r'split|consolidat')
+                then 'other'
+            when regexp_contains(part, r'\breduction') then 'capital_reduction'
+            when regexp_contains(part, r'\bbuy ?-? ?back') then 'buyback'
+            when regexp_contains(part, r'\brights?\b') then 'rights'
+            when regexp_contains(part, r'bonus') then 'bonus'
+            when regexp_contains(part, r'\bsplit\b|consolidat|^spl\b.*₹.* to ') then 'split'
+            when regexp_contains(part, r'\bde ?-? ?merge|\bspin|\bhiv(?:e|ing)\b') then 'demerger'
+            -- Seen: "Dividned", "Interimdividend", "Specia Ldividend", "Ividend", "Intdividend".
+            when regexp_contains(part, r'ivid|\bdiv|intdiv') then 'dividend'
+            when regexp_contains(part, r'face value') then 'split'
+            when regexp_contains(part, r'scheme|arr?angement|amalgamation|\bmerger') then 'scheme'
+            when regexp_contains(part, r'cancel|withdr|postpone|defer|distribut') then 'unreadable'
+            when
+                regexp_contains(part, r'\bmeeting|\b[ae]gm\b|closure|director|election')
+                and not regexp_contains(part, r'[₹$%?:]')
+                then 'other'
+            when
+                regexp_contains(
+                    part, r'\binterest\b|redemption|repayment|maturity|\b(?:{{ no_equity }})'
+                )
+                then 'other'
+            when regexp_contains(part, r'^(?:special|spl|interim|final|fin)\b') then 'dividend'
+            when part != '' and not regexp_contains(part, r'[0-9₹$%?:]') then 'other'
+            else 'unreadable'
+        end as kind,
+        -- "Rs 2 Per Share Of Face Value Rs 10" is a dividend of Rs 2.
+        regexp_replace(part, r'{{ face_value_remark }}', ' ') as dividend_part
     from actions
 
 ),
@@ -77,19 +243,101 @@ sized as (
 
     select
         *,
-        -- In old records a dividend is a percentage of the face value.
+        -- A percentage is one of the face value of that day, and the record has that of the file's
+        -- day: EICHERMOT's of March 2020 has Re 1, and the share had Rs 10.
         if(
-            kind = 'dividend' and strpos(action, '%') = 0,
-            safe_cast(regexp_extract(action, r'div[a-z]*[^0-9.]*([0-9]*\.?[0-9]+)') as numeric),
+            kind = 'dividend'
+            and not regexp_contains(part, r'\b(?:{{ no_dividend }})'),
+            safe_cast(
+                coalesce(
+                    regexp_extract(dividend_part, r'^{{ beside }}₹({{ number }}){{ beside }}$'),
+                    regexp_extract(
+                        dividend_part,
+                        r'^{{ text }}(?:ivid|div)[a-z]*[ -]*({{ number }}) per{{ text }}$'
+                    )
+                ) as numeric
+            ),
             null
-        ) as dividend_amount,
-        safe_cast(regexp_extract(action, r'([0-9]+) ?: ?[0-9]+') as float64) as new_share_count,
-        safe_cast(regexp_extract(action, r'[0-9]+ ?: ?([0-9]+)') as float64) as old_share_count,
+        ) as read_amount,
         safe_cast(
-            regexp_extract(action, r'from r[se] ?([0-9.]+)') as float64
+            regexp_extract(
+                part, r'^{{ terms }}({{ count }}){{ joiner }}{{ count }}{{ terms }}$'
+            ) as float64
+        ) as new_share_count,
+        safe_cast(
+            regexp_extract(
+                part, r'^{{ terms }}{{ count }}{{ joiner }}({{ count }}){{ terms }}$'
+            ) as float64
+        ) as old_share_count,
+        safe_cast(
+            regexp_extract(
+                part, r'^{{ terms }}{{ read_price }}{{ changer }}{{ price }}{{ terms }}$'
+            ) as float64
         ) as old_face_value,
-        safe_cast(regexp_extract(action, r'to r[se] ?([0-9.]+)') as float64) as new_face_value
+        safe_cast(
+            regexp_extract(
+                part, r'^{{ terms }}{{ price }}{{ changer }}{{ read_price }}{{ terms }}$'
+            ) as float64
+        ) as new_face_value
     from classified
+
+),
+
+measured as (
+
+    select
+        *,
+        case
+            when kind = 'bonus' and not regexp_contains(part, r'split|consolidation|₹')
+                then (new_share_count + old_share_count) / old_share_count
+            when
+                kind = 'split'
+                and not regexp_contains(part, 'bonus')
+                -- "Split 10 To 2" may count shares. A split makes a face value smaller, a
+                -- consolidation greater; where the words say the other, one of them is wrong.
+                and regexp_contains(part, '₹|face value')
+                and old_face_value > 0
+                and new_face_value > 0
+                and if(
+                    regexp_contains(part, 'consolidation'),
+                    old_face_value < new_face_value and not regexp_contains(part, r'\bsplit\b'),
+                    old_face_value > new_face_value
+                )
+                then safe_divide(old_face_value, new_face_value)
+        end as read_ratio
+    from sized
+
+),
+
+judged as (
+
+    select
+        *,
+        case
+            when kind in ('bonus', 'split') then read_ratio is not null
+            when kind = 'dividend' then coalesce(read_amount > 0, false)
+            when kind in ('rights', 'buyback', 'capital_reduction', 'demerger', 'scheme')
+                then not regexp_contains(part, r'bonus|split|consolidat|ivid')
+            else kind != 'unreadable'
+        end as is_read,
+        kind = 'unreadable'
+        or regexp_contains(part, r'bonus|split|consolidat|face value|[0-9] ?: ?[0-9]')
+            as is_about_shares,
+        kind in ('unreadable', 'dividend') or regexp_contains(part, 'ivid') as is_about_dividends
+    from measured
+
+),
+
+-- Half of what a record says is worse than nothing: the records of others stand in for it.
+weighed as (
+
+    select
+        *,
+        logical_or(is_about_shares and not is_read) over (partition by subject)
+            as has_unread_share_action,
+        logical_or(is_about_dividends and not is_read) over (partition by subject)
+            as has_unread_dividend
+    from judged
 
 ),
 
@@ -102,21 +350,35 @@ renamed as (
         series,
         kind,
         spaced_subject as subject,
-        action,
+        -- One text for all spellings of an action that was read.
+        case
+            when not is_read then part
+            when kind = 'bonus' then format('bonus %g:%g', new_share_count, old_share_count)
+            when kind = 'split' then format('split from %g to %g', old_face_value, new_face_value)
+            when kind = 'dividend'
+                then concat(
+                        coalesce(regexp_extract(part, r'\b(?:first|second|third|fourth) '), ''),
+                        if(regexp_contains(part, r'\bsp'), 'special ', ''),
+                        if(regexp_contains(part, r'\bint'), 'interim ', ''),
+                        if(regexp_contains(part, r'\bfin'), 'final ', ''),
+                        'dividend ',
+                        format('%g', cast(read_amount as float64))
+                    )
+            else part
+        end as action,
         action_number,
-        dividend_amount,
-        round(
-            case kind
-                when 'bonus' then safe_divide(new_share_count + old_share_count, old_share_count)
-                when 'split' then safe_divide(old_face_value, new_face_value)
-            end,
-            6
-        ) as share_ratio,
+        if(has_unread_dividend, null, read_amount) as dividend_amount,
+        if(has_unread_share_action, null, round(read_ratio, 6)) as share_ratio,
+        safe_cast(faceval as numeric) as face_value,
         series in ('EQ', 'BE', 'BZ', 'SM', 'ST') as is_of_shares,
+        is_read,
+        is_revision,
+        has_unread_share_action,
+        has_unread_dividend,
         ex_date,
         safe.parse_date('%d-%b-%Y', recdate) as record_date,
         _extracted_at as extracted_at
-    from sized
+    from weighed
 
 )
 
