@@ -5,13 +5,19 @@ records as (
     select
         symbol,
         kind,
-        if(kind in ('bonus', 'split', 'consolidation', 'unreadable'), 'share_event', kind)
-            as event_kind,
+        case
+            when kind in ('bonus', 'split') then 'share_event'
+            -- What was not understood may have been one.
+            when kind != 'dividend' and not is_read and has_unread_share_action
+                then 'share_event'
+            else kind
+        end as event_kind,
         subject,
         action,
         dividend_amount,
         share_ratio,
-        is_read,
+        if(kind = 'dividend', not has_unread_dividend, not has_unread_share_action) as is_read,
+        is_revision,
         ex_date,
         record_date,
         extracted_at
@@ -39,6 +45,9 @@ parts as (
         dividend_amount,
         share_ratio,
         is_read,
+        -- Which parts a revision replaces: those of the same words, whatever their amount.
+        if(event_kind = 'dividend', regexp_replace(action, r' [0-9.]+$', ''), kind) as words,
+        logical_or(is_revision) as is_revision,
         ex_date,
         string_agg(distinct subject, '; ' order by subject) as subject,
         max(record_date) as record_date,
@@ -56,17 +65,12 @@ parts as (
 
 ),
 
--- "Bonus 1:1" and "Bonus Shares In The Ratio Of 1:1" are one bonus.
-distinct_parts as (
+unrevised_parts as (
 
     select * from parts
     qualify
-        event_kind != 'share_event'
-        or not is_read
-        or row_number() over (
-            partition by symbol, kind, share_ratio, ex_date
-            order by action
-        ) = 1
+        is_revision
+        or not logical_or(is_revision) over (partition by symbol, event_kind, words, ex_date)
 
 ),
 
@@ -88,7 +92,7 @@ actions as (
         ex_date,
         max(record_date) as record_date,
         max(extracted_at) as extracted_at
-    from distinct_parts
+    from unrevised_parts
     group by symbol, event_kind, ex_date
 
 ),

@@ -36,6 +36,9 @@ resolved as (
         records.dividend_amount,
         records.share_ratio,
         records.is_read,
+        records.is_revision,
+        records.has_unread_share_action,
+        records.has_unread_dividend,
         records.ex_date,
         records.record_date,
         records.extracted_at
