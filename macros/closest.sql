@@ -9,7 +9,7 @@
 {% macro closest(column, condition, direction) -%}
     array_agg(
         if({{ condition }}, {{ column }}, null) ignore nulls
-        order by trade_date {{ direction }}, known_from {{ direction }}
+        order by if({{ condition }}, 0, 1), trade_date {{ direction }}, known_from {{ direction }}
         limit 1
     )[safe_offset(0)]
 {%- endmacro %}

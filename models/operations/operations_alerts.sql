@@ -236,6 +236,36 @@ bars_apart as (
 
 ),
 
+-- What is not settled changes prices by mistake, or fails to. An old one stays to be looked at, and
+-- wakes nobody.
+unsettled_actions as (
+
+    select
+        'unsettled_action' as alert_id,
+        if(
+            status in ('contradicted', 'unreadable')
+            and ex_date >= date_sub(current_date('Asia/Kolkata'), interval 45 day),
+            'WARNING',
+            'INFO'
+        ) as severity,
+        concat(symbol, ' ', kind, ' ', cast(ex_date as string)) as subject,
+        concat(
+            symbol, ', ', replace(kind, '_', ' '), ' of ', cast(ex_date as string), ', reported by ',
+            coalesce(reported_by, 'nobody'), coalesce(concat(' ("', subject, '")'), ''), ': ', status,
+            '. ', status_reason
+        ) as text,
+        concat(
+            'trading-data query "select * from ',
+            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}.fct_corporate_actions',
+            " where symbol = '", symbol, "' order by ex_date", '"'
+        ) as remedy
+    from {{ ref('fct_corporate_actions') }}
+    where
+        status in ('contradicted', 'unreadable')
+        or (status = 'reported' and kind = 'share_event')
+
+),
+
 disputes as (
 
     select
@@ -360,6 +390,8 @@ alerts as (
     select * from suspect_sessions
     union all
     select * from restatements
+    union all
+    select * from unsettled_actions
     union all
     select * from disputes
     union all
