@@ -1,4 +1,3 @@
--- A view, as the restatements are one.
 {{ config(materialized='view') }}
 
 with
