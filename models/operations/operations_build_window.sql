@@ -236,13 +236,15 @@ ranked as (
 
 ),
 
-common as (
+-- In one row, so that what stands above is read once.
+collected as (
 
     select
         coalesce(
             min(if(place > {{ var('deep_window_symbol_count') }}, window_start, null)),
             date_trunc(current_date('Asia/Kolkata'), month)
-        ) as window_start
+        ) as window_start,
+        array_agg(struct(symbol as name, window_start as starts_on) order by symbol) as symbol_windows
     from ranked
 
 ),
@@ -250,15 +252,23 @@ common as (
 bounded as (
 
     select
-        common.window_start,
-        coalesce(min(symbol_windows.window_start), common.window_start) as deep_window_start,
+        collected.window_start,
         coalesce(
-            string_agg(symbol_windows.symbol, ',' order by symbol_windows.symbol), ''
+            (
+                select min(deeper.starts_on) from unnest(collected.symbol_windows) as deeper
+                where deeper.starts_on < collected.window_start
+            ),
+            collected.window_start
+        ) as deep_window_start,
+        coalesce(
+            (
+                select string_agg(deeper.name, ',' order by deeper.name)
+                from unnest(collected.symbol_windows) as deeper
+                where deeper.starts_on < collected.window_start
+            ),
+            ''
         ) as deep_window_symbols
-    from common
-    left join symbol_windows
-        on common.window_start > symbol_windows.window_start
-    group by common.window_start
+    from collected
 
 )
 
