@@ -4,11 +4,15 @@ The embedded warehouse runs DuckDB underneath, which knows functions, types and 
 is the analyzer that BigQuery itself is built on, as WebAssembly: it needs no server and no network, and it parses and
 type-checks. What it accepts may still exceed BigQuery, and it does not know BigQuery's limits, which names are spelled
 in which case, or what a partition may be; for what the statements do, there is the embedded warehouse.
+
+Two things that only BigQuery's planner refuses are looked for in the analyzer's tree: an outer join without an
+equality, and a statement that becomes too complex when its views are inlined.
 """
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +28,14 @@ _BEYOND_BIGQUERY = (
     zetasql.LanguageFeature.FEATURE_ARRAY_ORDERING,
 )
 
+# The analyzer accepts these without an equality. BigQuery's planner answers: "LEFT OUTER JOIN cannot be used without a
+# condition that is an equality of fields from both sides of the join".
+_OUTER_JOINS = {
+    zetasql.ResolvedJoinScanEnums.JoinType.LEFT: "left",
+    zetasql.ResolvedJoinScanEnums.JoinType.RIGHT: "right",
+    zetasql.ResolvedJoinScanEnums.JoinType.FULL: "full",
+}
+
 # The analyzer's names for its two types that BigQuery calls otherwise.
 _BIGQUERY_NAMES = {"double": "float64", "float": "float32"}
 
@@ -38,6 +50,30 @@ class Refused(Exception):
         super().__init__(f"{node}: {reason}")
         self.node = node
         self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Complexity:
+    """What BigQuery's planner has before it when the views are inlined, and each reference of a CTE is a copy of it.
+
+    "The optimizer attempts to detect parts of the query that could be executed only once, but this might not always be
+    possible" (BigQuery's documentation, "Optimize query computation"): so this is the worst case. Above a limit that is
+    not published, BigQuery answers "too many subqueries or query is too complex".
+    """
+
+    scans: int = 0
+    joins: int = 0
+    group_bys: int = 0
+    windows: int = 0
+
+    def __add__(self, other: "Complexity") -> "Complexity":
+        """The two together."""
+        return Complexity(
+            self.scans + other.scans,
+            self.joins + other.joins,
+            self.group_bys + other.group_bys,
+            self.windows + other.windows,
+        )
 
 
 class Analyzer:
@@ -63,21 +99,29 @@ class Analyzer:
         # The catalog as the service knows it, until it changes. The 210 statements of two builds took 16 s so, on two
         # busy cores, and 25 s with the catalog sent along with each of them.
         self._registered: int | None = None
+        # Of each view, by its path.
+        self._views: dict[str, Complexity] = {}
 
-    def analyze(self, statement: str) -> None:
+    def analyze(self, statement: str) -> Complexity:
         """Analyze one statement and apply its effect: what it creates can be read by the next one, what it drops not.
+
+        Returns:
+            What the statement is once its views are inlined.
 
         Raises:
             Refused: the analyzer does not accept it, or its effect is not known here (a script, an added column).
         """
         node = node_of(statement)
         resolved = self._resolved(node, statement)
+        complexity = _complexity(resolved, self._views, {})
         match type(resolved).__name__:
             case "ResolvedCreateSchemaStmt":
                 self._create_dataset(resolved.name_path[-1])
             case "ResolvedCreateTableAsSelectStmt" | "ResolvedCreateViewStmt":
                 columns = [(output.name, output.column.type) for output in resolved.output_column_list]
                 self._replace(node, resolved.name_path, columns)
+                if isinstance(resolved, zetasql.ResolvedCreateViewStmt):
+                    self._views[".".join(resolved.name_path)] = complexity
             case "ResolvedCreateTableStmt":
                 columns = [(column.name, column.type) for column in resolved.column_definition_list]
                 self._replace(node, resolved.name_path, columns)
@@ -87,6 +131,7 @@ class Analyzer:
                 pass
             case kind:
                 raise Refused(node, f"accepted, but infra/local/googlesql.py does not know what {kind} changes")
+        return complexity
 
     def declare(self, table: str, columns: Mapping[str, str]) -> None:
         """Add a table that no statement made: one that was loaded.
@@ -115,11 +160,16 @@ class Analyzer:
         if self._registered is None:
             self._registered = self._service.register_catalog(simple_catalog=self._root).registered_id
         try:
-            return self._service.analyze(
+            resolved = self._service.analyze(
                 sql_statement=statement, options=self._options, registered_catalog_id=self._registered
             ).resolved_statement
         except ZetaSQLError as error:
             raise Refused(node, getattr(error, "message", str(error))) from error
+        for join in _nodes(resolved, zetasql.ResolvedJoinScan):
+            if join.join_type in _OUTER_JOINS and not _has_equality(join):
+                reason = f"a {_OUTER_JOINS[join.join_type]} join without an equality of fields from both of its sides"
+                raise Refused(node, reason)
+        return resolved
 
     def _create_dataset(self, name: str) -> None:
         if all(dataset.name != name for dataset in self._project.catalog):
@@ -133,9 +183,10 @@ class Analyzer:
         if project != self._project.name or dataset is None:
             raise Refused(node, f"Dataset not found: {project}.{dataset_name}")
         tables = [table for table in dataset.table if table.name != name]
+        self._views.pop(".".join(path), None)
         if columns is not None:
-            fields = [zetasql.SimpleColumn(name=column, type=kind) for column, kind in columns]
-            tables.append(zetasql.SimpleTable(name=name, column=fields))
+            definitions = [zetasql.SimpleColumn(name=column, type=kind) for column, kind in columns]
+            tables.append(zetasql.SimpleTable(name=name, full_name=".".join(path), column=definitions))
         dataset.table = tables
         self._forget_registered()
 
@@ -156,8 +207,8 @@ def analyzer_before_build(client: bigquery.Client, raw_dataset: str, manifest: M
     analyzer = Analyzer(client.project)
     for item in client.list_tables(raw_dataset):
         table = client.get_table(item.reference)
-        fields = [field.to_standard_sql() for field in table.schema]
-        analyzer.declare(str(table.reference), {field.name: field.type.type_kind.name for field in fields})
+        columns = [field.to_standard_sql() for field in table.schema]
+        analyzer.declare(str(table.reference), {column.name: column.type.type_kind.name for column in columns})
     for node in manifest["nodes"].values():
         if node["resource_type"] == "seed":
             analyzer.declare(node["relation_name"], node["config"]["column_types"])
@@ -205,11 +256,69 @@ def node_of(statement: str) -> str:
     return str(sender.get("node_id") or sender["connection_name"])
 
 
+def _children(node: Any) -> Iterator[Any]:
+    for field in fields(node):
+        value = getattr(node, field.name)
+        for child in value if isinstance(value, list) else (value,):
+            if isinstance(child, zetasql.ResolvedNode):
+                yield child
+
+
+def _nodes(node: Any, kind: type) -> Iterator[Any]:
+    """The nodes of one kind in a tree, its root included."""
+    if isinstance(node, kind):
+        yield node
+    for child in _children(node):
+        yield from _nodes(child, kind)
+
+
+def _has_equality(join: Any) -> bool:
+    """Whether one of the conditions that must all hold is an equality of the left side with the right one."""
+    left, right = ({column.column_id for column in scan.column_list} for scan in (join.left_scan, join.right_scan))
+    conditions = [join.join_expr]
+    while conditions:
+        condition = conditions.pop()
+        if not isinstance(condition, zetasql.ResolvedFunctionCall):
+            continue
+        if condition.function.name == "ZetaSQL:$and":
+            conditions += condition.argument_list
+        elif condition.function.name == "ZetaSQL:$equal":
+            first, second = (
+                {reference.column.column_id for reference in _nodes(argument, zetasql.ResolvedColumnRef)}
+                for argument in condition.argument_list
+            )
+            if first and second and ((first <= left and second <= right) or (first <= right and second <= left)):
+                return True
+    return False
+
+
+def _complexity(node: Any, views: Mapping[str, Complexity], ctes: dict[str, Complexity]) -> Complexity:
+    """What is in a tree; ``ctes`` collects its CTEs, whose names the analyzer makes unique in a statement."""
+    if isinstance(node, zetasql.ResolvedWithEntry):
+        ctes[node.with_query_name] = _complexity(node.with_subquery, views, ctes)
+        return Complexity()
+    total = Complexity()
+    match node:
+        case zetasql.ResolvedWithRefScan():
+            total = ctes[node.with_query_name]
+        case zetasql.ResolvedTableScan():
+            total = views.get(node.table.full_name, Complexity(scans=1))
+        case zetasql.ResolvedJoinScan():
+            total = Complexity(joins=1)
+        case zetasql.ResolvedAggregateScanBase():
+            total = Complexity(group_bys=1)
+        case zetasql.ResolvedAnalyticFunctionGroup():
+            total = Complexity(windows=len(node.analytic_function_list))
+    for child in _children(node):
+        total += _complexity(child, views, ctes)
+    return total
+
+
 def _name_of(kind: Any) -> str:
     name = zetasql.TypeKind(kind.type_kind).name.removeprefix("TYPE_").lower()
     if name == "array":
         return f"array<{_name_of(kind.array_type.element_type)}>"
     if name == "struct":
-        fields = (f"{field.field_name} {_name_of(field.field_type)}" for field in kind.struct_type.field)
-        return f"struct<{', '.join(fields)}>"
+        members = (f"{field.field_name} {_name_of(field.field_type)}" for field in kind.struct_type.field)
+        return f"struct<{', '.join(members)}>"
     return str(_BIGQUERY_NAMES.get(name, name))

@@ -14,7 +14,7 @@ scales as (
         verdict,
         price_ratio,
         volume_ratio,
-        median_ratio,
+        expected_ratio,
         month
     from {{ ref('int_source_scales__judged') }}
 
@@ -30,7 +30,9 @@ scaled as (
         if(bars.is_from_primary, 1, coalesce(own_scales.volume_ratio, 1)) as volume_ratio,
         -- Between a bar and its peer, whichever of the two is the primary source.
         if(
-            bars.is_from_primary, peer_scales.median_ratio, 1 / nullif(own_scales.median_ratio, 0)
+            bars.is_from_primary,
+            peer_scales.expected_ratio,
+            1 / nullif(own_scales.expected_ratio, 0)
         ) as peer_ratio
     from bars
     left join scales as own_scales
@@ -73,7 +75,7 @@ checked as (
         -- Beyond its end the calendar says nothing; data_status tells when it ends.
         if(trade_date > date '{{ var("calendar_end") }}', null, is_on_session) as is_on_session,
         if(listed_on is null, null, trade_date >= listed_on) as is_after_listing,
-        if(closes_at is null, null, extracted_at >= closes_at) as is_after_close,
+        extracted_at >= closes_at as is_after_close,
         coalesce(
             not (open = close and high = close and low = close and volume = 0) or is_peer_flat,
             true

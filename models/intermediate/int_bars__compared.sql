@@ -254,7 +254,11 @@ compared as (
         ) = with_last_bar.last_values as is_repeated,
         with_last_bar.trade_date,
         instruments.listed_on,
-        trading_sessions.closes_at,
+        -- A day that the calendar does not have ends as others do.
+        coalesce(
+            trading_sessions.closes_at,
+            timestamp(datetime(with_last_bar.trade_date, time '15:30:00'), 'Asia/Kolkata')
+        ) as closes_at,
         with_last_bar.extracted_at
     from with_last_bar
     inner join source_precedence

@@ -190,6 +190,25 @@ with_yields as (
 
 ),
 
+-- BigQuery makes an outer join only where its condition has an equality.
+rules_in_force as (
+
+    select
+        with_yields.symbol,
+        with_yields.kind,
+        with_yields.ex_date,
+        any_value(rules.minimum_yield) as minimum_yield,
+        any_value(rules.method) as method
+    from with_yields
+    inner join rules
+        on
+            with_yields.ex_date >= rules.first_ex_date
+            and with_yields.ex_date < rules.next_first_ex_date
+    where with_yields.kind = 'dividend'
+    group by with_yields.symbol, with_yields.kind, with_yields.ex_date
+
+),
+
 reconciled as (
 
     select
@@ -207,18 +226,19 @@ reconciled as (
             when
                 abs(with_yields.kite_step - (1 - with_yields.dividend_yield))
                 <= with_yields.dividend_yield / 4
-                then rules.method
+                then rules_in_force.method
             when abs(with_yields.kite_step - 1) <= with_yields.dividend_yield / 4 then null
-            when with_yields.dividend_yield >= rules.minimum_yield then rules.method
+            when with_yields.dividend_yield >= rules_in_force.minimum_yield
+                then rules_in_force.method
         end as kite_method,
         with_yields.ex_date,
         with_yields.reported_at
     from with_yields
-    inner join rules
+    left join rules_in_force
         on
-            with_yields.ex_date >= rules.first_ex_date
-            and with_yields.ex_date < rules.next_first_ex_date
-    where with_yields.kind = 'dividend'
+            with_yields.symbol = rules_in_force.symbol
+            and with_yields.kind = rules_in_force.kind
+            and with_yields.ex_date = rules_in_force.ex_date
 
 )
 

@@ -12,6 +12,8 @@ measured as (
             else 'same'
         end as own_verdict
     from {{ ref('int_source_scales__measured') }}
+    -- A month of which no bar can be compared any more is as one that had none.
+    where bar_count + primary_bar_count > 0
 
 ),
 
@@ -75,6 +77,8 @@ judged as (
         end as verdict,
         coalesce(last_ratio, next_ratio) as scale_ratio,
         coalesce(last_volume_ratio, next_volume_ratio) as scale_volume_ratio,
+        -- In a month that has too few common bars so far, each would agree with its own ratio.
+        coalesce(last_ratio, next_ratio, 1) as expected_ratio,
         median_ratio,
         median_volume_ratio,
         bar_count,
@@ -111,6 +115,7 @@ scaled as (
             when verdict in ('same', 'alone') then 1
             when verdict = 'apart' then scale_volume_ratio
         end as volume_ratio,
+        expected_ratio,
         median_ratio,
         median_volume_ratio,
         bar_count,

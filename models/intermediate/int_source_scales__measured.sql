@@ -13,7 +13,9 @@
 
 with
 
--- Only bars that could be chosen say something about a scale.
+-- Only bars that could be chosen say something about a scale; beyond its end the calendar forbids
+-- none. The others stay, without values: a merge never deletes, so a month whose last good bar was
+-- corrected into a bad one needs a row that says so.
 bars as (
 
     select
@@ -23,16 +25,30 @@ bars as (
         volume,
         is_from_primary,
         is_jump,
+        (is_on_session or trade_date > date '{{ var("calendar_end") }}')
+        and extracted_at >= closes_at
+        and close > 0
+        and volume > 0 as is_comparable,
+        trade_date
+    from {{ ref('int_bars__compared') }}
+    {% if is_incremental() %}
+        where {{ in_window('trade_date') }}
+    {% endif %}
+
+),
+
+comparable as (
+
+    select
+        symbol,
+        source_id,
+        if(is_comparable, close, null) as close,
+        if(is_comparable, volume, null) as volume,
+        is_from_primary,
+        is_comparable and is_jump as is_jump,
         trade_date,
         date_trunc(trade_date, month) as month
-    from {{ ref('int_bars__compared') }}
-    where
-        is_on_session
-        and close > 0
-        and volume > 0
-        {% if is_incremental() %}
-            and {{ in_window('trade_date') }}
-        {% endif %}
+    from bars
 
 ),
 
@@ -46,22 +62,22 @@ fallback_sources as (
 paired as (
 
     select
-        bars.symbol,
+        comparable.symbol,
         fallback_sources.source_id,
-        max(if(not bars.is_from_primary, bars.close, null)) as close,
-        max(if(bars.is_from_primary, bars.close, null)) as primary_close,
-        max(if(not bars.is_from_primary, bars.volume, null)) as volume,
-        max(if(bars.is_from_primary, bars.volume, null)) as primary_volume,
-        logical_or(not bars.is_from_primary and bars.is_jump) as is_jump,
-        logical_or(bars.is_from_primary and bars.is_jump) as is_primary_jump,
-        bars.trade_date,
-        bars.month
-    from bars
+        max(if(not comparable.is_from_primary, comparable.close, null)) as close,
+        max(if(comparable.is_from_primary, comparable.close, null)) as primary_close,
+        max(if(not comparable.is_from_primary, comparable.volume, null)) as volume,
+        max(if(comparable.is_from_primary, comparable.volume, null)) as primary_volume,
+        logical_or(not comparable.is_from_primary and comparable.is_jump) as is_jump,
+        logical_or(comparable.is_from_primary and comparable.is_jump) as is_primary_jump,
+        comparable.trade_date,
+        comparable.month
+    from comparable
     inner join fallback_sources
         on
-            bars.source_id = fallback_sources.source_id
-            or bars.is_from_primary
-    group by bars.symbol, fallback_sources.source_id, bars.trade_date, bars.month
+            comparable.source_id = fallback_sources.source_id
+            or comparable.is_from_primary
+    group by comparable.symbol, fallback_sources.source_id, comparable.trade_date, comparable.month
 
 ),
 
@@ -90,7 +106,9 @@ with_median as (
         paired.primary_close,
         paired.is_jump,
         paired.is_primary_jump,
-        round(medians.ratios[safe_offset(div(array_length(medians.ratios), 2))], 6) as median_ratio,
+        round(
+            cast(medians.ratios[safe_offset(div(array_length(medians.ratios), 2))] as numeric), 6
+        ) as median_ratio,
         round(
             medians.volume_ratios[safe_offset(div(array_length(medians.volume_ratios), 2))], 6
         ) as median_volume_ratio,

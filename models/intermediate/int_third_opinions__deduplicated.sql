@@ -14,7 +14,7 @@ bars as (
         -- They decide which bars are valid that the first merged ones look back to.
         {{ in_window('trade_date', context_days=var('context_days')) }}
         and extracted_at
-        >= timestamp({{ oldest_window_start(context_days=2 * var('context_days')) }})
+        >= timestamp({{ oldest_window_start(context_days=2 * var('context_days')) }}, 'UTC')
 
 ),
 

@@ -28,7 +28,7 @@ renamed as (
     left join current_symbols
         on
             bars.symbol = current_symbols.former_symbol
-            and date(bars.extracted_at) <= current_symbols.last_used_on
+            and date(bars.extracted_at, 'UTC') <= current_symbols.last_used_on
 
 )
 

@@ -32,7 +32,7 @@ bars as (
             {{ in_window('trade_date') }}
             -- No bar is received before its day, which in India begins on the day before in UTC:
             -- this leaves none out, and prunes raw's partitions.
-            and extracted_at >= timestamp({{ oldest_window_start(context_days=1) }})
+            and extracted_at >= timestamp({{ oldest_window_start(context_days=1) }}, 'UTC')
     {% endif %}
 
 ),

@@ -1,19 +1,21 @@
--- A view: restated bars are few, and a restatement is only whole when all its bars are seen.
-{{ config(materialized='view') }}
+-- Built anew each time, whole: a restatement is only whole when all its bars are seen, and the bars
+-- of one are of any age.
+{{ config(tags=['windowed'], cluster_by=['symbol']) }}
 
 with
 
--- Provisional bars are there to be replaced.
-restated_bars as (
+-- Provisional bars are there to be replaced. A price that moved by a tick was rounded otherwise.
+changed_bars as (
 
     select
         symbol,
         source_id,
         cast(close as float64) as close,
         cast(replaced_close as float64) as replaced_close,
-        cast(close / replaced_close as float64) as price_ratio,
-        cast(close - replaced_close as float64) as price_difference,
-        volume / nullif(replaced_volume, 0) as volume_ratio,
+        cast(volume as float64) as volume,
+        cast(replaced_volume as float64) as replaced_volume,
+        safe_divide(volume, replaced_volume) as volume_ratio,
+        abs(close - replaced_close) > numeric '{{ var('restatement_tolerance') }}' as is_moved,
         trade_date,
         known_from as detected_at
     from {{ ref('fct_daily_bar_revisions') }}
@@ -22,7 +24,29 @@ restated_bars as (
         and not is_provisional
         and close > 0
         and replaced_close > 0
-        and close != replaced_close
+
+),
+
+-- A bar whose price did not move counts where its volume was rewritten, not where it came or went.
+restated_bars as (
+
+    select
+        symbol,
+        source_id,
+        close,
+        replaced_close,
+        volume,
+        replaced_volume,
+        if(is_moved, close / replaced_close, null) as price_ratio,
+        if(is_moved, close - replaced_close, null) as price_difference,
+        if(is_moved, coalesce(volume_ratio, 1), null) as volume_ratio,
+        if(is_moved, null, volume_ratio) as unmoved_volume_ratio,
+        is_moved,
+        trade_date,
+        if(is_moved, trade_date, null) as moved_date,
+        detected_at
+    from changed_bars
+    where is_moved or (volume != replaced_volume and volume > 0 and replaced_volume > 0)
 
 ),
 
@@ -31,12 +55,26 @@ collected as (
     select
         symbol,
         source_id,
-        array_agg(price_ratio order by price_ratio) as price_ratios,
-        array_agg(price_difference order by price_difference) as price_differences,
-        array_agg(coalesce(volume_ratio, 1) order by coalesce(volume_ratio, 1)) as volume_ratios,
-        count(*) as bar_count,
+        array_agg(
+            struct(
+                close as new_close,
+                replaced_close as old_close,
+                volume as new_volume,
+                replaced_volume as old_volume,
+                is_moved as has_moved
+            )
+        ) as bars,
+        array_agg(price_ratio ignore nulls order by price_ratio) as price_ratios,
+        array_agg(price_difference ignore nulls order by price_difference) as price_differences,
+        array_agg(volume_ratio ignore nulls order by volume_ratio) as volume_ratios,
+        array_agg(unmoved_volume_ratio ignore nulls order by unmoved_volume_ratio)
+            as unmoved_volume_ratios,
+        count(*) as changed_bar_count,
+        countif(is_moved) as moved_bar_count,
         min(trade_date) as first_trade_date,
         max(trade_date) as last_trade_date,
+        min(moved_date) as first_moved_date,
+        max(moved_date) as last_moved_date,
         detected_at
     from restated_bars
     group by symbol, source_id, detected_at
@@ -46,15 +84,13 @@ collected as (
 medians as (
 
     select
-        symbol,
-        source_id,
-        price_ratios[safe_offset(div(bar_count, 2))] as price_ratio,
-        price_differences[safe_offset(div(bar_count, 2))] as price_difference,
-        volume_ratios[safe_offset(div(bar_count, 2))] as volume_ratio,
-        bar_count,
-        first_trade_date,
-        last_trade_date,
-        detected_at
+        *,
+        unmoved_volume_ratios[safe_offset(div(array_length(unmoved_volume_ratios), 2))]
+            as unmoved_volume_ratio,
+        price_ratios[safe_offset(div(array_length(price_ratios), 2))] as price_ratio,
+        price_differences[safe_offset(div(array_length(price_differences), 2))]
+            as price_difference,
+        volume_ratios[safe_offset(div(array_length(volume_ratios), 2))] as volume_ratio
     from collected
 
 ),
@@ -62,41 +98,74 @@ medians as (
 fitted as (
 
     select
-        medians.symbol,
-        medians.source_id,
-        medians.detected_at,
-        any_value(medians.price_ratio) as price_ratio,
-        any_value(medians.price_difference) as price_difference,
-        any_value(medians.volume_ratio) as volume_ratio,
-        any_value(medians.bar_count) as bar_count,
-        countif(
-            abs(restated_bars.close - restated_bars.replaced_close * medians.price_ratio)
-            <= {{ var('restatement_tolerance') }}
+        *,
+        (
+            select
+                countif(
+                    abs(bar.new_close - bar.old_close * medians.price_ratio)
+                    <= {{ var('restatement_tolerance') }}
+                )
+            from unnest(medians.bars) as bar
+            where bar.has_moved
         ) as ratio_bar_count,
-        countif(
-            abs(restated_bars.price_difference - medians.price_difference)
-            <= {{ var('restatement_tolerance') }}
+        (
+            select
+                countif(
+                    abs(bar.new_close - bar.old_close - medians.price_difference)
+                    <= {{ var('restatement_tolerance') }}
+                )
+            from unnest(medians.bars) as bar
+            where bar.has_moved
         ) as difference_bar_count,
-        any_value(medians.first_trade_date) as first_trade_date,
-        any_value(medians.last_trade_date) as last_trade_date
-    from restated_bars
-    inner join medians
-        on
-            restated_bars.symbol = medians.symbol
-            and restated_bars.source_id = medians.source_id
-            and restated_bars.detected_at = medians.detected_at
-    group by medians.symbol, medians.source_id, medians.detected_at
+        -- A volume is a whole number of shares.
+        (
+            select
+                countif(
+                    abs(bar.new_volume - bar.old_volume * medians.unmoved_volume_ratio)
+                    <= greatest(1, {{ var('scale_tolerance') }} * bar.new_volume)
+                )
+            from unnest(medians.bars) as bar
+            where not bar.has_moved
+        ) as volume_bar_count
+    from medians
 
 ),
 
-judged as (
+classified as (
 
     select
         *,
-        ratio_bar_count >= 0.9 * bar_count
+        volume_bar_count >= 3
+        and volume_bar_count >= 0.9 * changed_bar_count
+        and abs(unmoved_volume_ratio - 1) > 0.02 as is_volume_event,
+        ratio_bar_count >= 0.9 * moved_bar_count
         and ratio_bar_count >= difference_bar_count as is_by_ratio,
-        difference_bar_count >= 0.9 * bar_count as is_by_difference
+        difference_bar_count >= 0.9 * moved_bar_count as is_by_difference
     from fitted
+
+),
+
+-- Volumes that differ here and there are no event: sources correct them for days.
+judged as (
+
+    select
+        symbol,
+        source_id,
+        is_volume_event,
+        is_by_ratio,
+        is_by_difference,
+        if(is_volume_event, 1, price_ratio) as price_ratio,
+        if(is_volume_event, null, price_difference) as price_difference,
+        if(is_volume_event, unmoved_volume_ratio, volume_ratio) as volume_ratio,
+        if(is_volume_event, changed_bar_count, moved_bar_count) as bar_count,
+        if(
+            is_volume_event, volume_bar_count, greatest(ratio_bar_count, difference_bar_count)
+        ) as fitting_bar_count,
+        if(is_volume_event, first_trade_date, first_moved_date) as first_trade_date,
+        if(is_volume_event, last_trade_date, last_moved_date) as last_trade_date,
+        detected_at
+    from classified
+    where is_volume_event or moved_bar_count > 0
 
 ),
 
@@ -117,7 +186,8 @@ rescaled_on_becoming_final as (
             and judged.detected_at = revisions.known_from
             and judged.last_trade_date < revisions.trade_date
     where
-        not revisions.is_provisional
+        not judged.is_volume_event
+        and not revisions.is_provisional
         and revisions.revision = 1
         and revisions.replaced_close > 0
         and abs(
@@ -138,6 +208,7 @@ told as (
         judged.symbol,
         judged.source_id,
         case
+            when judged.is_volume_event then 'volume_event'
             when judged.bar_count < 3 then 'correction'
             when
                 judged.is_by_ratio and abs(judged.volume_ratio * judged.price_ratio - 1) <= 0.02
@@ -156,7 +227,7 @@ told as (
         ) as price_difference,
         judged.volume_ratio,
         judged.bar_count,
-        greatest(judged.ratio_bar_count, judged.difference_bar_count) as fitting_bar_count,
+        judged.fitting_bar_count,
         judged.first_trade_date,
         coalesce(
             rescaled_on_becoming_final.last_trade_date, judged.last_trade_date
@@ -196,6 +267,10 @@ continued as (
                 abs(told.price_ratio / earlier.price_ratio - 1) <= {{ var('scale_tolerance') }}
                 or abs(told.price_difference - earlier.price_difference)
                 <= numeric '{{ var('restatement_tolerance') }}'
+            )
+            and (
+                told.kind != 'volume_event'
+                or abs(told.volume_ratio / earlier.volume_ratio - 1) <= {{ var('scale_tolerance') }}
             )
     where told.kind != 'correction'
     group by told.symbol, told.source_id, told.detected_at

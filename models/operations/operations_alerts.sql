@@ -1,96 +1,163 @@
 with
 
+overdue_sessions as (
+
+    select array_agg(trade_date order by trade_date desc) as trade_dates
+    from {{ ref('dim_trading_sessions') }}
+    where
+        closes_at < timestamp_sub(current_timestamp(), interval {{ var('late_after_hours') }} hour)
+
+),
+
 status as (
 
-    select * from {{ ref('data_status') }}
-
-),
-
-last_session as (
-
     select
-        latest_trade_date as trade_date,
-        array_length(unserved_symbols) as symbol_count,
+        data_status.*,
+        array(
+            select trade_date from unnest(overdue_sessions.trade_dates) as trade_date
+            where trade_date > coalesce(data_status.latest_trade_date, date '1900-01-01')
+            order by trade_date desc
+        ) as missed_sessions,
         -- As many names as a line holds.
-        if(array_length(unserved_symbols) <= 8, array_to_string(unserved_symbols, ','), null)
-            as symbols
-    from status
-
-),
-
-missed_sessions as (
-
-    select
-        count(*) as session_count,
-        max(sessions.trade_date) as trade_date,
-        any_value(status.latest_trade_date) as latest_trade_date
-    from {{ ref('dim_trading_sessions') }} as sessions
-    inner join status
-        on sessions.trade_date > coalesce(status.latest_trade_date, date '1900-01-01')
-    where
-        sessions.closes_at
-        < timestamp_sub(current_timestamp(), interval {{ var('late_after_hours') }} hour)
-
-),
-
-late_sessions as (
-
-    select
-        'late_data' as alert_id,
-        if(latest_trade_date is null or session_count > 1, 'CRITICAL', 'ERROR') as severity,
-        cast(trade_date as string) as subject,
         if(
-            latest_trade_date is null,
-            'No session has a valid bar: nothing has come yet.',
-            concat(
-                'The latest session here is ', cast(latest_trade_date as string), '; since then ',
-                cast(session_count as string), ' closed, the last on ',
-                cast(trade_date as string), '.'
-            )
-        ) as text,
-        'trading-data run' as remedy
-    from missed_sessions
-    where session_count > 0
+            array_length(data_status.unserved_symbols) <= 8,
+            array_to_string(data_status.unserved_symbols, ','),
+            null
+        ) as unserved_names
+    from {{ ref('data_status') }} as data_status
+    cross join overdue_sessions
 
 ),
 
-unserved_symbols as (
+-- All that the status tells, in one reading of it: BigQuery runs a view once for each reference.
+status_alerts as (
 
     select
-        'unserved_symbols' as alert_id,
-        'WARNING' as severity,
-        cast(trade_date as string) as subject,
-        concat(
-            'No valid bar of ', cast(trade_date as string), ': ',
-            coalesce(symbols, concat(cast(symbol_count as string), ' symbols')), '.'
-        ) as text,
-        concat(
-            'trading-data backfill --again --from ', cast(trade_date as string),
-            ' --to ', cast(trade_date as string), coalesce(concat(' --symbols "', symbols, '"'), '')
-        ) as remedy
-    from last_session
-    where symbol_count > 0
-
-),
-
-low_score as (
-
-    select
-        'low_score' as alert_id,
-        'WARNING' as severity,
-        cast(latest_trade_date as string) as subject,
-        concat(
-            'The score of ', cast(latest_trade_date as string), ' is ',
-            cast(latest_quality_score as string), ', below {{ var("score_line") }}.'
-        ) as text,
-        concat(
-            'trading-data query "select check_id, count(*) as bars from ',
-            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}_quality.quality_bar_checks',
-            " where status = 'failed' and trade_date = '", cast(latest_trade_date as string),
-            "' group by check_id", '"'
-        ) as remedy
+        alert.alert_id,
+        alert.severity,
+        alert.subject,
+        alert.text,
+        alert.remedy
     from status
-    where latest_quality_score < {{ var('score_line') }}
+    cross join
+        unnest(
+            array_concat(
+                [
+                    struct(
+                        array_length(status.missed_sessions) > 0 as is_raised,
+                        'late_data' as alert_id,
+                        if(
+                            status.latest_trade_date is null
+                            or array_length(status.missed_sessions) > 1,
+                            'CRITICAL',
+                            'ERROR'
+                        ) as severity,
+                        cast(status.missed_sessions[safe_offset(0)] as string) as subject,
+                        if(
+                            status.latest_trade_date is null,
+                            'No session has a valid bar: nothing has come yet.',
+                            concat(
+                                'The latest session here is ',
+                                cast(status.latest_trade_date as string),
+                                '; since then ',
+                                cast(array_length(status.missed_sessions) as string),
+                                ' closed, the last on ',
+                                cast(status.missed_sessions[safe_offset(0)] as string),
+                                '.'
+                            )
+                        ) as text,
+                        'trading-data run' as remedy
+                    ),
+                    struct(
+                        array_length(status.unserved_symbols) > 0 as is_raised,
+                        'unserved_symbols' as alert_id,
+                        'WARNING' as severity,
+                        cast(status.latest_trade_date as string) as subject,
+                        concat(
+                            'No valid bar of ', cast(status.latest_trade_date as string), ': ',
+                            coalesce(
+                                status.unserved_names,
+                                concat(
+                                    cast(array_length(status.unserved_symbols) as string),
+                                    ' symbols'
+                                )
+                            ),
+                            '.'
+                        ) as text,
+                        concat(
+                            'trading-data backfill --again --from ',
+                            cast(status.latest_trade_date as string),
+                            ' --to ', cast(status.latest_trade_date as string),
+                            coalesce(concat(' --symbols "', status.unserved_names, '"'), '')
+                        ) as remedy
+                    ),
+                    struct(
+                        status.latest_quality_score < {{ var('score_line') }} as is_raised,
+                        'low_score' as alert_id,
+                        'WARNING' as severity,
+                        cast(status.latest_trade_date as string) as subject,
+                        concat(
+                            'The score of ', cast(status.latest_trade_date as string), ' is ',
+                            cast(status.latest_quality_score as string),
+                            ', below {{ var("score_line") }}.'
+                        ) as text,
+                        concat(
+                            'trading-data query "select check_id, count(*) as bars from ',
+                            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}',
+                            '_quality.quality_bar_checks',
+                            " where status = 'failed' and trade_date = '",
+                            cast(status.latest_trade_date as string),
+                            "' group by check_id", '"'
+                        ) as remedy
+                    ),
+                    struct(
+                        array_length(status.unknown_symbols) > 0 as is_raised,
+                        'unknown_symbols' as alert_id,
+                        'WARNING' as severity,
+                        'instruments' as subject,
+                        concat(
+                            cast(array_length(status.unknown_symbols) as string),
+                            ' symbols with bars are none of ours, ',
+                            status.unknown_symbols[safe_offset(0)], ' among them.'
+                        ) as text,
+                        'Add them to seeds/former_identifiers.csv, or to seeds/instruments.csv'
+                            as remedy
+                    ),
+                    struct(
+                        status.calendar_ends_on
+                        < date_add(current_date('Asia/Kolkata'), interval 60 day) as is_raised,
+                        'calendar_ends' as alert_id,
+                        if(
+                            status.calendar_ends_on < current_date('Asia/Kolkata'),
+                            'CRITICAL',
+                            'WARNING'
+                        ) as severity,
+                        'calendar' as subject,
+                        concat(
+                            'No session after ', cast(status.calendar_ends_on as string),
+                            ' is known.'
+                        ) as text,
+                        'infra/README.md says how to extend the calendar' as remedy
+                    )
+                ],
+                array(
+                    select
+                        struct(
+                            true as is_raised,
+                            'stale_source' as alert_id,
+                            'WARNING' as severity,
+                            source_id as subject,
+                            concat(
+                                source_id, ' sent less than half of its bars of two sessions or',
+                                ' more of the last ten days.'
+                            ) as text,
+                            'trading-data diagnose' as remedy
+                        )
+                    from unnest(status.stale_sources) as source_id
+                )
+            )
+        ) as alert
+    where alert.is_raised
 
 ),
 
@@ -135,22 +202,6 @@ failing_sources as (
     inner join sources
         on last_requests.source_id = sources.source_id
     where last_requests.ok_count < last_requests.symbol_count
-
-),
-
-stale_sources as (
-
-    select
-        'stale_source' as alert_id,
-        'WARNING' as severity,
-        source_id as subject,
-        concat(
-            source_id, ' sent less than half of its bars of two sessions or more',
-            ' of the last ten days.'
-        ) as text,
-        'trading-data diagnose' as remedy
-    from status
-    cross join unnest(status.stale_sources) as source_id
 
 ),
 
@@ -221,18 +272,17 @@ restatements as (
 
 ),
 
+-- In the latest session, which is the last one with a valid bar.
 bars_apart as (
 
     select
-        count(*) as bar_count,
-        bars.trade_date
-    from {{ ref('fct_daily_bars') }} as bars
-    inner join last_session
-        on bars.trade_date = last_session.trade_date
-    where
-        bars.trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
-        and 'agrees_with_other_source' in unnest(bars.failed_checks)
-    group by bars.trade_date
+        countif('agrees_with_other_source' in unnest(failed_checks)) as bar_count,
+        trade_date
+    from {{ ref('fct_daily_bars') }}
+    where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
+    group by trade_date
+    having countif(is_valid) > 0
+    qualify row_number() over (order by trade_date desc) = 1
 
 ),
 
@@ -282,35 +332,7 @@ disputes as (
             " where trade_date = '", cast(trade_date as string), "'", '"'
         ) as remedy
     from bars_apart
-
-),
-
-unknown_symbols as (
-
-    select
-        'unknown_symbols' as alert_id,
-        'WARNING' as severity,
-        'instruments' as subject,
-        concat(
-            cast(array_length(unknown_symbols) as string), ' symbols with bars are none of ours, ',
-            unknown_symbols[offset(0)], ' among them.'
-        ) as text,
-        'Add them to seeds/former_identifiers.csv, or to seeds/instruments.csv' as remedy
-    from status
-    where array_length(unknown_symbols) > 0
-
-),
-
-calendar as (
-
-    select
-        'calendar_ends' as alert_id,
-        if(calendar_ends_on < current_date('Asia/Kolkata'), 'CRITICAL', 'WARNING') as severity,
-        'calendar' as subject,
-        concat('No session after ', cast(calendar_ends_on as string), ' is known.') as text,
-        'infra/README.md says how to extend the calendar' as remedy
-    from status
-    where calendar_ends_on < date_add(current_date('Asia/Kolkata'), interval 60 day)
+    where bar_count > 0
 
 ),
 
@@ -377,15 +399,9 @@ budget as (
 
 alerts as (
 
-    select * from late_sessions
-    union all
-    select * from unserved_symbols
-    union all
-    select * from low_score
+    select * from status_alerts
     union all
     select * from failing_sources
-    union all
-    select * from stale_sources
     union all
     select * from suspect_sessions
     union all
@@ -394,10 +410,6 @@ alerts as (
     select * from unsettled_actions
     union all
     select * from disputes
-    union all
-    select * from unknown_symbols
-    union all
-    select * from calendar
     union all
     select * from failed_run
     union all

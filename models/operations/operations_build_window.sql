@@ -220,13 +220,15 @@ ranked as (
 
 ),
 
-common as (
+-- In one row, so that what stands above is read once.
+collected as (
 
     select
         coalesce(
             min(if(place > {{ var('deep_window_symbol_count') }}, window_start, null)),
             date_trunc(current_date('Asia/Kolkata'), month)
-        ) as window_start
+        ) as window_start,
+        array_agg(struct(symbol as name, window_start as starts_on) order by symbol) as symbol_windows
     from ranked
 
 ),
@@ -237,26 +239,27 @@ unmeasured as (
 
 ),
 
-deeper as (
-
-    select
-        min(symbol_windows.window_start) as window_start,
-        string_agg(symbol_windows.symbol, ',' order by symbol_windows.symbol) as symbols
-    from symbol_windows
-    inner join common
-        on symbol_windows.window_start < common.window_start
-
-),
-
 bounded as (
 
     select
-        common.window_start,
-        coalesce(deeper.window_start, common.window_start) as deep_window_start,
-        coalesce(deeper.symbols, '') as deep_window_symbols,
+        collected.window_start,
+        coalesce(
+            (
+                select min(deeper.starts_on) from unnest(collected.symbol_windows) as deeper
+                where deeper.starts_on < collected.window_start
+            ),
+            collected.window_start
+        ) as deep_window_start,
+        coalesce(
+            (
+                select string_agg(deeper.name, ',' order by deeper.name)
+                from unnest(collected.symbol_windows) as deeper
+                where deeper.starts_on < collected.window_start
+            ),
+            ''
+        ) as deep_window_symbols,
         unmeasured.symbol_count > 0 as has_unmeasured_actions
-    from common
-    cross join deeper
+    from collected
     cross join unmeasured
 
 )

@@ -39,31 +39,33 @@ bars as (
 
 ),
 
-latest_session as (
+marked_bars as (
 
     select
-        countif(expected_bars.is_valid) as valid_record_count,
-        countif(expected_bars.is_provisional) as provisional_record_count,
-        countif(
-            expected_bars.is_valid and 'is_from_primary' in unnest(expected_bars.failed_checks)
-        ) as fallback_record_count,
-        array_agg(
-            if(expected_bars.is_valid, null, expected_bars.symbol) ignore nulls
-            order by expected_bars.symbol
-        ) as unserved_symbols,
-        round(
-            100 * sum(expected_bars.passed_weight) / sum(expected_bars.applicable_weight), 2
-        ) as quality_score
+        expected_bars.*,
+        coalesce(expected_bars.trade_date = bars.latest_trade_date, false) as is_latest
     from {{ ref('int_expected_bars__matched') }} as expected_bars
-    inner join bars
-        on expected_bars.trade_date = bars.latest_trade_date
+    cross join bars
 
 ),
 
-overall as (
+-- In one reading of all that is expected.
+expected_summary as (
 
-    select round(100 * sum(passed_weight) / sum(applicable_weight), 2) as quality_score
-    from {{ ref('int_expected_bars__matched') }}
+    select
+        countif(is_latest and is_valid) as valid_record_count,
+        countif(is_latest and is_provisional) as provisional_record_count,
+        countif(is_latest and is_valid and 'is_from_primary' in unnest(failed_checks))
+            as fallback_record_count,
+        array_agg(if(is_latest and not is_valid, symbol, null) ignore nulls order by symbol)
+            as unserved_symbols,
+        round(
+            100 * sum(if(is_latest, passed_weight, null))
+            / sum(if(is_latest, applicable_weight, null)),
+            2
+        ) as latest_quality_score,
+        round(100 * sum(passed_weight) / sum(applicable_weight), 2) as quality_score
+    from marked_bars
 
 ),
 
@@ -71,38 +73,23 @@ recent_sessions as (
 
     select
         source_id,
-        is_lacking,
-        is_repeated,
-        is_overdue
+        countif(is_lacking) as lacking_session_count,
+        countif(is_repeated) as repeated_session_count,
+        countif(is_overdue) as overdue_session_count
     from {{ ref('quality_source_sessions') }}
     where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
-
-),
-
--- One session may still be on its way from a source.
-stale_sources as (
-
-    select source_id from recent_sessions
-    where is_lacking
     group by source_id
-    having count(*) > 1
-
-),
-
-source_summary as (
-
-    select
-        array_agg(stale_sources.source_id ignore nulls order by stale_sources.source_id)
-            as stale_sources
-    from stale_sources
 
 ),
 
 session_summary as (
 
     select
-        countif(is_repeated) as repeated_session_count,
-        countif(is_overdue) as overdue_session_count
+        -- One session may still be on its way from a source.
+        array_agg(if(lacking_session_count > 1, source_id, null) ignore nulls order by source_id)
+            as stale_sources,
+        coalesce(sum(repeated_session_count), 0) as repeated_session_count,
+        coalesce(sum(overdue_session_count), 0) as overdue_session_count
     from recent_sessions
 
 ),
@@ -118,32 +105,30 @@ unknown_symbols as (
 described as (
 
     select
-        latest_session.unserved_symbols,
-        source_summary.stale_sources,
+        expected_summary.unserved_symbols,
+        session_summary.stale_sources,
         unknown_symbols.unknown_symbols,
         instruments.instrument_count,
         bars.symbol_count,
         bars.record_count,
         bars.valid_record_count,
         bars.unreconciled_record_count,
-        latest_session.valid_record_count as latest_valid_record_count,
-        latest_session.provisional_record_count as latest_provisional_record_count,
-        latest_session.fallback_record_count as latest_fallback_record_count,
+        expected_summary.valid_record_count as latest_valid_record_count,
+        expected_summary.provisional_record_count as latest_provisional_record_count,
+        expected_summary.fallback_record_count as latest_fallback_record_count,
         session_summary.repeated_session_count,
         session_summary.overdue_session_count,
         due_session.session_number - latest.session_number as sessions_behind,
-        latest_session.quality_score as latest_quality_score,
-        overall.quality_score,
+        expected_summary.latest_quality_score,
+        expected_summary.quality_score,
         bars.latest_trade_date,
         due_session.trade_date as due_trade_date,
         date '{{ var("calendar_end") }}' as calendar_ends_on
     from bars
     cross join instruments
     cross join due_session
-    cross join latest_session
-    cross join overall
+    cross join expected_summary
     cross join unknown_symbols
-    cross join source_summary
     cross join session_summary
     left join trading_sessions as latest
         on bars.latest_trade_date = latest.trade_date

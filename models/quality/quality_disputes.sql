@@ -32,7 +32,8 @@ freshest_bars as (
     from {{ ref('int_bars__unioned') }}
     where
         trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
-        and extracted_at >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day))
+        and extracted_at
+        >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day), 'UTC')
     qualify
         row_number() over (
             partition by symbol, source_id, trade_date
@@ -96,7 +97,8 @@ third_opinions as (
     from {{ ref('int_third_opinions__renamed') }}
     where
         trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
-        and extracted_at >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day))
+        and extracted_at
+        >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day), 'UTC')
     qualify
         row_number() over (
             partition by symbol, trade_date
@@ -117,7 +119,8 @@ asked as (
         source_id = 'alpha_vantage'
         -- A refused key says nothing about a symbol.
         and outcome in ('ok', 'empty')
-        and extracted_at >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day))
+        and extracted_at
+        >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day), 'UTC')
     group by symbol
 
 ),
