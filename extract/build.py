@@ -38,6 +38,9 @@ INCREMENTAL_MODELS = (
 )
 
 
+# A test of a model returns one row for each rule that is broken, of which there are a few.
+_ROWS_OF_A_FAILED_TEST = 5
+
 # What macros/window_start.sql reads.
 WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
@@ -163,10 +166,15 @@ def document(settings: Settings, warehouse: Warehouse) -> Path:
 
 
 def _project_digest() -> str:
-    """What the marts are made by: every file of models, macros and seeds, and the project's variables."""
+    """What the marts are made by: the files of models, macros and seeds that dbt reads, and the project's variables.
+
+    Those with descriptions count too: a full build writes them into the warehouse.
+    """
     files = [PROJECT_DIR / "dbt_project.yml"]
     for folder in ("models", "macros", "seeds"):
-        files += (path for path in (PROJECT_DIR / folder).rglob("*") if path.is_file())
+        for suffix in ("csv", "md", "sql", "yml"):
+            # Like dbt, which passes over what editors and file managers leave beside a file.
+            files += (PROJECT_DIR / folder).rglob(f"[!.#~]*.{suffix}")
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
@@ -222,8 +230,20 @@ def _run_dbt(
         if node.status in ("success", "pass"):
             outcome.passed += 1
         elif node.status in ("error", "fail", "runtime error", "warn", "skipped"):
-            outcome.failed.append((node.node.name, node.message or str(node.status)))
-            _log.error("dbt node failed", node=node.node.unique_id, status=str(node.status), reason=node.message)
+            reason = node.message or str(node.status)
+            if node.status == "fail":
+                reason += _returned_rows(warehouse, str(node.node.compiled_code))
+            outcome.failed.append((node.node.name, reason))
+            _log.error("dbt node failed", node=node.node.unique_id, status=str(node.status), reason=reason)
+
+
+def _returned_rows(warehouse: Warehouse, test: str) -> str:
+    """The first rows that a failed test returns, which say what is wrong; dbt itself tells how many there are."""
+    try:
+        rows = [dict(row) for row in warehouse.query(f"select * from (\n{test}\n) limit {_ROWS_OF_A_FAILED_TEST}")]
+    except PipelineError as error:
+        return f"; {error}"
+    return "".join(f"; {', '.join(f'{name}: {value}' for name, value in row.items())}" for row in rows)
 
 
 def _invoke_dbt(
