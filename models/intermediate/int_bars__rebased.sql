@@ -32,8 +32,8 @@ latest_share_factors as (
     inner join {{ ref('int_symbols__traded') }} as traded
         on
             share_factors.symbol = traded.symbol
-            and traded.latest_session >= share_factors.valid_from
-            and traded.latest_session < share_factors.valid_to
+            and share_factors.valid_from <= traded.latest_session
+            and share_factors.valid_to > traded.latest_session
 
 ),
 

@@ -3,4 +3,7 @@
 {{ config(materialized='table', cluster_by=['symbol'], tags=['windowed']) }}
 -- depends_on: {{ ref('fct_daily_bars') }}
 
-select * from {{ ref('int_scales__digested') }}
+select
+    symbol,
+    digest
+from {{ ref('int_scales__digested') }}

@@ -58,8 +58,8 @@ by_yahoo as (
 
 ),
 
--- Yahoo reports some events twice (UNOMINDA 2022-06-09 and 2022-07-07, LODHA 2023-05-26 and 31): the
--- other one is the exchange's, or comes later.
+-- Yahoo reports some events twice (UNOMINDA 2022-06-09 and 2022-07-07, LODHA 2023-05-26 and 31):
+-- the other one is the exchange's, or comes later.
 yahoo_repeats as (
 
     select
@@ -246,7 +246,7 @@ unlisted as (
     inner join {{ ref('int_exchange_lists__covered') }} as lists
         on
             by_yahoo.ex_date between lists.first_day and lists.last_day
-            and coalesce(lists.only_symbol = by_yahoo.symbol, true)
+            and coalesce(by_yahoo.symbol = lists.only_symbol, true)
     left join official
         on
             by_yahoo.symbol = official.symbol
@@ -331,14 +331,19 @@ candidates as (
         claim.claimed_by,
         claim.share_ratio as claimed_ratio
     from gathered
-    cross join unnest([
-        struct('nse' as claimed_by, gathered.official_ratio as share_ratio),
-        struct('yahoo' as claimed_by, gathered.yahoo_ratio as share_ratio),
-        struct(
-            'restatement' as claimed_by,
-            coalesce(gathered.shown_ratio, round(1 / gathered.primary_ratio, 6), round(1 / gathered.fallback_ratio, 6)) as share_ratio
-        )
-    ]) as claim
+    cross join
+        unnest([
+            struct('nse' as claimed_by, gathered.official_ratio as share_ratio),
+            struct('yahoo' as claimed_by, gathered.yahoo_ratio as share_ratio),
+            struct(
+                'restatement' as claimed_by,
+                coalesce(
+                    gathered.shown_ratio,
+                    round(1 / gathered.primary_ratio, 6),
+                    round(1 / gathered.fallback_ratio, 6)
+                ) as share_ratio
+            )
+        ]) as claim
     where claim.share_ratio > 0
 
 ),
@@ -371,7 +376,9 @@ weighed as (
         *,
         coalesce(is_primary_ratio and claimed_by != 'restatement', false)
         or coalesce(is_primary_step, false)
-        or coalesce(is_fallback_step and not (is_large and not coalesce(is_primary_step, true)), false)
+        or coalesce(
+            is_fallback_step and not (is_large and not coalesce(is_primary_step, true)), false
+        )
         or (
             (
                 coalesce(is_fallback_ratio and claimed_by != 'restatement', false)
@@ -405,22 +412,37 @@ best as (
 
 ),
 
+-- Prices that bear out what a restatement implies deny what was reported instead.
+with_denials as (
+
+    select
+        * except (is_doubted),
+        coalesce(official_ratio, yahoo_ratio) as reported_ratio,
+        if(
+            claimed_by = 'restatement',
+            coalesce(official_ratio, yahoo_ratio) is not null,
+            is_doubted
+        ) as is_denied
+    from best
+
+),
+
 with_status as (
 
     select
         *,
         case
             when is_coming and not is_withdrawn then 'announced'
-            when is_borne_out then 'confirmed'
-            when claimed_by = 'restatement' and shown_ratio is not null and not is_doubted
+            when is_borne_out and not (claimed_by = 'restatement' and is_denied) then 'confirmed'
+            when claimed_by = 'restatement' and shown_ratio is not null and not is_denied
                 then 'confirmed'
             when is_withdrawn and not is_by_yahoo then 'withdrawn'
-            when is_doubted then 'contradicted'
+            when is_denied then 'contradicted'
             when claimed_by = 'yahoo' and (is_repeat or is_unlisted) then 'contradicted'
             when abs(official_ratio / yahoo_ratio - 1) <= 0.001 then 'confirmed'
             else 'reported'
         end as status
-    from best
+    from with_denials
 
 ),
 
@@ -455,13 +477,13 @@ judged as (
             when status = 'confirmed' then 'The exchange and Yahoo report the same ratio.'
             when status = 'withdrawn'
                 then 'A later list of the exchange reaches over this day and does not name it.'
-            when status = 'contradicted' and is_doubted and shown_ratio is not null
+            when status = 'contradicted' and is_denied and shown_ratio is not null
                 then concat(
-                    'The prices deny the reported ratio of ', cast(claimed_ratio as string),
-                    '. Both sources changed their past by ', cast(shown_ratio as string),
-                    ', which is applied.'
-                )
-            when status = 'contradicted' and is_doubted
+                        'The prices deny the reported ratio of ', cast(reported_ratio as string),
+                        '. Both sources changed their past by ', cast(shown_ratio as string),
+                        ', which is applied.'
+                    )
+            when status = 'contradicted' and is_denied
                 then 'The prices deny the reported ratio; none is applied.'
             when status = 'contradicted' and is_repeat
                 then 'Yahoo reports the same event twice; this report is not applied.'
@@ -471,9 +493,9 @@ judged as (
                 then 'Nobody reports it; one source has changed the prices before it.'
             when official_ratio is not null and yahoo_ratio is not null
                 then concat(
-                    'The exchange reports ', cast(official_ratio as string), ' and Yahoo ',
-                    cast(yahoo_ratio as string), '; no price tells who is right.'
-                )
+                        'The exchange reports ', cast(official_ratio as string), ' and Yahoo ',
+                        cast(yahoo_ratio as string), '; no price tells who is right.'
+                    )
             else 'One source reports it; no price tells whether it is right.'
         end as status_reason,
         subject,
@@ -482,9 +504,9 @@ judged as (
             if(is_official, 'nse', if(is_by_yahoo, 'yahoo', null))
         ) as reported_by,
         restated_by as inferred_from,
-        if(claimed_by = 'restatement', null, claimed_ratio) as reported_ratio,
+        reported_ratio,
         case
-            when status = 'contradicted' and is_doubted then shown_ratio
+            when status = 'contradicted' and is_denied then shown_ratio
             when status in ('withdrawn', 'contradicted') then null
             when claimed_by = 'restatement' and status = 'reported' then null
             else claimed_ratio

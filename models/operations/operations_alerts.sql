@@ -300,9 +300,9 @@ unsettled_actions as (
         ) as severity,
         concat(symbol, ' ', kind, ' ', cast(ex_date as string)) as subject,
         concat(
-            symbol, ', ', replace(kind, '_', ' '), ' of ', cast(ex_date as string), ', reported by ',
-            coalesce(reported_by, 'nobody'), coalesce(concat(' ("', subject, '")'), ''), ': ', status,
-            '. ', status_reason
+            symbol, ', ', replace(kind, '_', ' '), ' of ', cast(ex_date as string),
+            ', reported by ', coalesce(reported_by, 'nobody'),
+            coalesce(concat(' ("', subject, '")'), ''), ': ', status, '. ', status_reason
         ) as text,
         concat(
             'trading-data query "select * from ',

@@ -228,7 +228,8 @@ collected as (
             min(if(place > {{ var('deep_window_symbol_count') }}, window_start, null)),
             date_trunc(current_date('Asia/Kolkata'), month)
         ) as window_start,
-        array_agg(struct(symbol as name, window_start as starts_on) order by symbol) as symbol_windows
+        array_agg(struct(symbol as name, window_start as starts_on) order by symbol)
+            as symbol_windows
     from ranked
 
 ),
