@@ -30,7 +30,8 @@ _log = structlog.get_logger()
 INCREMENTAL_MODELS = (
     "fct_daily_bar_revisions",
     "fct_daily_bars",
-    "int_corporate_actions__sized",
+    "int_dividends__priced",
+    "int_kite_levels__measured",
     "int_scales__merged",
     "int_share_events__measured",
     "int_source_scales__measured",

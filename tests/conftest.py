@@ -36,7 +36,7 @@ KEPT_TABLES = (
     "daily_bars",
     "dim_instruments",
     "dim_trading_sessions",
-    "intermediate.int_corporate_actions__sized",
+    "intermediate.int_dividends__reconciled",
     "intermediate.int_source_scales__measured",
     "quality.quality_source_agreement",
     "quality.quality_scores_by_symbol",

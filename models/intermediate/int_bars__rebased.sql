@@ -11,9 +11,9 @@ bars as (
 
 ),
 
-adjustment_factors as (
+kite_factors as (
 
-    select * from {{ ref('fct_adjustment_factors') }}
+    select * from {{ ref('int_kite_factors') }}
 
 ),
 
@@ -56,29 +56,19 @@ with_factors as (
         bars.trade_date,
         bars.extracted_at,
         coalesce(shares_when_known.share_factor / latest_share_factors.share_factor, 1)
-        * if(
-            bars.source_id = 'kite',
-            coalesce(when_known.kite_dividend_factor / at_trade.kite_dividend_factor, 1),
-            1
-        ) as price_factor,
-        if(
-            bars.source_id = 'kite',
-            coalesce(at_trade.kite_dividend_amount - when_known.kite_dividend_amount, 0),
-            0
-        ) as price_addend,
+        / coalesce(kite_factors.kite_dividend_factor, 1) as price_factor,
+        coalesce(kite_factors.kite_dividend_amount, 0) as price_addend,
         coalesce(latest_share_factors.share_factor / shares_when_known.share_factor, 1)
             as volume_factor
     from bars
-    left join adjustment_factors as at_trade
+    left join kite_factors
         on
-            bars.symbol = at_trade.symbol
-            and bars.trade_date >= at_trade.valid_from
-            and bars.trade_date < at_trade.valid_to
-    left join adjustment_factors as when_known
-        on
-            bars.symbol = when_known.symbol
-            and bars.known_on >= when_known.valid_from
-            and bars.known_on < when_known.valid_to
+            bars.symbol = kite_factors.symbol
+            and bars.source_id = 'kite'
+            and bars.trade_date >= kite_factors.valid_from
+            and bars.trade_date < kite_factors.valid_to
+            and bars.known_on >= kite_factors.known_from
+            and bars.known_on < kite_factors.known_to
     left join share_factors as shares_when_known
         on
             bars.symbol = shares_when_known.symbol

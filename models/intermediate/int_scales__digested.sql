@@ -4,15 +4,24 @@ adjustment_factors as (
 
     select
         symbol,
+        to_json_string(struct(valid_from, share_factor)) as fact
+    from {{ ref('fct_adjustment_factors') }}
+
+    union all
+
+    select
+        symbol,
         to_json_string(
             struct(
+                known_from,
+                known_to,
                 valid_from,
-                share_factor,
+                valid_to,
                 kite_dividend_factor,
                 kite_dividend_amount
             )
         ) as fact
-    from {{ ref('fct_adjustment_factors') }}
+    from {{ ref('int_kite_factors') }}
 
     union all
 

@@ -19,17 +19,14 @@ dividends as (
 
     select
         dividends.symbol,
-        ln(1 - coalesce(dividends.dividend_yield, 0)) as dividend_exponent,
-        if(dividends.kite_method = 'multiply', ln(1 - dividends.dividend_yield), 0)
-            as kite_exponent,
-        if(dividends.kite_method = 'subtract', dividends.current_dividend, 0) as kite_amount,
+        ln(1 - dividends.dividend_yield) as dividend_exponent,
         dividends.ex_date
-    from {{ ref('int_corporate_actions__reconciled') }} as dividends
+    from {{ ref('int_dividends__reconciled') }} as dividends
     inner join traded
         on
             dividends.symbol = traded.symbol
             and dividends.ex_date <= traded.latest_session
-    where dividends.kind = 'dividend'
+    where dividends.dividend_yield is not null
 
 ),
 
@@ -90,8 +87,6 @@ accumulated as (
         factors.symbol,
         round(any_value(factors.share_factor), 10) as share_factor,
         round(exp(coalesce(sum(dividends.dividend_exponent), 0)), 10) as dividend_factor,
-        round(exp(coalesce(sum(dividends.kite_exponent), 0)), 10) as kite_dividend_factor,
-        round(coalesce(sum(dividends.kite_amount), 0), 6) as kite_dividend_amount,
         factors.valid_from
     from with_share_factors as factors
     left join dividends

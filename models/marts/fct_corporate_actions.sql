@@ -10,15 +10,7 @@ share_events as (
 
 dividends as (
 
-    select
-        symbol,
-        source_id,
-        dividend_amount,
-        dividend_yield,
-        ex_date,
-        reported_at
-    from {{ ref('int_corporate_actions__reconciled') }}
-    where kind = 'dividend'
+    select * from {{ ref('int_dividends__reconciled') }}
 
 ),
 
@@ -60,26 +52,22 @@ described as (
     union all
 
     select
-        dividends.symbol,
+        symbol,
         'dividend' as kind,
-        if(
-            coalesce(dividends.ex_date > traded.latest_session, true), 'announced', 'reported'
-        ) as status,
-        'One source reports it.' as status_reason,
-        cast(null as string) as subject,
-        dividends.source_id as reported_by,
+        status,
+        status_reason,
+        subject,
+        reported_by,
         cast(null as string) as inferred_from,
         cast(null as float64) as share_ratio,
         cast(null as float64) as reported_ratio,
-        dividends.dividend_amount,
-        dividends.dividend_yield,
+        reported_amount as dividend_amount,
+        dividend_yield,
         cast(null as float64) as price_ratio,
-        dividends.ex_date,
-        dividends.reported_at,
+        ex_date,
+        reported_at,
         cast(null as timestamp) as detected_at
     from dividends
-    left join {{ ref('int_symbols__traded') }} as traded
-        on dividends.symbol = traded.symbol
 
     union all
 

@@ -160,7 +160,17 @@ unmeasured_symbols as (
         on
             reported.symbol = measured.symbol
             and reported.ex_date = measured.ex_date
-    where reported.kind = 'share_event' and measured.symbol is null
+    left join {{ ref('int_dividends__priced') }} as priced
+        on
+            reported.symbol = priced.symbol
+            and reported.ex_date = priced.ex_date
+    where
+        (reported.kind = 'share_event' and measured.symbol is null)
+        or (
+            reported.kind = 'dividend'
+            and not reported.is_withdrawn
+            and priced.symbol is null
+        )
     group by reported.symbol
 
 ),

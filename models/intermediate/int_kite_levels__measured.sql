@@ -1,0 +1,199 @@
+{{
+    config(
+        tags=['windowed', 'actions'],
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key=['symbol', 'month'],
+        incremental_predicates=[in_window('DBT_INTERNAL_DEST.month', 'DBT_INTERNAL_DEST.symbol')],
+        on_schema_change='fail',
+        partition_by={'field': 'month', 'data_type': 'date', 'granularity': 'month'},
+        cluster_by=['symbol'],
+    )
+}}
+
+with
+
+bars as (
+
+    select
+        symbol,
+        source_id,
+        cast(close as float64) as close,
+        trade_date,
+        {{ day_of_receipt('known_from') }} as known_on
+    from {{ ref('int_bars__deduplicated') }}
+    where
+        close > 0
+        {% if is_incremental() %}
+            and {{ in_window('trade_date') }}
+        {% endif %}
+
+),
+
+ex_dates as (
+
+    select
+        symbol,
+        ex_date,
+        date_trunc(ex_date, month) as month
+    from {{ ref('int_corporate_actions__reported') }}
+    where kind = 'dividend' and not is_withdrawn
+    group by symbol, ex_date
+
+),
+
+part_starts as (
+
+    select
+        symbol,
+        month,
+        ex_date as first_date
+    from ex_dates
+
+    union distinct
+
+    select
+        symbol,
+        month,
+        month as first_date
+    from ex_dates
+
+),
+
+-- An ex-date parts its month.
+parts as (
+
+    select
+        *,
+        lead(first_date, 1, date '9999-12-31') over (
+            partition by symbol, month
+            order by first_date
+        ) as next_first_date
+    from part_starts
+
+),
+
+share_factors as (
+
+    select * from {{ ref('int_share_factors') }}
+
+),
+
+-- In shares of the day on which Kite told its close. Bars that Kite told within days of the session
+-- are left out: each is of another day, and nearly all are from before the next ex-date.
+pairs as (
+
+    select
+        kite_bars.symbol,
+        kite_bars.close as kite_close,
+        yahoo_bars.close
+        * coalesce(at_yahoo.share_factor, 1)
+        / coalesce(at_kite.share_factor, 1) as yahoo_close,
+        date_trunc(kite_bars.trade_date, month) as month,
+        coalesce(parts.first_date, date_trunc(kite_bars.trade_date, month)) as part_date,
+        kite_bars.trade_date,
+        kite_bars.known_on
+    from bars as kite_bars
+    inner join bars as yahoo_bars
+        on
+            kite_bars.symbol = yahoo_bars.symbol
+            and kite_bars.trade_date = yahoo_bars.trade_date
+    left join parts
+        on
+            kite_bars.symbol = parts.symbol
+            and date_trunc(kite_bars.trade_date, month) = parts.month
+            and kite_bars.trade_date >= parts.first_date
+            and kite_bars.trade_date < parts.next_first_date
+    left join share_factors as at_kite
+        on
+            kite_bars.symbol = at_kite.symbol
+            and kite_bars.known_on >= at_kite.valid_from
+            and kite_bars.known_on < at_kite.valid_to
+    left join share_factors as at_yahoo
+        on
+            yahoo_bars.symbol = at_yahoo.symbol
+            and yahoo_bars.known_on >= at_yahoo.valid_from
+            and yahoo_bars.known_on < at_yahoo.valid_to
+    where
+        kite_bars.source_id = 'kite'
+        and yahoo_bars.source_id = 'yahoo'
+        and kite_bars.known_on > date_add(kite_bars.trade_date, interval 4 day)
+
+),
+
+with_medians as (
+
+    select
+        *,
+        percentile_cont(kite_close / yahoo_close, 0.5)
+            over (partition by symbol, part_date, known_on)
+            as median_ratio
+    from pairs
+
+),
+
+-- Where dividends were subtracted, the ratio moves with the price, by 1 or 2 % in a month. A close
+-- that is farther off is a wrong one of Yahoo.
+fetches as (
+
+    select
+        symbol,
+        month,
+        known_on,
+        count(*) as session_count,
+        avg(kite_close) as kite_mean,
+        avg(yahoo_close) as yahoo_mean,
+        var_pop(kite_close) as kite_variance,
+        var_pop(yahoo_close) as yahoo_variance,
+        covar_pop(kite_close, yahoo_close) as covariance,
+        min(trade_date) as first_date,
+        max(trade_date) as last_date
+    from with_medians
+    where abs(kite_close / yahoo_close / median_ratio - 1) <= 0.02
+    group by symbol, month, part_date, known_on
+
+),
+
+months as (
+
+    select
+        symbol,
+        date_trunc(trade_date, month) as month
+    from bars
+    where source_id = 'kite'
+    group by symbol, date_trunc(trade_date, month)
+
+),
+
+-- A row of each month, so that a merge empties one whose bars Kite has told anew.
+measured as (
+
+    select
+        months.symbol,
+        array_agg(
+            if(
+                fetches.symbol is null,
+                null,
+                struct(
+                    fetches.known_on as known_on,
+                    fetches.session_count as session_count,
+                    fetches.kite_mean as kite_mean,
+                    fetches.yahoo_mean as yahoo_mean,
+                    fetches.kite_variance as kite_variance,
+                    fetches.yahoo_variance as yahoo_variance,
+                    fetches.covariance as covariance,
+                    fetches.first_date as first_date,
+                    fetches.last_date as last_date
+                )
+            ) ignore nulls
+            order by fetches.known_on, fetches.first_date
+        ) as fetches,
+        months.month
+    from months
+    left join fetches
+        on months.symbol = fetches.symbol and months.month = fetches.month
+    group by months.symbol, months.month
+
+)
+
+select * from measured
