@@ -32,6 +32,7 @@ INCREMENTAL_MODELS = (
     "fct_daily_bars",
     "int_dividends__priced",
     "int_kite_levels__measured",
+    "int_scale_breaks__found",
     "int_scales__merged",
     "int_share_events__measured",
     "int_source_scales__measured",

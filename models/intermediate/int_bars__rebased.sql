@@ -17,6 +17,12 @@ kite_factors as (
 
 ),
 
+break_factors as (
+
+    select * from {{ ref('int_break_factors') }}
+
+),
+
 share_factors as (
 
     select * from {{ ref('int_share_factors') }}
@@ -40,7 +46,8 @@ latest_share_factors as (
 -- A version of a bar is in shares of the day on which the source first sent it: after a split, the
 -- source sends another version. Here all versions are put in shares of the latest session. A source
 -- that applies a split late is on another scale until then; the comparison of the sources finds it.
--- The dividends that Kite had taken out of its past by that day are put back.
+-- The dividends that Kite had taken out of its past by that day are put back, and a split that a
+-- source applied by half is applied whole.
 with_factors as (
 
     select
@@ -56,10 +63,11 @@ with_factors as (
         bars.trade_date,
         bars.extracted_at,
         coalesce(shares_when_known.share_factor / latest_share_factors.share_factor, 1)
+        * coalesce(break_factors.break_factor, 1)
         / coalesce(kite_factors.kite_dividend_factor, 1) as price_factor,
         coalesce(kite_factors.kite_dividend_amount, 0) as price_addend,
         coalesce(latest_share_factors.share_factor / shares_when_known.share_factor, 1)
-            as volume_factor
+        / coalesce(break_factors.break_factor, 1) as volume_factor
     from bars
     left join kite_factors
         on
@@ -69,6 +77,13 @@ with_factors as (
             and bars.trade_date < kite_factors.valid_to
             and bars.known_on >= kite_factors.known_from
             and bars.known_on < kite_factors.known_to
+    left join break_factors
+        on
+            bars.symbol = break_factors.symbol
+            and bars.source_id = break_factors.source_id
+            and bars.trade_date >= break_factors.valid_from
+            and bars.trade_date < break_factors.valid_to
+            and bars.known_on >= break_factors.known_from
     left join share_factors as shares_when_known
         on
             bars.symbol = shares_when_known.symbol

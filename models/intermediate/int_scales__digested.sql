@@ -34,6 +34,13 @@ adjustment_factors as (
 
     select
         symbol,
+        to_json_string(struct(source_id, valid_to, break_factor)) as fact
+    from {{ ref('int_break_factors') }}
+
+    union all
+
+    select
+        symbol,
         to_json_string(struct(kind, status, dividend_yield, ex_date)) as fact
     from {{ ref('fct_corporate_actions') }}
     -- A small dividend moves no scale, and no check but that of a jump.

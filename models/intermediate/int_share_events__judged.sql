@@ -236,7 +236,19 @@ all_events as (
 
 ),
 
--- The exchange names every split and bonus of the days that its lists reach over.
+-- Some lists are of a few hundred shares.
+named as (
+
+    select
+        symbol,
+        extracted_at
+    from {{ ref('int_exchange_records__resolved') }}
+    where symbol is not null
+    group by symbol, extracted_at
+
+),
+
+-- A list that names a share has every split and bonus of it of the days that it reaches over.
 unlisted as (
 
     select
@@ -247,6 +259,10 @@ unlisted as (
         on
             by_yahoo.ex_date between lists.first_day and lists.last_day
             and coalesce(by_yahoo.symbol = lists.only_symbol, true)
+    inner join named
+        on
+            by_yahoo.symbol = named.symbol
+            and lists.extracted_at = named.extracted_at
     left join official
         on
             by_yahoo.symbol = official.symbol

@@ -1,0 +1,49 @@
+{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed', 'actions']) }}
+
+with
+
+breaks as (
+
+    select
+        symbol,
+        source_id,
+        share_ratio,
+        break_date,
+        ex_date
+    from {{ ref('int_scale_breaks__found') }}
+    where break_date is not null
+
+),
+
+-- What comes before a break is in the shares of before the event, of all later breaks together.
+accumulated as (
+
+    select
+        breaks.symbol,
+        breaks.source_id,
+        round(exp(-sum(ln(later_breaks.share_ratio))), 10) as break_factor,
+        max(later_breaks.ex_date) as known_from,
+        breaks.break_date as valid_to
+    from breaks
+    inner join breaks as later_breaks
+        on
+            breaks.symbol = later_breaks.symbol
+            and breaks.source_id = later_breaks.source_id
+            and breaks.break_date <= later_breaks.break_date
+    group by breaks.symbol, breaks.source_id, breaks.break_date
+
+),
+
+bounded as (
+
+    select
+        *,
+        lag(valid_to, 1, date '0001-01-01') over (
+            partition by symbol, source_id
+            order by valid_to
+        ) as valid_from
+    from accumulated
+
+)
+
+select * from bounded
