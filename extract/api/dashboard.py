@@ -1,5 +1,7 @@
 """The dashboard: one page for people, and the queries behind it, each bounded to what the page shows."""
 
+import gzip
+import hashlib
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +16,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from google.cloud import bigquery
 from pydantic import BaseModel
 
@@ -452,7 +454,7 @@ def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: 
         ("/plotly.js", _plotly(), "text/javascript", "max-age=86400"),
     ):
         # They hold no data: what they ask for is not given to everybody.
-        routes.get(address, include_in_schema=False)(partial(_served, file, media_type, caching))
+        routes.get(address, include_in_schema=False)(_Asset.read(file, media_type, caching).answer)
     return routes
 
 
@@ -460,9 +462,41 @@ def _asks_anew(request: Request) -> bool:
     return "no-cache" in request.headers.get("Cache-Control", "")
 
 
-def _served(file: Path, media_type: str, caching: str) -> Response:
-    headers = {"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff", "Cache-Control": caching}
-    return FileResponse(file, media_type=media_type, headers=headers)
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    """A file of the page, read and compressed once, when the server starts."""
+
+    content: bytes
+    compressed: bytes
+    headers: dict[str, str]
+
+    @classmethod
+    def read(cls, file: Path, media_type: str, caching: str) -> "_Asset":
+        """Take it as it is now.
+
+        Args:
+            file: in UTF-8.
+            media_type: what a browser is told that it is.
+            caching: the Cache-Control.
+        """
+        content = file.read_bytes()
+        headers = {
+            "Content-Type": f"{media_type}; charset=utf-8",
+            "Content-Security-Policy": _POLICY,
+            "X-Content-Type-Options": "nosniff",
+            "Cache-Control": caching,
+            "ETag": f'W/"{hashlib.sha256(content).hexdigest()[:32]}"',
+            "Vary": "Accept-Encoding",
+        }
+        return cls(content, gzip.compress(content, mtime=0), headers)
+
+    def answer(self, request: Request) -> Response:
+        """The file, or that the browser has it already."""
+        if self.headers["ETag"] in request.headers.get("If-None-Match", ""):
+            return Response(status_code=304, headers=self.headers)
+        if "gzip" in request.headers.get("Accept-Encoding", ""):
+            return Response(self.compressed, headers=self.headers | {"Content-Encoding": "gzip"})
+        return Response(self.content, headers=self.headers)
 
 
 def _plotly() -> Path:
