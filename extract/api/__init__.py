@@ -24,7 +24,7 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     """
     # Its own documentation pages load from elsewhere.
     app = FastAPI(title="Trading data", version="1", docs_url=None, redoc_url=None)
-    # The script of the charts has 4.7 MB, which nobody else on the way makes smaller.
+    # What is asked of the warehouse; the page's own files are compressed already.
     app.add_middleware(GZipMiddleware, minimum_size=10_000, compresslevel=5)
     access = Access(settings)
     allowed = Depends(access)

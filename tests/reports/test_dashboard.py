@@ -3,9 +3,8 @@
 import os
 import re
 import shutil
-from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -83,12 +82,25 @@ def _wait_until_drawn(page: Page) -> None:
     expect(page.locator("body[data-drawn=symbol]")).to_be_attached()
 
 
-def _traces(page: Page, panel: str) -> list[dict[str, Any]]:
-    """What a chart was given, as the browser holds it."""
-    traces: list[dict[str, Any]] = page.evaluate(
-        "(id) => document.getElementById(id).data.map((t) => JSON.parse(JSON.stringify(t)))", panel
+def _series(page: Page, panel: str, name: str) -> list[dict[str, Any]]:
+    """The points of a chart's series, as the library of the charts holds them."""
+    points: list[dict[str, Any]] = page.evaluate(
+        "([panel, name]) => drawn[panel].series[name].data().map((point) => ({...point}))", [panel, name]
     )
-    return traces
+    return points
+
+
+def _point_at(page: Page, panel: str, part: float) -> None:
+    """Put the pointer on a chart, at a part of its width, a little below its middle: that is between two rows."""
+    place = page.locator(f"#{panel}")
+    place.scroll_into_view_if_needed()
+    box = place.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + part * box["width"], box["y"] + box["height"] / 2 + 1)
+
+
+def _reading(page: Page, panel: str) -> list[str]:
+    return page.locator(f"#{panel}-reading b").all_text_contents()
 
 
 def _table(page: Page, panel: str) -> list[list[str]]:
@@ -147,17 +159,23 @@ def test_the_headline_and_the_alerts_are_those_of_the_warehouse(page: Page, popu
 
 def test_the_charts_hold_the_rows_of_the_warehouse(page: Page, populated: Populated) -> None:
     query = populated.pipeline.query
-    (scores,) = _traces(page, "scores")
+    scores = _series(page, "scores", "score")
     rows = query("select trade_date, quality_score from `{d}_quality.quality_scores_by_session` order by trade_date")
     year_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=370)
     recent = [(str(day), score) for day, score in rows if day >= year_ago]
     assert len(recent) > 200
-    assert list(zip(scores["x"], scores["y"], strict=True)) == recent
+    assert [(point["time"], point["value"]) for point in scores] == recent
 
+    # A column reaches up to the sum of its source and those below it.
+    kite, sums = (
+        {point["time"]: point["value"] for point in _series(page, "sources", name)} for name in ("kite", "yahoo")
+    )
+    yahoo = {day: total - kite[day] for day, total in sums.items()}
     served = {
-        (trace["name"], day): count
-        for trace in _traces(page, "sources")
-        for day, count in zip(trace["x"], trace["y"], strict=True)
+        (source, day): count
+        for source, counts in (("kite", kite), ("yahoo", yahoo))
+        for day, count in counts.items()
+        if count
     }
     days_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=62)
     assert served == {
@@ -171,21 +189,80 @@ def test_the_charts_hold_the_rows_of_the_warehouse(page: Page, populated: Popula
 
 
 def test_the_heat_map_has_the_state_of_each_bar(page: Page, populated: Populated) -> None:
-    (heat,) = _traces(page, "coverage")
-    names = ["missing", "invalid", "fallback+", "fallback", "primary+", "primary"]
-    shown = {
-        (symbol, day): names[level].rstrip("+")
-        for symbol, levels in zip(heat["y"], heat["z"], strict=True)
-        for day, level in zip(heat["x"], levels, strict=True)
-        if level is not None
-    }
-    rows = populated.pipeline.query(
-        "select symbol, trade_date, state from `{d}_quality.quality_coverage`"
-        f" where trade_date >= date '{heat['x'][0]}'"
+    query = populated.pipeline.query
+    days_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=62)
+    rows = query(
+        "select symbol, trade_date, state, is_provisional from `{d}_quality.quality_coverage`"
+        f" where trade_date >= date '{days_ago}'"
     )
-    assert shown == {(symbol, str(day)): state for symbol, day, state in rows}
-    assert Counter(shown.values()).keys() >= {"missing", "fallback", "primary"}
-    assert len(heat["y"]) == 250
+    symbols = [symbol for (symbol,) in query("select symbol from `{d}.dim_instruments` order by symbol")]
+    days = sorted({day for _, day, _, _ in rows})
+    legend = {
+        re.sub(r"\D+", " ", colour).strip(): text
+        for colour, text in page.evaluate(
+            "[...document.querySelectorAll('#legend li')].map((item) =>"
+            " [getComputedStyle(item.firstChild).backgroundColor, item.textContent])"
+        )
+    }
+    assert len(legend) == 6
+    # The colour of each pixel, by the legend; a bar that is not expected is transparent.
+    pixels = page.evaluate(
+        """() => {
+            const {width, height} = coverage;
+            const {data} = coverage.getContext("2d").getImageData(0, 0, width, height);
+            return Array.from({length: height}, (_, y) => Array.from({length: width}, (_, x) => {
+                const at = 4 * (y * width + x);
+                return data[at + 3] ? data.slice(at, at + 3).join(" ") : null;
+            }));
+        }"""
+    )
+    shown = {
+        (symbol, day): legend[colour]
+        for symbol, line in zip(symbols, pixels, strict=True)
+        for day, colour in zip(days, line, strict=True)
+        if colour is not None
+    }
+    names = {"invalid": "not valid", "fallback": "a fallback's", "primary": "the primary source's"}
+    told = {
+        (symbol, day): names.get(state, state)
+        + (", provisional" if is_provisional and state in {"fallback", "primary"} else "")
+        for symbol, day, state, is_provisional in rows
+    }
+    assert shown == told
+    assert set(told.values()) >= {"missing", "a fallback's", "the primary source's"}
+    assert len(pixels) == 250
+
+
+def test_the_bar_under_the_pointer_is_read_and_a_click_shows_its_symbol(page: Page) -> None:
+    sessions = [point["time"] for point in _series(page, "sources", "kite")]
+    symbols = page.evaluate("shown.overview.symbols")
+    _point_at(page, "coverage", 0.999)
+    session, symbol, state = _reading(page, "coverage")
+    assert (session, symbol) == (sessions[-1], symbols[125])
+    assert state in page.locator("#legend li").all_text_contents()
+    page.mouse.down()
+    page.mouse.up()
+    expect(page.locator("#symbol-headline")).to_contain_text(f"{symbol}, ")
+    expect(page.locator("#chosen")).to_have_value(symbol)
+
+
+def test_a_session_of_the_candles_is_read_and_the_adjusted_close_is_shown_on_request(page: Page) -> None:
+    _choose(page, RESTATED)
+    expect(page.locator("#symbol-headline")).to_contain_text(f"{RESTATED}, ")
+    bars = {bar["time"]: bar for bar in _series(page, "candles", "price")}
+    expect(page.locator("#candles-reading b").first).to_have_text(max(bars))
+    _point_at(page, "candles", 0.4)
+    session, *prices = _reading(page, "candles")[:5]
+    assert min(bars) < session < max(bars)
+    assert prices == [f"{bars[session][name]:,.2f}" for name in ("open", "high", "low", "close")]
+    page.mouse.move(0, 0)
+    expect(page.locator("#candles-reading b").first).to_have_text(max(bars))
+    is_visible = "drawn.candles.series.adjusted.options().visible"
+    assert page.evaluate(is_visible) is False
+    page.get_by_label("Adjusted close").press("Space")
+    assert page.evaluate(is_visible) is True
+    closes = [point["value"] for point in _series(page, "candles", "adjusted") if "value" in point]
+    assert len(closes) > 200
 
 
 def test_restatements_disputes_and_runs_are_listed(page: Page, populated: Populated) -> None:
@@ -226,13 +303,13 @@ def test_a_symbol_is_chosen_by_keyboard_and_shown_whole(page: Page, populated: P
         "select trade_date, open, high, low, close, volume from `{d}.fct_daily_bars`"
         f" where symbol = '{RESTATED}' and trade_date >= date '{year_ago}' order by trade_date"
     )
-    candles = _traces(page, "candles")
-    (price,), (volume,) = ([t for t in candles if t["name"] == name] for name in ("price", "volume"))
-    columns = [price[name] for name in ("x", "open", "high", "low", "close")]
-    assert [[str(row[0]), *map(float, row[1:5])] for row in bars] == [list(row) for row in zip(*columns, strict=True)]
-    assert volume["y"] == [row[5] for row in bars]
+    candles = _series(page, "candles", "price")
+    names = ("time", "open", "high", "low", "close")
+    assert [[str(row[0]), *map(float, row[1:5])] for row in bars] == [[bar[name] for name in names] for bar in candles]
+    assert [point["value"] for point in _series(page, "candles", "volume")] == [row[5] for row in bars]
     # On one scale: the past that Kite sent at twice the price is a version of it, and no candle.
-    assert max(price["close"]) / min(price["close"]) < 4
+    closes = [bar["close"] for bar in candles]
+    assert max(closes) / min(closes) < 4
     day, close, change, *_ = _table(page, "bars-table")[0]
     assert (day, close) == (str(bars[-1][0]), f"{bars[-1][4]:,.2f}")
     assert change == f"{100 * (float(bars[-1][4]) / float(bars[-2][4]) - 1):.2f}"
@@ -304,7 +381,7 @@ def test_it_can_be_used_by_everybody_in_either_theme(browser: Browser, served: h
             summary.click()
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (sum(map(int, re.findall(r"\d+", background)[:3])) < 200) == (scheme == "dark")
-        # WCAG 2.1 AA and the best practices, contrast included; Plotly's own drawing is one image to it.
+        # WCAG 2.1 AA and the best practices, contrast included; each chart is one image to it.
         found = Axe().run(page, options={"resultTypes": ["violations"]})
         assert found.violations_count == 0, found.generate_report()
         page.locator("#theme").click()
@@ -316,9 +393,9 @@ def test_at_the_width_of_a_phone_nothing_has_to_be_scrolled_sideways(browser: Br
         _wait_until_drawn(page)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= _PHONE["width"]
         for panel in ("scores", "sources", "coverage", "candles"):
-            box = page.locator(f"#{panel} svg.main-svg").first.bounding_box()
+            box = page.locator(f"#{panel}").bounding_box()
             assert box is not None
-            assert 250 < box["width"] <= _PHONE["width"]
+            assert 200 < box["width"] <= _PHONE["width"]
 
 
 def test_each_stop_of_the_keyboard_is_seen(page: Page) -> None:
@@ -339,11 +416,41 @@ def _later_stops(page: Page) -> list[str]:
     return stops
 
 
-def test_the_script_of_the_charts_comes_small_and_is_kept(served: httpx.Client) -> None:
-    answer = served.get("/plotly.js")
-    assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.num_bytes_downloaded < len(answer.content) / 2
-    assert answer.headers["Cache-Control"] == "max-age=86400"
+def test_the_page_and_its_scripts_come_small_and_are_kept(served: httpx.Client) -> None:
+    transferred = 0
+    for address in ("/", "/dashboard.css", "/dashboard.js", "/lightweight-charts.js"):
+        answer = served.get(address)
+        assert answer.headers["Content-Encoding"] == "gzip"
+        transferred += answer.num_bytes_downloaded
+        plain = served.get(address, headers={"Accept-Encoding": "identity"})
+        assert "Content-Encoding" not in plain.headers
+        assert plain.content == answer.content
+        again = served.get(address, headers={"If-None-Match": answer.headers["ETag"]})
+        assert (again.status_code, again.content) == (304, b"")
+        # The library changes with its release alone, the page's own files with each of ours.
+        kept = "max-age=86400" if address == "/lightweight-charts.js" else "no-cache"
+        assert answer.headers["Cache-Control"] == again.headers["Cache-Control"] == kept
+    assert transferred < 120_000
+
+
+def test_the_library_of_the_charts_is_the_one_that_was_pinned(browser: Browser, served: httpx.Client) -> None:
+    with closing(browser.new_context()) as opened:
+        page = opened.new_page()
+        page.add_init_script(f"sessionStorage.setItem('token', '{TOKEN}')")
+        changed = served.get("/lightweight-charts.js").text + "\n"
+        page.route(
+            "**/lightweight-charts.js", lambda route: route.fulfill(body=changed, content_type="text/javascript")
+        )
+        page.goto(str(served.base_url))
+        expect(page.locator("#headline")).to_have_text("The script that draws the charts could not be loaded.")
+        expect(page.locator("#figures dd")).to_have_count(7)
+        assert page.evaluate("typeof LightweightCharts") == "undefined"
+
+
+def test_the_charts_name_who_made_them(page: Page) -> None:
+    # The notice of the library's licence, and the link that it asks for.
+    expect(page.locator("footer")).to_contain_text("TradingView Lightweight Charts™, Copyright © ")
+    assert page.locator("footer a").get_attribute("href") == "https://www.tradingview.com/"
 
 
 def test_where_the_warehouse_cannot_answer_the_page_says_why(browser: Browser, populated: Populated) -> None:

@@ -1,24 +1,28 @@
 // The dashboard: asks the server for what its panels show, and draws it. Nothing here judges; the warehouse has.
 "use strict";
 
-// Its four megabytes keep the browser busy for seconds: it is asked for when the words stand, and before any chart.
-let charts = null;
-function loadCharts() {
-  charts ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = "plotly.js";
-    script.onload = resolve;
-    script.onerror = () => reject(new Error("The script of the charts did not come."));
-    // After the words are painted.
-    requestAnimationFrame(() => setTimeout(() => document.head.append(script)));
-  });
-  return charts;
-}
+// TradingView's lightweight-charts 5.2.0, byte for byte npm's dist/lightweight-charts.standalone.production.js. The browser
+// refuses any other file.
+const LIBRARY = {
+  src: "lightweight-charts.js",
+  integrity: "sha512-srpL8r4/zwKO/2l1pIml+XPZTi4tgDfTHThqRf2aZL1Y/gFUyDsJqXOsVn8E/9YBeAPUYPVpcj6Pe052NnaKYA==",
+};
+// It loads while the warehouse is asked.
+const libraryLoaded = new Promise((resolve, reject) => {
+  const script = Object.assign(document.createElement("script"), LIBRARY);
+  script.onload = resolve;
+  script.onerror = () => reject(new Error("The script that draws the charts could not be loaded."));
+  document.head.append(script);
+});
+// Whoever waits for it reports the failure.
+libraryLoaded.catch(() => {});
 
 const byId = (id) => document.getElementById(id);
 // A table of all that may be missing would be thousands of lines.
 const ROWS = 200;
 const shown = { overview: null, symbol: null };
+// The charts on the page, by the id of their place, each with its series by name.
+const drawn = {};
 // Of answers that overtake each other, the one to what was asked last is shown.
 let symbolTurn = 0;
 
@@ -30,15 +34,14 @@ const STATES = {
   P: ["the primary source's, provisional", "--primary-provisional"],
   p: ["the primary source's", "--primary"],
 };
-const LEVELS = Object.keys(STATES);
 // Whether a bar that is not valid is provisional too makes no difference.
 const stateOf = (letter) => (letter === "I" ? "i" : letter);
-const level = (letter) => (letter === "-" ? null : LEVELS.indexOf(stateOf(letter)));
 
 const number = (value, digits = 0) =>
   value === null || value === undefined
     ? ""
     : Number(value).toLocaleString("en-IN", { minimumFractionDigits: digits, maximumFractionDigits: digits });
+const compact = new Intl.NumberFormat("en-IN", { notation: "compact", maximumFractionDigits: 1 });
 const moment = (text) =>
   text === null
     ? ""
@@ -80,31 +83,64 @@ function tabulate(id, caption, columns, rows) {
   if (rows.length > ROWS) place.append(element("p", `And ${number(rows.length - ROWS)} more.`, { class: "quiet" }));
 }
 
-function draw(id, told, traces, layout = {}) {
-  const axis = { gridcolor: colour("--line"), linecolor: colour("--line"), zeroline: false, automargin: true };
-  const { xaxis = {}, yaxis = {}, yaxis2, ...others } = layout;
+// One line above a chart, about the session under the pointer, or else the last: [name, value, class] each.
+function tellReading(id, parts) {
+  const line = byId(`${id}-reading`);
+  line.replaceChildren();
+  for (const [name, value, kind = ""] of parts) {
+    const part = element("span", name ? `${name} ` : undefined);
+    part.append(element("b", value, { class: kind }));
+    line.append(part);
+  }
+}
+
+// `fill` adds the series to the chart and returns them by name; `read` returns the parts of the reading of a session.
+function draw(id, told, sessions, fill, read) {
   const place = byId(id);
+  drawn[id]?.chart.remove();
   place.setAttribute("role", "img");
   place.setAttribute("aria-label", told);
-  Plotly.react(
-    place,
-    traces,
-    {
-      margin: { l: 45, r: 10, t: 10, b: 40 },
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: colour("--ink"), size: 12 },
-      hoverlabel: { bgcolor: colour("--paper"), font: { color: colour("--ink") } },
-      legend: { orientation: "h", yanchor: "bottom", y: 1.02 },
-      // Sessions, one beside the other: a day without one has no place.
-      xaxis: { ...axis, type: "category", nticks: Math.max(2, Math.floor(place.clientWidth / 120)), tickangle: 0, ...xaxis },
-      yaxis: { ...axis, ...yaxis },
-      ...(yaxis2 ? { yaxis2: { ...axis, ...yaxis2 } } : {}),
-      ...others,
+  const line = colour("--line");
+  const crosshair = { color: colour("--quiet"), labelBackgroundColor: colour("--label") };
+  const chart = LightweightCharts.createChart(place, {
+    autoSize: true,
+    layout: {
+      background: { color: "transparent" },
+      textColor: colour("--quiet"),
+      fontFamily: getComputedStyle(document.body).fontFamily,
+      // The footer has the attribution; the logo would need a style that the page's policy forbids.
+      attributionLogo: false,
+      panes: { separatorColor: line, enableResize: false },
     },
-    { displayModeBar: false, responsive: true },
-  );
+    grid: { vertLines: { visible: false }, horzLines: { color: line } },
+    crosshair: { mode: LightweightCharts.CrosshairMode.Normal, vertLine: crosshair, horzLine: crosshair },
+    rightPriceScale: { borderVisible: false },
+    timeScale: {
+      borderColor: line,
+      fixLeftEdge: true,
+      fixRightEdge: true,
+      lockVisibleTimeRangeOnResize: true,
+      // Sixteen years fit a phone.
+      minBarSpacing: 0.01,
+    },
+    localization: { locale: "en-GB", dateFormat: "yyyy-MM-dd" },
+    // The wheel and a finger that moves up or down scroll the page.
+    handleScroll: { mouseWheel: false, vertTouchDrag: false },
+    handleScale: { mouseWheel: false },
+  });
+  drawn[id] = { chart, series: fill(chart) };
+  chart.timeScale().fitContent();
+  const tell = (session) => tellReading(id, session ? [["", session], ...read(session)] : []);
+  chart.subscribeCrosshairMove(({ time }) => tell(time ?? sessions.at(-1)));
+  tell(sessions.at(-1));
 }
+
+// Columns stand on the axis.
+const FROM_ZERO = { top: 0.1, bottom: 0 };
+const priceFormat = (formatter, minMove) => ({ type: "custom", formatter, minMove });
+// A session without a value keeps its place.
+const pointsOf = (rows, name) =>
+  rows.map((row) => (row[name] === null ? { time: row.trade_date } : { time: row.trade_date, value: row[name] }));
 
 function drawAlerts(alerts) {
   const list = byId("alerts");
@@ -138,22 +174,29 @@ function drawFigures(view) {
 }
 
 function drawScores(scores) {
+  const bySession = new Map(scores.map((row) => [row.trade_date, row]));
   draw(
     "scores",
     `Score of ${scores.length} sessions, the last ${scores.at(-1)?.quality_score ?? "none"}`,
-    [
-      {
-        x: scores.map((row) => row.trade_date),
-        y: scores.map((row) => row.quality_score),
-        customdata: scores.map((row) => [row.missing_bar_count, row.invalid_bar_count]),
-        hovertemplate: "%{x}: %{y}<br>%{customdata[0]} missing, %{customdata[1]} not valid<extra></extra>",
-        line: { color: colour("--fallback") },
-        mode: "lines",
-        type: "scatter",
-      },
-    ],
-    // Scores differ by tenths: from zero they would be one straight line.
-    { yaxis: { title: { text: "score" } } },
+    [...bySession.keys()],
+    (chart) => {
+      const score = chart.addSeries(LightweightCharts.LineSeries, {
+        color: colour("--fallback"),
+        lineWidth: 2,
+        priceLineVisible: false,
+        priceFormat: priceFormat((value) => number(value, 1), 0.1),
+      });
+      score.setData(pointsOf(scores, "quality_score"));
+      return { score };
+    },
+    (session) => {
+      const row = bySession.get(session);
+      return [
+        ["score", number(row.quality_score, 2) || "none"],
+        ["missing", number(row.missing_bar_count)],
+        ["not valid", number(row.invalid_bar_count)],
+      ];
+    },
   );
   tabulate(
     "scores-table",
@@ -172,21 +215,39 @@ function drawScores(scores) {
 
 function drawSources(counts) {
   const names = [...new Set(counts.map((row) => row.source_id))].sort();
-  const colours = { kite: "--primary", yahoo: "--fallback" };
+  const shades = { kite: "--primary", yahoo: "--fallback" };
+  const shadeOf = (name) => shades[name] ?? "--invalid";
+  const bySession = new Map();
+  for (const row of counts) {
+    if (!bySession.has(row.trade_date)) bySession.set(row.trade_date, {});
+    bySession.get(row.trade_date)[row.source_id] = row.bar_count;
+  }
   draw(
     "sources",
     `Valid bars by session and source: ${names.join(", ")}`,
-    names.map((name) => {
-      const rows = counts.filter((row) => row.source_id === name);
-      return {
-        name,
-        type: "bar",
-        x: rows.map((row) => row.trade_date),
-        y: rows.map((row) => row.bar_count),
-        marker: { color: colour(colours[name] ?? "--invalid") },
-      };
-    }),
-    { barmode: "stack", xaxis: { categoryorder: "category ascending" }, yaxis: { title: { text: "bars" } } },
+    [...bySession.keys()],
+    (chart) => {
+      const series = {};
+      // Each column reaches up to the sum of its source and those below it, and stands behind theirs: a stack.
+      names.forEach((name, at) => {
+        series[name] = chart.addSeries(LightweightCharts.HistogramSeries, {
+          color: colour(shadeOf(name)),
+          priceLineVisible: false,
+          lastValueVisible: false,
+          priceFormat: priceFormat((value) => number(value), 1),
+        });
+        series[name].setData(
+          [...bySession].map(([time, of]) => ({
+            time,
+            value: names.slice(0, at + 1).reduce((sum, below) => sum + (of[below] ?? 0), 0),
+          })),
+        );
+        series[name].setSeriesOrder(0);
+        series[name].priceScale().applyOptions({ scaleMargins: FROM_ZERO });
+      });
+      return series;
+    },
+    (session) => names.map((name) => [name, number(bySession.get(session)[name] ?? 0), shadeOf(name).slice(2)]),
   );
   tabulate(
     "sources-table",
@@ -200,10 +261,57 @@ function drawSources(counts) {
   );
 }
 
+// A picture with one pixel for each bar, which the style sheet enlarges.
+function paintCoverage(symbols, coverage) {
+  const canvas = byId("coverage");
+  canvas.width = coverage.length;
+  canvas.height = symbols.length;
+  const shades = Object.fromEntries(Object.entries(STATES).map(([letter, [, shade]]) => [letter, colour(shade)]));
+  const pen = canvas.getContext("2d");
+  coverage.forEach((row, x) => {
+    [...row.states].forEach((letter, y) => {
+      if (letter === "-") return;
+      pen.fillStyle = shades[stateOf(letter)];
+      pen.fillRect(x, y, 1, 1);
+    });
+  });
+  const frame = canvas.parentElement;
+  frame.style.setProperty("--sessions", coverage.length);
+  // Labels where there is space for them, each at the middle of its row or column.
+  const labelAxis = (id, texts, room) => {
+    const step = Math.ceil(texts.length / Math.max(1, Math.floor(room)));
+    const labels = texts.flatMap((text, at) => {
+      if (at % step || (at && at + step / 2 > texts.length)) return [];
+      const label = element("span", text);
+      label.style.setProperty("--at", `${(100 * (at + 0.5)) / texts.length}%`);
+      return [label];
+    });
+    byId(id).replaceChildren(...labels);
+  };
+  labelAxis("coverage-symbols", symbols, canvas.clientHeight / 20);
+  labelAxis("coverage-sessions", coverage.map((row) => row.trade_date), canvas.clientWidth / 100);
+
+  const barAt = (event) => {
+    const box = canvas.getBoundingClientRect();
+    const within = (part, count) => Math.min(count - 1, Math.max(0, Math.floor(part * count)));
+    const row = coverage[within((event.clientX - box.left) / box.width, coverage.length)];
+    const at = within((event.clientY - box.top) / box.height, symbols.length);
+    return { session: row.trade_date, symbol: symbols[at], letter: row.states[at] };
+  };
+  const tell = (bar) =>
+    tellReading("coverage", [
+      ["", bar.session],
+      ["", bar.symbol],
+      ["", bar.letter === "-" ? "not listed" : STATES[stateOf(bar.letter)][0]],
+    ]);
+  const rest = () => tellReading("coverage", [["Point at a bar to read it; click to see its symbol.", ""]]);
+  canvas.onpointermove = (event) => tell(barAt(event));
+  canvas.onpointerleave = rest;
+  canvas.onclick = (event) => choose(barAt(event).symbol);
+  rest();
+}
+
 function drawCoverage(symbols, coverage) {
-  const sessions = coverage.map((row) => row.trade_date);
-  const shades = LEVELS.map((letter) => colour(STATES[letter][1]));
-  const scale = shades.flatMap((shade, at) => [[at / shades.length, shade], [(at + 1) / shades.length, shade]]);
   const gaps = [];
   for (const row of coverage) {
     [...row.states].forEach((letter, at) => {
@@ -211,34 +319,11 @@ function drawCoverage(symbols, coverage) {
       if ("mi".includes(state)) gaps.push({ session: row.trade_date, symbol: symbols[at], state: STATES[state][0] });
     });
   }
-  draw(
-    "coverage",
-    `Coverage of ${symbols.length} symbols over ${sessions.length} sessions; ${gaps.length} bars are missing or not valid`,
-    [
-      {
-        type: "heatmap",
-        x: sessions,
-        y: symbols,
-        z: symbols.map((_, at) => coverage.map((row) => level(row.states[at]))),
-        text: symbols.map((_, at) =>
-          coverage.map((row) => (row.states[at] === "-" ? "not listed" : STATES[stateOf(row.states[at])][0])),
-        ),
-        hovertemplate: "%{y}, %{x}: %{text}<extra></extra>",
-        hoverongaps: false,
-        colorscale: scale,
-        zmin: -0.5,
-        zmax: LEVELS.length - 0.5,
-        showscale: false,
-        xgap: innerWidth < 600 ? 0 : 1,
-      },
-    ],
-    { margin: { l: 95, r: 10, t: 10, b: 40 }, yaxis: { type: "category", autorange: "reversed", nticks: 25 } },
+  byId("coverage").setAttribute(
+    "aria-label",
+    `Coverage of ${symbols.length} symbols over ${coverage.length} sessions; ${gaps.length} bars are missing or not valid`,
   );
-  const place = byId("coverage");
-  if (!place.dataset.listens) {
-    place.dataset.listens = "yes";
-    place.on("plotly_click", ({ points }) => choose(points[0].y));
-  }
+  if (coverage.length) paintCoverage(symbols, coverage);
   const legend = byId("legend");
   legend.replaceChildren();
   for (const [name, shade] of Object.values(STATES)) {
@@ -398,59 +483,80 @@ function tellSymbol(view) {
 }
 
 function drawSymbol(view) {
-  const dates = view.bars.map((bar) => bar.trade_date);
-  const of = (name) => view.bars.map((bar) => bar[name]);
-  const faulty = view.bars.filter((bar) => !bar.is_valid);
-  const high = new Map(view.bars.map((bar) => [bar.trade_date, bar.high]));
-  const actions = view.actions.filter((action) => high.has(action.ex_date));
+  const bars = new Map(view.bars.map((bar) => [bar.trade_date, bar]));
+  const actions = new Map();
+  for (const action of view.actions) {
+    if (bars.has(action.ex_date)) actions.set(action.ex_date, [...(actions.get(action.ex_date) ?? []), described(action)]);
+  }
   const up = colour("--primary");
   const down = colour("--down");
+  const isWhole = (bar) => [bar.open, bar.high, bar.low, bar.close].every((price) => price !== null);
   draw(
     "candles",
-    `Candles of ${view.symbol}, ${dates.length} sessions, the last close ${view.bars.at(-1)?.close ?? "none"}`,
-    [
-      {
-        type: "candlestick",
-        name: "price",
-        x: dates,
-        open: of("open"),
-        high: of("high"),
-        low: of("low"),
-        close: of("close"),
-        text: view.bars.map((bar) => `${bar.source_id}, score ${bar.quality_score}${bar.is_provisional ? ", provisional" : ""}`),
-        increasing: { line: { color: up } },
-        decreasing: { line: { color: down } },
-      },
-      { type: "scatter", mode: "lines", name: "adjusted close", visible: "legendonly", x: dates, y: of("adjusted_close"), line: { color: colour("--fallback") } },
-      {
-        type: "scatter",
-        mode: "markers",
-        name: "action",
-        x: actions.map((action) => action.ex_date),
-        y: actions.map((action) => high.get(action.ex_date)),
-        text: actions.map(described),
-        hovertemplate: "%{x}: %{text}<extra></extra>",
-        marker: { symbol: "triangle-down", size: 11, color: colour("--fallback") },
-      },
-      {
-        type: "scatter",
-        mode: "markers",
-        name: "not valid",
-        x: faulty.map((bar) => bar.trade_date),
-        y: faulty.map((bar) => bar.close),
-        text: faulty.map((bar) => bar.failed_checks.join(", ")),
-        hovertemplate: "%{x}: %{text}<extra></extra>",
-        marker: { symbol: "x", size: 9, color: colour("--missing") },
-      },
-      { type: "bar", name: "volume", x: dates, y: of("volume"), yaxis: "y2", marker: { color: colour("--quiet") } },
-    ],
-    {
-      xaxis: { rangeslider: { visible: false }, categoryorder: "category ascending", range: [-0.5, dates.length - 0.5] },
-      yaxis: { domain: [0.27, 1], title: { text: "rupees" } },
-      yaxis2: { domain: [0, 0.2], title: { text: "shares" } },
+    `Candles of ${view.symbol}, ${view.bars.length} sessions, the last close ${view.bars.at(-1)?.close ?? "none"}`,
+    [...bars.keys()],
+    (chart) => {
+      const rupees = priceFormat((value) => number(value, 2), 0.01);
+      const price = chart.addSeries(LightweightCharts.CandlestickSeries, {
+        upColor: up,
+        borderUpColor: up,
+        wickUpColor: up,
+        downColor: down,
+        borderDownColor: down,
+        wickDownColor: down,
+        priceFormat: rupees,
+      });
+      price.setData(
+        view.bars.map((bar) => {
+          const { trade_date: time, open, high, low, close } = bar;
+          return isWhole(bar) ? { time, open, high, low, close } : { time };
+        }),
+      );
+      const adjusted = chart.addSeries(LightweightCharts.LineSeries, {
+        color: colour("--fallback"),
+        lineWidth: 1,
+        priceLineVisible: false,
+        priceFormat: rupees,
+        visible: byId("adjusted").checked,
+      });
+      adjusted.setData(pointsOf(view.bars, "adjusted_close"));
+      const volume = chart.addSeries(
+        LightweightCharts.HistogramSeries,
+        { priceLineVisible: false, lastValueVisible: false, priceFormat: priceFormat((value) => compact.format(value), 1) },
+        1,
+      );
+      volume.setData(
+        pointsOf(view.bars, "volume").map((point) => {
+          const bar = bars.get(point.time);
+          // Paler than the candles.
+          return "value" in point ? { ...point, color: `${bar.close < bar.open ? down : up}99` } : point;
+        }),
+      );
+      volume.priceScale().applyOptions({ scaleMargins: FROM_ZERO });
+      chart.panes()[0].setStretchFactor(4);
+      chart.panes()[1].setStretchFactor(1);
+      const marks = view.bars.flatMap(({ trade_date: time, is_valid: isValid }) => [
+        ...(actions.has(time) ? [{ time, position: "aboveBar", shape: "arrowDown", color: colour("--fallback") }] : []),
+        ...(isValid ? [] : [{ time, position: "belowBar", shape: "circle", color: colour("--missing") }]),
+      ]);
+      return { price, adjusted, volume, marks: LightweightCharts.createSeriesMarkers(price, marks) };
+    },
+    (session) => {
+      const bar = bars.get(session);
+      const kind = bar.close < bar.open ? "down" : "primary";
+      return [
+        ...["open", "high", "low", "close"].map((name) => [name, number(bar[name], 2) || "none", kind]),
+        ["volume", number(bar.volume) || "none"],
+        ["", `${bar.source_id}, score ${number(bar.quality_score, 2)}${bar.is_provisional ? ", provisional" : ""}`],
+        ...(actions.get(session) ?? []).map((action) => ["", action, "fallback"]),
+        ...(bar.is_valid ? [] : [["not valid:", bar.failed_checks.join(", "), "missing"]]),
+      ];
     },
   );
 }
+
+// The words are on the screen before the first chart is drawn.
+const painted = () => new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve)));
 
 async function ask(path, isAnew = false) {
   const token = sessionStorage.getItem("token");
@@ -488,10 +594,10 @@ async function showOverview(isAnew = false) {
     const chosen = byId("chosen");
     if (!chosen.value) chosen.value = decodeURIComponent(location.hash.slice(1)).toUpperCase() || view.symbols[0] || "";
     if (!view.symbols.includes(chosen.value)) chosen.value = view.symbols[0] || "";
-    const chartsLoaded = loadCharts();
-    // Asked for while the browser reads the script of the charts.
+    // Asked for while the charts of the overview are drawn.
     const symbolShown = chosen.value ? showSymbol(isAnew) : null;
-    await chartsLoaded;
+    await libraryLoaded;
+    await painted();
     drawOverview(view);
     document.body.dataset.drawn = "overview";
     await symbolShown;
@@ -514,10 +620,11 @@ async function showSymbol(isAnew = false) {
     if (turn !== symbolTurn) return;
     shown.symbol = view;
     tellSymbol(view);
-    await loadCharts();
-    if (turn !== symbolTurn) return;
     // So that the address can be passed on.
     history.replaceState(null, "", `#${encodeURIComponent(symbol)}`);
+    await libraryLoaded;
+    if (!drawn.candles) await painted();
+    if (turn !== symbolTurn) return;
     drawSymbol(view);
     document.body.dataset.drawn = "symbol";
   } catch (error) {
@@ -534,8 +641,8 @@ function choose(symbol) {
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   byId("theme").textContent = theme === "dark" ? "Light" : "Dark";
-  if (shown.overview) loadCharts().then(() => drawOverview(shown.overview));
-  if (shown.symbol) loadCharts().then(() => drawSymbol(shown.symbol));
+  if (drawn.scores) drawOverview(shown.overview);
+  if (drawn.candles) drawSymbol(shown.symbol);
 }
 
 const prefersDark = matchMedia("(prefers-color-scheme: dark)");
@@ -558,4 +665,7 @@ byId("choose").addEventListener("submit", (event) => {
   showSymbol();
 });
 byId("days").addEventListener("change", () => showSymbol());
+byId("adjusted").addEventListener("change", (event) =>
+  drawn.candles?.series.adjusted.applyOptions({ visible: event.target.checked }),
+);
 showOverview();
