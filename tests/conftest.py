@@ -24,7 +24,11 @@ from extract.raw import RawTable
 from extract.settings import PROJECT_DIR, Settings
 from extract.sources.archive import Replay, replay
 from extract.warehouse import Warehouse, open_warehouse
+from infra.local.emulator import THREADS
 from infra.local.warehouse import running
+
+# Each worker has servers of its own: the cores are busy without DuckDB's threads.
+os.environ.setdefault(THREADS, "1")
 
 # What a replay in another order, or after a crash, has to reproduce row for row.
 KEPT_TABLES = (
