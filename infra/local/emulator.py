@@ -4,6 +4,7 @@ Each replacement answers as the original does (``tests/infra/test_emulator.py`` 
 when upstream no longer needs it.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
@@ -21,6 +22,10 @@ EXTENSIONS = ("ducklake", "icu", "spatial")
 
 # A full build of 16 years of 250 symbols runs out of 2 GB; DuckDB spills most of what goes beyond the limit to disk.
 MEMORY_LIMIT = "4000MB"
+
+# The environment variable with how many threads DuckDB may use for one statement; without it, one for each core. Where
+# several servers share the cores, as in the tests, sharing a small statement among threads costs more than it saves.
+THREADS = "EMULATOR_THREADS"
 
 # Where the emulator keeps the results of queries: a DuckDB database, not a lake.
 RESULTS_DATABASE = "emulator"
@@ -58,6 +63,8 @@ def open_emulator(data_dir: Path) -> None:
     settings.default_project_id = PROJECT
     # Opened now, so that the first request does not pay for it.
     database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    if threads := os.environ.get(THREADS):
+        database.connection().execute(f"SET threads = {int(threads)}")
     # What does not fit goes beside the data, and not into the folder that the command was started in.
     database.connection().execute("SET temp_directory = ?", [str(data_dir / "spilled")])
     _end_orphaned_jobs()

@@ -1,23 +1,26 @@
 """Each defect that the simulated market plants is found at its place, by the check that it names."""
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from infra.local.market import Market, write_market
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, copied
 
 
 @pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path) -> tuple[Market, Pipeline]:
-    pipeline = Pipeline(tmp_path_factory.mktemp("market") / "archive", warehouse_dir, "planted")
+def market(tmp_path_factory: pytest.TempPathFactory, empty_marts: Path) -> Iterator[tuple[Market, Pipeline]]:
+    folder = tmp_path_factory.mktemp("market")
     # The listing of BAJAJHFL lies inside the range.
     symbols = ("360ONE", "3MINDIA", "ABB", "ACC", "BAJAJHFL", "BEL", "DLF", "GAIL", "INFY", "ITC", "LT", "SBIN", "TCS")
-    written = write_market(pipeline.archive, first=date(2024, 1, 1), last=date(2025, 4, 30), symbols=symbols)
-    pipeline.replay()
-    pipeline.build()
-    return written, pipeline
+    with copied(empty_marts, folder / "warehouse") as warehouse_dir:
+        pipeline = Pipeline(folder / "archive", warehouse_dir)
+        written = write_market(pipeline.archive, first=date(2024, 1, 1), last=date(2025, 4, 30), symbols=symbols)
+        pipeline.replay()
+        pipeline.build()
+        yield written, pipeline
 
 
 def test_every_planted_defect_is_found_at_its_place(market: tuple[Market, Pipeline]) -> None:
