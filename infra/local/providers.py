@@ -31,6 +31,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
+import numpy.typing as npt
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -329,10 +330,11 @@ class Providers:
         last = asked[1].date() if asked[1].hour >= 9 else asked[1].date() - timedelta(days=1)
         faults = request.state.faults
         zone = "-0500" if "other_zone" in faults else "+0530"
-        candles: list[list[Any]] = []
-        for day in self._days(self.market.kite, self._rows[symbol], asked[0].date(), last):
-            values = self._kite_values(self._rows[symbol], day)
-            candles.append([f"{self.market.sessions[day].trade_date}T00:00:00{zone}", *values])
+        days = self._days(self.market.kite, self._rows[symbol], asked[0].date(), last)
+        candles: list[list[Any]] = [
+            [f"{self.market.sessions[day].trade_date}T00:00:00{zone}", *values]
+            for day, values in zip(days, self._kite_values(self._rows[symbol], days), strict=True)
+        ]
         if "stale_last_bar" in faults:
             candles = candles[:-1]
         if "repeated_last_bar" in faults and len(candles) > 1:
@@ -358,12 +360,15 @@ class Providers:
         start, end = bisect_left(dates, first), bisect_right(dates, min(last, opened))
         return [start + int(day) for day in np.flatnonzero(bars.is_sent[row, start:end])]
 
-    def _kite_values(self, row: int, day: int) -> list[float]:
+    def _kite_values(self, row: int, days: Sequence[int]) -> list[list[float]]:
         """Open, high, low, close and volume, as Kite has them by now: of its own day, a close that is not official."""
-        is_today = self.market.sessions[day].trade_date == self.clock().astimezone(EXCHANGE_ZONE).date()
-        bars = self._same_day if is_today else self.market.kite
-        prices = (_rupees(int(values[row, day])) for values in (bars.open, bars.high, bars.low, bars.close))
-        return [*prices, int(bars.volume[row, day])]
+        today = self.clock().astimezone(EXCHANGE_ZONE).date()
+        values = _kite_columns(self.market.kite, row, days)
+        # All of a history are read at once: a server that is slower than its client would be what is measured.
+        for place, day in enumerate(days):
+            if self.market.sessions[day].trade_date == today:
+                (values[place],) = _kite_columns(self._same_day, row, [day])
+        return values
 
     def _quotes(self, request: Request) -> Response:
         now = self.clock().astimezone(EXCHANGE_ZONE)
@@ -378,7 +383,7 @@ class Providers:
                 continue
             if "stale_last_bar" in faults:
                 days = days[:-1]
-            opened, high, low, last_price, volume = self._kite_values(row, days[-1])
+            before, (opened, high, low, last_price, volume) = self._kite_values(row, days[-2:])
             traded_at = self.market.sessions[days[-1]].closes_at.astimezone(EXCHANGE_ZONE)
             quotes[key] = {
                 "instrument_token": 256 * self.market.instruments[row].instrument_id + 1,
@@ -392,7 +397,7 @@ class Providers:
                     "open": opened,
                     "high": high,
                     "low": low,
-                    "close": self._kite_values(row, days[-2])[3],
+                    "close": before[3],
                 },
             }
         return JSONResponse({"status": "success", "data": {} if "empty" in faults else quotes})
@@ -414,19 +419,16 @@ class Providers:
         if "stale_last_bar" in faults:
             days = days[:-1]
         bars = self.market.yahoo
-        stamps, quote, adjusted = [], defaultdict[str, list[float | None]](list), []
-        for day in days:
-            session = self.market.sessions[day]
-            stamps.append(_opening(session.trade_date))
-            shown = days[-2] if "repeated_last_bar" in faults and day == days[-1] and len(days) > 1 else day
-            has_prices = bool(bars.has_prices[row, day]) and not ("null_last_row" in faults and day == days[-1])
-            for name in ("open", "high", "low", "close"):
-                ticks = int(getattr(bars, name)[row, shown])
-                quote[name].append(_float32(ticks / TICKS_PER_RUPEE) if has_prices else None)
-            quote["volume"].append(int(bars.volume[row, shown]))
-            factor = float(self.market.dividend_factor[row, shown])
-            close = quote["close"][-1]
-            adjusted.append(None if close is None else _float32(close * factor))
+        shown = [*days[:-1], days[-2]] if "repeated_last_bar" in faults and len(days) > 1 else days
+        has_prices = bars.has_prices[row, days]
+        if "null_last_row" in faults:
+            has_prices[-1:] = False
+        stamps = [_opening(self.market.sessions[day].trade_date) for day in days]
+        named = zip(("open", "high", "low", "close"), _prices(bars), strict=True)
+        quote = {name: _yahoo_column(values[row, shown] / TICKS_PER_RUPEE, has_prices) for name, values in named}
+        quote["volume"] = bars.volume[row, shown].tolist()
+        sent_close = (bars.close[row, shown] / TICKS_PER_RUPEE).astype(np.float32).astype(np.float64)
+        adjusted = _yahoo_column(sent_close * self.market.dividend_factor[row, shown], has_prices)
         for phantom in self.market.phantom_days:
             if first.date() <= phantom <= last.date() and stamps and symbols[0] in self._shown_on_phantom_days():
                 _insert_phantom(phantom, stamps, quote, adjusted)
@@ -442,7 +444,7 @@ class Providers:
             result["timestamp"] = stamps
             if events := self._events(symbols[0], first.date(), last.date()):
                 result["events"] = events
-            result["indicators"] = {"quote": [dict(quote)], "adjclose": [{"adjclose": adjusted}]}
+            result["indicators"] = {"quote": [quote], "adjclose": [{"adjclose": adjusted}]}
         else:
             result["indicators"] = {"quote": [{}], "adjclose": [{}]}
         return JSONResponse({"chart": {"result": [result], "error": None}})
@@ -612,15 +614,17 @@ def _prices(bars: Bars) -> tuple[Any, ...]:
     return bars.open, bars.high, bars.low, bars.close
 
 
-def _rupees(ticks: int) -> float | int:
-    """As Kite writes prices: whole ones as integers."""
-    price = round(ticks / TICKS_PER_RUPEE, 2)
-    return int(price) if price == int(price) else price
+def _kite_columns(bars: Bars, row: int, days: Sequence[int]) -> list[list[float]]:
+    """Bars as Kite writes them: whole prices as integers."""
+    prices = [np.round(values[row, days] / TICKS_PER_RUPEE, 2).tolist() for values in _prices(bars)]
+    written = [[int(price) if price.is_integer() else price for price in column] for column in prices]
+    return [list(values) for values in zip(*written, bars.volume[row, days].tolist(), strict=True)]
 
 
-def _float32(price: float) -> float:
-    """As Yahoo writes prices: 1892.20 arrives as 1892.199951171875."""
-    return float(np.float32(price))
+def _yahoo_column(values: npt.NDArray[np.float64], is_shown: npt.NDArray[np.bool_]) -> list[float | None]:
+    """Prices as Yahoo writes them: 1892.20 arrives as 1892.199951171875."""
+    written = values.astype(np.float32).tolist()
+    return [value if shown else None for value, shown in zip(written, is_shown.tolist(), strict=True)]
 
 
 @contextmanager
