@@ -7,6 +7,7 @@ from collections.abc import Collection
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from google.cloud import bigquery
 
 from extract.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
@@ -203,6 +204,10 @@ class Received:
             rows: whole months of symbols, in the provider's columns.
             extracted_at: when the provider answered.
         """
+        held = {symbol for symbol, _ in self._digests}
+        if held.isdisjoint(pc.unique(rows["symbol"]).to_pylist()):
+            # A backfill's rows are not looked at one by one: the threads that fetch share the processor with this one.
+            return rows
         final = final_through(extracted_at)
         lines: dict[tuple[str, date], list[tuple[str, int]]] = defaultdict(list)
         columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
