@@ -364,8 +364,8 @@ candidates as (
 
 ),
 
--- A share moves by a fifth in a day at the most: a step of a small bonus is lost in it, one of a split
--- is not.
+-- A share moves by a fifth in a day at the most: a step of a small bonus is lost in it, one of a
+-- split is not.
 compared as (
 
     select
@@ -488,7 +488,7 @@ judged as (
             when status = 'announced'
                 then 'No session from the ex-date on is known yet; no price is changed.'
             when status = 'confirmed' and claimed_by = 'restatement'
-                then 'Nobody reports it; the sources have changed the prices before it by this ratio.'
+                then 'Nobody reports it. The sources changed the prices before it by this ratio.'
             when status = 'confirmed' and is_borne_out then 'The prices change by this ratio.'
             when status = 'confirmed' then 'The exchange and Yahoo report the same ratio.'
             when status = 'withdrawn'
