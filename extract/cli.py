@@ -173,7 +173,8 @@ def _parser() -> argparse.ArgumentParser:
     documented = command("docs", _docs, "write dbt's documentation, lineage and columns, and show it until Ctrl-C")
     documented.add_argument("--port", type=int, default=8080, help="(default: %(default)s; 0: one that is free)")
     documented.add_argument("--no-serve", action="store_true", help="write it only, and print the path of its page")
-    command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
+    kept = command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
+    kept.add_argument("--stop", action="store_true", help="stop the one that the last command left running")
     for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -353,7 +354,7 @@ def _starting(settings: Settings) -> Iterator[None]:
         with suppress(Exception):
             from infra.local.warehouse import running
 
-            with running(settings.warehouse_dir):
+            with running(settings.warehouse_dir, settings.warehouse_idle_seconds):
                 is_over.wait()
 
     starter = threading.Thread(target=start, daemon=True)
@@ -601,12 +602,13 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
 
         with open_warehouse(settings) as warehouse:
             status = read_status(warehouse)
+            kept = _kept_warehouse(settings)
     if options.json:
         _output.print_json(json.dumps(status.as_json()))
     else:
         from extract.screen import show, status_screen
 
-        show(_output, status_screen(status))
+        show(_output, status_screen(status, kept))
     return INCOMPLETE if status.is_degraded else OK
 
 
@@ -656,9 +658,11 @@ def _plain(value: object) -> object:
     return value
 
 
-def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
+def _warehouse(settings: Settings, options: argparse.Namespace) -> int:
     if not settings.is_embedded:
         raise ConfigurationError("BIGQUERY_PROJECT or BIGQUERY_EMULATOR_HOST is set; unset it to use the embedded one")
+    if options.stop:
+        return _stop_warehouse(settings)
     from extract.warehouse import open_warehouse
 
     with suppress(KeyboardInterrupt), open_warehouse(settings) as warehouse:
@@ -666,7 +670,33 @@ def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
         _screen.print("The embedded warehouse is running; other commands find it. Ctrl-C stops it.", markup=False)
         while True:
             signal.pause()
-    return OK
+    return _stop_warehouse(settings)
+
+
+def _stop_warehouse(settings: Settings) -> int:
+    from infra.local import warehouse as embedded
+
+    if embedded.find(settings.warehouse_dir) is None:
+        _screen.print(f"No embedded warehouse is running in {settings.warehouse_dir}.", markup=False, soft_wrap=True)
+        return OK
+    if embedded.stop(settings.warehouse_dir):
+        _screen.print("The embedded warehouse has stopped.", markup=False)
+        return OK
+    _screen.print("Another command uses the embedded warehouse, which will stop after that command.", markup=False)
+    return INCOMPLETE
+
+
+def _kept_warehouse(settings: Settings) -> str | None:
+    """Where the embedded warehouse runs, for how long, and how to stop it; None where this command ends it."""
+    if not settings.is_embedded:
+        return None
+    from infra.local import warehouse as embedded
+
+    server = embedded.find(settings.warehouse_dir)
+    if server is None or not server.idle_seconds:
+        return None
+    idle = f"{server.idle_seconds / 60:.0f} minutes" if server.idle_seconds >= 90 else f"{server.idle_seconds:g} s"
+    return f"{server.address}, for {idle} after the last command; `trading-data warehouse --stop` stops it"
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""BigQuery, wherever it is: in the cloud, at an emulator's address, or embedded and started for this command."""
+"""BigQuery, wherever it is: in the cloud, at an emulator's address, or embedded, and started by the first command."""
 
 import contextlib
 import hashlib
@@ -288,7 +288,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             ) from error
         with contextlib.ExitStack() as leave:
             try:
-                address = leave.enter_context(embedded.running(settings.warehouse_dir))
+                address = leave.enter_context(embedded.running(settings.warehouse_dir, settings.warehouse_idle_seconds))
             except embedded.WarehouseNotRunningError as error:
                 raise PipelineError(str(error)) from error
             except OSError as error:
