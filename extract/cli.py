@@ -19,18 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
+from extract.imports import without
 from extract.seeds import EXCHANGE_ZONE, exchange_date, last_closed_session, listed_instruments
 from extract.settings import Settings
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
 # start, which takes as long.
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from extract.archive import Archive
     from extract.build import Build
     from extract.report import Outcome, Report
@@ -72,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         status = USAGE if isinstance(error, ConfigurationError) else FAILED
         _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
         if not _screen.is_terminal:
+            import structlog
+
             # Cloud Logging knows the severity of a line of JSON alone.
             structlog.get_logger().error(
                 "command failed", command=options.command, exit_status=status, reason=str(error)
@@ -420,6 +424,8 @@ def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end
 
     Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
     """
+    import structlog
+
     from extract.alerts import tell
 
     rewritten, state = end
@@ -762,9 +768,12 @@ def _progress(what: str) -> Iterator[_Advance]:
 
 def _configure_logs(run_id: str) -> None:
     """Log to standard error: readable on a terminal, one JSON object a line elsewhere, with Cloud Logging's names."""
+    # It offers to log for Twisted, which kiteconnect brings.
+    with without("twisted"):
+        import structlog
 
     # Not by context variables, which the threads of the sources and of dbt do not inherit.
-    def with_run_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def with_run_id(_: object, __: str, event: "EventDict") -> "EventDict":
         return {"run_id": run_id, **event}
 
     plain = structlog.dev.plain_traceback
@@ -792,6 +801,6 @@ def _configure_logs(run_id: str) -> None:
     )
 
 
-def _with_severity(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _with_severity(_: object, __: str, event: "EventDict") -> "EventDict":
     event["severity"] = str(event.pop("level")).upper()
     return event

@@ -246,6 +246,8 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
 
 def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     """The server itself, not yet listening."""
+    # DuckDB imports it to see whether it was given a data frame.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
     import uvicorn
     from local_bigquery import app
     from local_bigquery.settings import settings
