@@ -20,7 +20,11 @@ export UV_NO_PROGRESS := 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: .venv/ready ## Make .venv with everything in it; .venv/bin/trading-data is the command
+# Compiled here once: where Python may not write bytecode, each command would compile its imports, for seconds. Of what is
+# left out, which is a third of all source, nothing is ever imported: dbt's adapter brings it for models in Python.
+COMPILE_BYTECODE = $(BIN)/python -m compileall -q -j 0 -x '/(aiplatform|aiplatform_v1|aiplatform_v1beta1|vertexai|tests)/' .venv/lib || true
+
+setup: .venv/ready ## Make .venv; .venv/bin/trading-data is the command
 
 # uv makes the environment, because it can fetch a Python where the machine has no 3.13. It goes into a folder of its own:
 # a `uv` on the path may be a shim that refuses the version in .python-version, or be missing. `cd /` keeps that file from
@@ -33,20 +37,27 @@ $(UV): Makefile
 		|| { echo "make: uv $(UV_VERSION) could not be installed; is the package index in reach?" >&2; exit 1; }
 	@touch $(UV)
 
-.venv/ready: $(UV) .python-version pyproject.toml requirements.txt requirements-dev.txt
+.venv/ready: $(UV) .python-version pyproject.toml requirements-local.txt
 	@$(UV) venv --quiet --clear --python "$$(cat .python-version)" .venv \
 		|| { echo "make: no Python $$(cat .python-version) was found, and none could be fetched; install it and run make again" >&2; exit 1; }
 	@echo "Installing the requirements ..."
-	@# Compiled here once: where Python may not write bytecode, each command would compile its imports, for seconds.
-	@$(UV) pip install --no-config --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt -r requirements-dev.txt
+	@$(UV) pip install --no-config --quiet --python $(BIN)/python --require-hashes -r requirements-local.txt
+	@$(COMPILE_BYTECODE)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@$(BIN)/python -c 'from infra.local.emulator import prepare_extensions; prepare_extensions()'
+	@touch $@
+
+# What the tests and linters need besides.
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	@echo "Installing what the tests need ..."
+	@$(UV) pip install --no-config --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
+	@$(COMPILE_BYTECODE)
 	@touch $@
 
 demo: setup ## See it work: the scheduled job against simulated providers, one of which fails
 	@$(BIN)/python -m infra.local.demo $(DEMO)
 
-test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
+test: .venv/ready-dev lint ## Everything that has to hold: lint, types, SQL, tests, builds
 	@$(BIN)/pytest
 
 # What looks at infrastructure, workflows and secrets is no part of the project's environment; `make test` skips what is
@@ -58,36 +69,38 @@ test: setup lint ## Everything that has to hold: lint, types, SQL, tests, builds
 	@$(UV) pip install --no-config --quiet --python .venv-infra/bin/python --require-hashes -r requirements-infra.txt
 	@touch $@
 
-test-infra: setup .venv-infra/ready ## Terraform, workflows, secrets: with the tools that these checks need
+test-infra: .venv/ready-dev .venv-infra/ready ## Terraform, workflows, secrets: with the tools that these checks need
 	@$(BIN)/pytest tests/infra/test_terraform.py tests/infra/test_workflows.py tests/infra/test_security.py
 
-soak: setup ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (two hours)
+soak: .venv/ready-dev ## Kills, pairs, faults and payloads, in full, each also with a defence taken out (two hours)
 	@$(BIN)/python -c 'import sys; from infra.local.soak import main; sys.exit(main())'
 
-test-openapi: setup ## Ten minutes of requests that are generated from the API's description
+test-openapi: .venv/ready-dev ## Ten minutes of requests that are generated from the API's description
 	@OPENAPI_SECONDS=600 $(BIN)/pytest -n0 tests/reports/test_openapi.py -k generated
 
-test-container: setup .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
+test-container: .venv/ready-dev .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py
 
-lint: setup ## sqlfluff on every model, ruff, mypy --strict
+lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict
 	@# Its processes leave a semaphore behind, of which Python warns.
 	@PYTHONWARNINGS=ignore:resource_tracker:UserWarning $(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-verify-sql: setup ## Let Google's own analyzer read every statement that dbt sends
+verify-sql: .venv/ready-dev ## Let Google's own analyzer read every statement that dbt sends
 	@$(BIN)/pytest tests/sql
 
-bench: setup ## Measure builds, queries and fetching at full size, as ratios within the run (quarter of an hour)
+bench: .venv/ready-dev ## Measure builds, queries and fetching at full size, as ratios within the run (quarter of an hour)
 	@$(BIN)/python -m infra.local.bench
 
-COMPILE = $(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate --upgrade \
+COMPILE = $(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate $(UPGRADE) \
 	--exclude-newer "$(QUARANTINE)"
 
-lock: $(UV) ## Pin the requirements anew, with hashes
-	@$(COMPILE) --group dev pyproject.toml -o requirements-dev.txt
+lock: UPGRADE := --upgrade
+lock: $(UV) ## Pin the requirements anew, with hashes; with UPGRADE= only what pyproject.toml adds
+	@$(COMPILE) --extra local --group dev pyproject.toml -o requirements-dev.txt
+	@$(COMPILE) -c requirements-dev.txt --extra local --group build pyproject.toml -o requirements-local.txt
 	@$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
 	@$(COMPILE) --group infra -o requirements-infra.txt
 

@@ -19,18 +19,20 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
+from extract.imports import without
 from extract.seeds import EXCHANGE_ZONE, exchange_date, last_closed_session, listed_instruments
 from extract.settings import Settings
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
 # start, which takes as long.
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from extract.archive import Archive
     from extract.build import Build
     from extract.report import Outcome, Report
@@ -72,6 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         status = USAGE if isinstance(error, ConfigurationError) else FAILED
         _screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
         if not _screen.is_terminal:
+            import structlog
+
             # Cloud Logging knows the severity of a line of JSON alone.
             structlog.get_logger().error(
                 "command failed", command=options.command, exit_status=status, reason=str(error)
@@ -173,7 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     documented = command("docs", _docs, "write dbt's documentation, lineage and columns, and show it until Ctrl-C")
     documented.add_argument("--port", type=int, default=8080, help="(default: %(default)s; 0: one that is free)")
     documented.add_argument("--no-serve", action="store_true", help="write it only, and print the path of its page")
-    command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
+    kept = command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
+    kept.add_argument("--stop", action="store_true", help="stop the one that the last command left running")
     for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
@@ -353,7 +358,7 @@ def _starting(settings: Settings) -> Iterator[None]:
         with suppress(Exception):
             from infra.local.warehouse import running
 
-            with running(settings.warehouse_dir):
+            with running(settings.warehouse_dir, settings.warehouse_idle_seconds):
                 is_over.wait()
 
     starter = threading.Thread(target=start, daemon=True)
@@ -419,6 +424,8 @@ def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end
 
     Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
     """
+    import structlog
+
     from extract.alerts import tell
 
     rewritten, state = end
@@ -601,12 +608,13 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
 
         with open_warehouse(settings) as warehouse:
             status = read_status(warehouse)
+            kept = _kept_warehouse(settings)
     if options.json:
         _output.print_json(json.dumps(status.as_json()))
     else:
         from extract.screen import show, status_screen
 
-        show(_output, status_screen(status))
+        show(_output, status_screen(status, kept))
     return INCOMPLETE if status.is_degraded else OK
 
 
@@ -656,9 +664,11 @@ def _plain(value: object) -> object:
     return value
 
 
-def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
+def _warehouse(settings: Settings, options: argparse.Namespace) -> int:
     if not settings.is_embedded:
         raise ConfigurationError("BIGQUERY_PROJECT or BIGQUERY_EMULATOR_HOST is set; unset it to use the embedded one")
+    if options.stop:
+        return _stop_warehouse(settings)
     from extract.warehouse import open_warehouse
 
     with suppress(KeyboardInterrupt), open_warehouse(settings) as warehouse:
@@ -666,7 +676,33 @@ def _warehouse(settings: Settings, _: argparse.Namespace) -> int:
         _screen.print("The embedded warehouse is running; other commands find it. Ctrl-C stops it.", markup=False)
         while True:
             signal.pause()
-    return OK
+    return _stop_warehouse(settings)
+
+
+def _stop_warehouse(settings: Settings) -> int:
+    from infra.local import warehouse as embedded
+
+    if embedded.find(settings.warehouse_dir) is None:
+        _screen.print(f"No embedded warehouse is running in {settings.warehouse_dir}.", markup=False, soft_wrap=True)
+        return OK
+    if embedded.stop(settings.warehouse_dir):
+        _screen.print("The embedded warehouse has stopped.", markup=False)
+        return OK
+    _screen.print("Another command uses the embedded warehouse, which will stop after that command.", markup=False)
+    return INCOMPLETE
+
+
+def _kept_warehouse(settings: Settings) -> str | None:
+    """Where the embedded warehouse runs, for how long, and how to stop it; None where this command ends it."""
+    if not settings.is_embedded:
+        return None
+    from infra.local import warehouse as embedded
+
+    server = embedded.find(settings.warehouse_dir)
+    if server is None or not server.idle_seconds:
+        return None
+    idle = f"{server.idle_seconds / 60:.0f} minutes" if server.idle_seconds >= 90 else f"{server.idle_seconds:g} s"
+    return f"{server.address}, for {idle} after the last command; `trading-data warehouse --stop` stops it"
 
 
 def _serve(settings: Settings, options: argparse.Namespace) -> int:
@@ -732,9 +768,12 @@ def _progress(what: str) -> Iterator[_Advance]:
 
 def _configure_logs(run_id: str) -> None:
     """Log to standard error: readable on a terminal, one JSON object a line elsewhere, with Cloud Logging's names."""
+    # It offers to log for Twisted, which kiteconnect brings.
+    with without("twisted"):
+        import structlog
 
     # Not by context variables, which the threads of the sources and of dbt do not inherit.
-    def with_run_id(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def with_run_id(_: object, __: str, event: "EventDict") -> "EventDict":
         return {"run_id": run_id, **event}
 
     plain = structlog.dev.plain_traceback
@@ -762,6 +801,6 @@ def _configure_logs(run_id: str) -> None:
     )
 
 
-def _with_severity(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+def _with_severity(_: object, __: str, event: "EventDict") -> "EventDict":
     event["severity"] = str(event.pop("level")).upper()
     return event

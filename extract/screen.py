@@ -21,11 +21,18 @@ def show(console: Console, parts: Iterable[RenderableType]) -> None:
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def status_screen(status: Status) -> list[RenderableType]:
-    """The state of the data, and below it what is wrong, with what mends it."""
+def status_screen(status: Status, kept_warehouse: str | None = None) -> list[RenderableType]:
+    """The state of the data, and below it what is wrong, with what mends it.
+
+    Args:
+        status: the state.
+        kept_warehouse: where the embedded warehouse keeps running, and how to stop it.
+    """
     table = _labelled()
     for label, value in _status_rows(status):
         table.add_row(label, value)
+    if kept_warehouse:
+        table.add_row("Kept running", kept_warehouse)
     return [table, *_alerts(status.alerts)]
 
 

@@ -22,18 +22,19 @@ class Variables:
         """A variable's text, without blanks around it."""
         return self.environment.get(name, "").strip() or default
 
-    def number(self, name: str, default: str) -> float:
+    def number(self, name: str, default: str, *, may_be_zero: bool = False) -> float:
         """A variable's number.
 
         Raises:
-            ConfigurationError: it is none, or not above zero.
+            ConfigurationError: it is none, or not above zero; or below zero, where it may be zero.
         """
         try:
             given = float(self.value(name, default))
         except ValueError:
-            given = 0.0
-        if not 0 < given < math.inf:
-            raise ConfigurationError(f"{name} is {self.value(name)!r}: use a number above zero")
+            given = math.nan
+        if not (0 < given < math.inf or (given == 0 and may_be_zero)):
+            wanted = "zero, or a number above it" if may_be_zero else "a number above zero"
+            raise ConfigurationError(f"{name} is {self.value(name)!r}: use {wanted}")
         return given
 
 
@@ -98,6 +99,7 @@ class Settings:
         location: where BigQuery keeps the datasets.
         emulator_host: the address of a running BigQuery emulator; set, no credentials are used.
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
+        warehouse_idle_seconds: how long the embedded warehouse keeps running after the last command.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
         api_token: what a caller of the API sends.
         api_authentication: how a caller is known: ``token``, or ``cloud_run``, whose IAM has let the call through.
@@ -117,6 +119,7 @@ class Settings:
     location: str
     emulator_host: str | None
     warehouse_dir: Path
+    warehouse_idle_seconds: float
     archive_uri: str
     api_token: str | None = field(repr=False)
     api_authentication: str
@@ -193,6 +196,7 @@ class Settings:
             location=value("BIGQUERY_LOCATION", "asia-south1"),
             emulator_host=emulator_host,
             warehouse_dir=warehouse_dir,
+            warehouse_idle_seconds=number("WAREHOUSE_IDLE_SECONDS", "600", may_be_zero=True),
             archive_uri=archive_uri,
             api_token=value("API_TOKEN") or None,
             api_authentication=authentication,

@@ -1,4 +1,4 @@
-"""BigQuery, wherever it is: in the cloud, at an emulator's address, or embedded and started for this command."""
+"""BigQuery, wherever it is: in the cloud, at an emulator's address, or embedded, and started by the first command."""
 
 import contextlib
 import hashlib
@@ -14,13 +14,17 @@ from google.api_core.exceptions import Conflict, GoogleAPICallError, NotFound, R
 from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
-from google.cloud import bigquery
 from requests.exceptions import RequestException
 
 from extract.archive import Batch
 from extract.errors import ConfigurationError, PipelineError
+from extract.imports import without
 from extract.raw import RAW_TABLES
 from extract.settings import Settings
+
+# The client offers data frames and a second interface for downloads. We use neither, and they are half of its import.
+with without("pandas", "pandas_gbq", "google.cloud.bigquery_storage_v1"):
+    from google.cloud import bigquery
 
 # The client's own retries go on for ten minutes, even against a refused connection.
 _TIMEOUT = 60.0
@@ -288,7 +292,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             ) from error
         with contextlib.ExitStack() as leave:
             try:
-                address = leave.enter_context(embedded.running(settings.warehouse_dir))
+                address = leave.enter_context(embedded.running(settings.warehouse_dir, settings.warehouse_idle_seconds))
             except embedded.WarehouseNotRunningError as error:
                 raise PipelineError(str(error)) from error
             except OSError as error:

@@ -67,6 +67,7 @@ class Pipeline:
             inherited
             | {
                 "WAREHOUSE_DIR": str(self.warehouse_dir),
+                "WAREHOUSE_IDLE_SECONDS": "0",
                 "ARCHIVE_URI": str(self.archive_dir),
                 "BIGQUERY_DATASET": self.dataset,
                 "KITE_TOKEN_STORE": str(self.archive_dir.parent / "kite-session.json"),

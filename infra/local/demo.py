@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import requests
 from rich.console import Console
 
 from extract.settings import PROJECT_DIR
+from infra.local.warehouse import stop
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -42,7 +43,8 @@ _NEXT = (
     (
         "what was known of one bar, and from when to when",
         "select close, volume, is_provisional, known_from, known_to from trading_data.fct_daily_bar_revisions where"
-        " symbol = 'TCS' and source_id = 'kite' and trade_date = date '2024-01-02' order by known_from",
+        " symbol = 'TCS' and source_id = 'kite' and trade_date = (select min(trade_date) from trading_data.daily_bars"
+        " where symbol = 'TCS') order by known_from",
     ),
     (
         "the ledger: what each run asked for, and what came",
@@ -61,10 +63,13 @@ def demo(folder: Path) -> int:
     """Run the job twice, Kite's session ending in the middle of the first; then let Kite rewrite a past."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    with providers() as address:
+    _tell("The simulated providers start ...")
+    with providers("--first", _first_day().isoformat()) as address, _stopping(folder / "warehouse"):
         ours = {
             "WAREHOUSE_DIR": str(folder / "warehouse"),
             "ARCHIVE_URI": str(folder / "archive"),
+            # One warehouse serves all commands, and it is stopped at the end.
+            "WAREHOUSE_IDLE_SECONDS": "600",
             "KITE_TOKEN_STORE": str(folder / "kite-session.json"),
             "KITE_REQUESTS_PER_SECOND": str(3 * _FASTER),
             "YAHOO_REQUESTS_PER_SECOND": str(_FASTER),
@@ -78,14 +83,17 @@ def demo(folder: Path) -> int:
         if status := _run(environment, "kite-login", "morning"):
             return status
         simulate(address, faults=[{"source": "kite", "kind": "dead_token", "after": _ANSWERS_BEFORE_THE_END}])
-        _tell("The scheduled job, in a warehouse that is empty; in the middle of it, Kite's session ends:")
+        _tell(
+            "The scheduled job, in a warehouse that is empty. It fetches all symbols and builds every model: the"
+            " longest step. In the middle of it, Kite's session ends:"
+        )
         status = _run(environment, "run")
         if status != 3:
             return status or 1
         _tell("Exit status 3: done, but degraded. Yahoo has served what Kite did not. Is the data there?")
         _run(environment, "status")
         simulate(address, faults=[])
-        _tell("Whoever was called logs in and runs the job again, which asks for what is missing and for nothing else:")
+        _tell("The person who was called logs in and runs the job again. It asks only for what is missing:")
         if status := _run(environment, "kite-login", "evening"):
             return status
         status = _run(environment, "run")
@@ -93,8 +101,8 @@ def demo(folder: Path) -> int:
             return status or 1
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
-            "A share is split, and Kite rewrites its past at half the price. The last months show it, when asked for;"
-            " so all the years before are asked for too, and the series stands on one scale:"
+            "A share is split, and Kite rewrites its past at half the price. The last months are fetched again and"
+            " show it. So all that lies before them is fetched again too, and the series stays on one scale:"
         )
         months_ago = datetime.now(UTC).date() - timedelta(days=150)
         arguments = ("--source", "kite", "--symbols", "TCS", "--from", months_ago.isoformat(), "--again")
@@ -103,9 +111,9 @@ def demo(folder: Path) -> int:
         if status := _run(environment, "query", _RESTATEMENTS):
             return status
         _tell(
-            "What is still named is planted in the simulated market as well: one symbol is not served by Kite, and"
-            " another not by Yahoo. The prices are simulated: every series starts at 100.00 and walks at random, on the"
-            " real sessions of the exchange."
+            "The symbols that are still named as missing are planted too: Kite does not serve one, Yahoo not another."
+            " The prices are simulated: every series starts at 100.00 and walks at random, on the real sessions of the"
+            " exchange."
         )
     _console.print("\nTry next:", style="bold")
     _console.print(f"  export WAREHOUSE_DIR={folder}/warehouse ARCHIVE_URI={folder}/archive", markup=False)
@@ -115,6 +123,20 @@ def demo(folder: Path) -> int:
     _console.print("  # the dashboard, at the address that it prints; the token is demo", style="dim", markup=False)
     _console.print("  API_TOKEN=demo .venv/bin/trading-data serve", markup=False)
     return 0
+
+
+def _first_day() -> date:
+    """The first day of the simulated market: it has all symbols, and a year and a half of sessions."""
+    return datetime.now(UTC).date() - timedelta(days=550)
+
+
+@contextmanager
+def _stopping(data_dir: Path) -> Iterator[None]:
+    """Leave no warehouse running."""
+    try:
+        yield
+    finally:
+        stop(data_dir)
 
 
 def simulate(address: Mapping[str, str], **wanted: Any) -> None:

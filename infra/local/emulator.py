@@ -5,9 +5,10 @@ when upstream no longer needs it.
 """
 
 import os
+import sys
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,9 @@ PROJECT = "local"
 
 # DuckDB would download these at run time; they are installed with the requirements instead.
 EXTENSIONS = ("ducklake", "icu", "spatial")
+
+# In this environment, and not in the user's home, which is DuckDB's own choice.
+EXTENSION_DIRECTORY = Path(sys.prefix) / "share" / "duckdb-extensions"
 
 # A full build of 16 years of 250 symbols runs out of 2 GB; DuckDB spills most of what goes beyond the limit to disk.
 MEMORY_LIMIT = "4000MB"
@@ -36,13 +40,36 @@ TEMPORARY_TABLES = "SELECT table_name FROM duckdb_tables() WHERE temporary"
 
 
 def prepare_extensions() -> None:
-    """Install DuckDB's extensions from their wheels into the user's DuckDB folder; no network is used."""
-    import duckdb
-    from duckdb_extensions import import_extension
+    """Let DuckDB look for extensions in ``EXTENSION_DIRECTORY``, in this process; install those that are missing there.
 
-    with duckdb.connect() as connection:
-        for name in EXTENSIONS:
-            import_extension(name, con=connection)
+    They come from their wheels; no network is used.
+    """
+    import duckdb
+
+    if not hasattr(duckdb.connect, "__wrapped__"):
+        duckdb.connect = _with_extension_directory(duckdb.connect)  # type: ignore[no-untyped-call]
+    missing = [
+        name
+        for name in EXTENSIONS
+        if not any(EXTENSION_DIRECTORY.glob(f"v{duckdb.__version__}/*/{name}.duckdb_extension"))
+    ]
+    if missing:
+        from duckdb_extensions import import_extension
+
+        with duckdb.connect(config={"enable_progress_bar": "false"}) as connection:
+            for name in missing:
+                import_extension(name, con=connection)
+
+
+def _with_extension_directory(connect):  # type: ignore[no-untyped-def]
+    """Give every database of this process the setting, which each has for itself."""
+
+    @wraps(connect)
+    def wrapped(*args, config=None, **kwargs):  # type: ignore[no-untyped-def]
+        settings = {"extension_directory": str(EXTENSION_DIRECTORY), **(config or {})}
+        return connect(*args, config=settings, **kwargs)
+
+    return wrapped
 
 
 def open_emulator(data_dir: Path) -> None:

@@ -1,33 +1,47 @@
-"""The embedded BigQuery: a server of our own, started where none runs and stopped after its last user.
+"""The embedded BigQuery: a server of our own, which a command starts where none runs, and which stays a while after it.
 
 One server serves one data folder. Three files in that folder carry the agreement between the processes that use it:
 
-- ``server.lock`` is held, exclusively, by the server for as long as it lives; a lock dies with its process, so a
-  server that was killed never looks alive, and a second one on the same folder refuses to start;
-- ``address`` holds the server's address, written once it listens, on a port that the system picked; the server holds
-  this file too, because one that has only just begun finds the address of a dead one there;
-- ``users.lock`` is held, shared, by each process that uses the server. When the process that started the server ends,
-  however it ends, the server waits for this lock exclusively, that is for the last user, and exits.
+- ``server.lock`` is held, exclusively, by the server for as long as it lives. A lock dies with its process, so a
+  server that was killed never looks alive, and a second one on the same folder refuses to start.
+- ``address`` says where the server listens, on a port that the system picked, and which code it runs. It is written
+  once the server listens. The server holds this file too, because a server that is still starting finds the address
+  of its dead predecessor there.
+- ``users.lock`` is held, shared, by each process that uses the server. The server ends only while it holds this lock
+  exclusively, that is when nobody uses it. So who has this lock and finds an address can rely on the server.
+
+The server ends when nobody has used it for the idle time that its starter gave; when it is asked to, or its terminal
+is closed, and nobody uses it; and at once when its folder is removed. Killing it loses nothing: every write is in
+DuckDB's log before its request is answered.
 """
 
 import argparse
 import contextlib
 import fcntl
+import hashlib
+import json
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-from infra.local.emulator import open_emulator
+from infra.local import emulator
 
 # A server listens about 2 s after its start on two busy cores; a minute means that it never will.
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
+
+# How often a server looks whether somebody uses it. An idle one takes 0.6 % of a processor.
+_LOOK_SECONDS = 0.05
 
 _ALREADY_SERVED = 75
 
@@ -36,72 +50,158 @@ class WarehouseNotRunningError(Exception):
     """The embedded warehouse did not come up; the text says where its own words are."""
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server, as it describes itself in the file ``address``.
+
+    Attributes:
+        address: ``http://127.0.0.1:PORT``.
+        pid: its process; None where another version of this code keeps it to itself.
+        code: the digest of the code that it runs.
+        idle_seconds: how long it stays after its last user.
+    """
+
+    address: str
+    pid: int | None
+    code: str
+    idle_seconds: float
+
+
 @contextlib.contextmanager
-def running(data_dir: Path) -> Iterator[str]:
+def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
     """Yield the address (``http://127.0.0.1:PORT``) of the server of this folder, starting one where none runs.
 
+    A server that runs other code than ours is asked to end, and ours takes its place.
+
+    Args:
+        data_dir: the folder.
+        idle_seconds: how long a server that is started here stays after its last user. With 0, it ends with that user,
+            and the process that started it waits for that.
+
     Raises:
-        WarehouseNotRunningError: the server ended, or did not listen within ``START_SECONDS``.
+        WarehouseNotRunningError: the server ended, or did not listen within ``START_SECONDS``; or one that runs other
+            code was in use for as long.
     """
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as leave:
-        server: subprocess.Popen[bytes] | None = None
-        with _held(data_dir / "users.lock", fcntl.LOCK_SH):
+    code = running_code()
+    own: subprocess.Popen[bytes] | None = None
+    try:
+        with (data_dir / "users.lock").open("a") as users:
+            fcntl.flock(users, fcntl.LOCK_SH)
             deadline = time.monotonic() + START_SECONDS
-            while not (address := _address(data_dir)):
-                if server is None and not _is_served(data_dir):
-                    server = leave.enter_context(_server(data_dir))
-                if server is not None and server.poll() == _ALREADY_SERVED:
-                    server = None  # Another process was faster: its server is ours too.
-                elif server is not None and server.poll() is not None:
+            while (server := find(data_dir)) is None or server.code != code:
+                if server is not None:
+                    _ask_to_end(server)
+                    # It ends when nobody uses it: not even we.
+                    fcntl.flock(users, fcntl.LOCK_UN)
+                elif own is None and not _is_served(data_dir):
+                    own = _start(data_dir, idle_seconds)
+                elif own is not None and own.poll() == _ALREADY_SERVED:
+                    own = None  # Another process was faster: its server is ours too.
+                elif own is not None and own.poll() is not None:
                     raise WarehouseNotRunningError(
-                        f"the embedded warehouse in {data_dir} ended with status {server.returncode}; "
+                        f"the embedded warehouse in {data_dir} ended with status {own.returncode}; "
                         f"its own words are in {data_dir / 'server.log'}"
                     )
                 if time.monotonic() > deadline:
                     raise WarehouseNotRunningError(
                         f"the embedded warehouse in {data_dir} did not listen within {START_SECONDS:.0f} s; "
                         f"its own words are in {data_dir / 'server.log'}"
+                        if server is None
+                        else f"the embedded warehouse in {data_dir} was started by another version of this code, and a"
+                        f" command still uses it; run this again when that command has ended"
                     )
-                time.sleep(0.05)
-            yield address
+                time.sleep(_LOOK_SECONDS)
+                fcntl.flock(users, fcntl.LOCK_SH)
+            yield server.address
+    finally:
+        if own is not None:
+            _leave(own, data_dir, idle_seconds)
 
 
-@contextlib.contextmanager
-def _server(data_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a server that lives until this process closes its end of the pipe, or dies, and the last user has gone."""
-    with (data_dir / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", __name__, str(data_dir)],
-            stdin=subprocess.PIPE,
+def find(data_dir: Path) -> Server | None:
+    """The living server of this folder; None while there is none, or while it still starts."""
+    try:
+        with (data_dir / "address").open() as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _described(file.read())
+            return None  # Whoever wrote it has gone.
+    except FileNotFoundError:
+        return None
+
+
+def stop(data_dir: Path) -> bool:
+    """End the server of this folder, if there is one; False where a command uses it, after which it will end."""
+    deadline = time.monotonic() + STOP_SECONDS
+    in_use = 0
+    while server := find(data_dir):
+        _ask_to_end(server)
+        time.sleep(_LOOK_SECONDS)
+        # The server itself holds the lock for a moment whenever it looks.
+        in_use = in_use + 1 if _has_users(data_dir) else 0
+        if in_use == 5 or time.monotonic() > deadline:
+            return False
+    return True
+
+
+def running_code() -> str:
+    """A digest of what a server's answers depend on: our code, and the packages that answer."""
+    digest = hashlib.sha256()
+    for module in (__file__, emulator.__file__):
+        digest.update(Path(module).read_bytes())
+    digest.update("".join(version(package) for package in ("local-bigquery", "duckdb")).encode())
+    return digest.hexdigest()
+
+
+def _described(text: str) -> Server:
+    try:
+        return Server(**json.loads(text))
+    except (TypeError, ValueError):
+        return Server(text, None, "unknown", 0)  # Another version of this code has written it.
+
+
+def _ask_to_end(server: Server) -> None:
+    if server.pid is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(server.pid, signal.SIGHUP)
+
+
+def _start(data_dir: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
+    """Start a server, which can tell by its standard input that the terminal of this process was closed."""
+    with contextlib.ExitStack() as leave:
+        log = leave.enter_context((data_dir / "server.log").open("ab"))
+        try:
+            terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+            leave.callback(os.close, terminal)
+        except OSError:
+            terminal = subprocess.DEVNULL
+        return subprocess.Popen(
+            [sys.executable, "-m", __name__, str(data_dir), str(idle_seconds)],
+            stdin=terminal,
             stdout=log,
             stderr=log,
             cwd=Path(__file__).parents[2],
             # Ctrl-C on the terminal is for the command, which may still need the server to finish cleanly.
             start_new_session=True,
         )
-    try:
-        yield process
-    finally:
-        assert process.stdin is not None
-        process.stdin.close()
-        # Where another command still uses the server, it outlives us, and ends after that command.
-        deadline = time.monotonic() + STOP_SECONDS
-        while process.poll() is None and not _has_users(data_dir) and time.monotonic() < deadline:
-            time.sleep(0.02)
 
 
-@contextlib.contextmanager
-def _held(path: Path, mode: int) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, mode)
-        yield
+def _leave(own: subprocess.Popen[bytes], data_dir: Path, idle_seconds: float) -> None:
+    """Wait for a server that ends with its last user, if that was us; leave any other one to itself."""
+    deadline = time.monotonic() + STOP_SECONDS
+    while idle_seconds == 0 and own.poll() is None and not _has_users(data_dir) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    if own.poll() is None:
+        own.returncode = 0  # Popen warns of a process that nobody waits for.
 
 
 def _is_free(path: Path, mode: int) -> bool:
     try:
-        with _held(path, mode | fcntl.LOCK_NB):
+        with path.open("a") as file:
+            fcntl.flock(file, mode | fcntl.LOCK_NB)
             return True
     except BlockingIOError:
         return False
@@ -117,48 +217,42 @@ def _has_users(data_dir: Path) -> bool:
     return not _is_free(lock, fcntl.LOCK_EX) and _is_free(lock, fcntl.LOCK_SH)
 
 
-def _address(data_dir: Path) -> str | None:
-    """The address of the living server of this folder; None while there is none, or while it still starts."""
-    try:
-        with (data_dir / "address").open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return file.read()
-            return None  # Whoever wrote it has gone.
-    except FileNotFoundError:
-        return None
-
-
-def serve(data_dir: Path) -> int:
-    """Serve the folder until standard input ends and the last user has gone; return the exit status."""
+def serve(data_dir: Path, idle_seconds: float) -> int:
+    """Serve the folder until nobody has used the server for so long; return the exit status."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "server.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _ALREADY_SERVED
+        is_asked = threading.Event()
+        signal.signal(signal.SIGHUP, lambda *_: is_asked.set())
         partial = data_dir / "address.partial"
         with socket.socket() as listener, partial.open("w") as address:
             fcntl.flock(address, fcntl.LOCK_EX)
             listener.bind(("127.0.0.1", 0))
             host, port = listener.getsockname()
-            address.write(f"http://{host}:{port}")
+            server = Server(f"http://{host}:{port}", os.getpid(), running_code(), idle_seconds)
+            json.dump(asdict(server), address)
             address.flush()
-            server = _bigquery(data_dir, port)
-            threading.Thread(target=_exit_after_last_user, args=(data_dir, lock, address), daemon=True).start()
-            threading.Thread(target=_publish, args=(server, partial), daemon=True).start()
-            server.run(sockets=[listener])
+            uvicorn_server = _bigquery(data_dir, port)
+            threading.Thread(
+                target=_exit_when_over, args=(data_dir, idle_seconds, is_asked, lock, address), daemon=True
+            ).start()
+            threading.Thread(target=_publish, args=(uvicorn_server, partial), daemon=True).start()
+            uvicorn_server.run(sockets=[listener])
     return 0
 
 
 def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     """The server itself, not yet listening."""
+    # DuckDB imports it to see whether it was given a data frame.
+    sys.modules["pandas"] = None  # type: ignore[assignment]
     import uvicorn
     from local_bigquery import app
     from local_bigquery.settings import settings
 
-    open_emulator(data_dir / "bigquery")
+    emulator.open_emulator(data_dir / "bigquery")
     settings.bigquery_port = port
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
 
@@ -169,21 +263,46 @@ def _publish(server, partial: Path) -> None:  # type: ignore[no-untyped-def]
     partial.replace(partial.with_suffix(""))
 
 
-def _exit_after_last_user(data_dir: Path, *held: IO[str]) -> None:
-    sys.stdin.buffer.read()
-    with _held(data_dir / "users.lock", fcntl.LOCK_EX):
-        # Given up first, so that who waits for the other lock never takes this server for a living one.
-        for file in held:
-            fcntl.flock(file, fcntl.LOCK_UN)
+def _exit_when_over(
+    data_dir: Path, idle_seconds: float, is_asked: threading.Event, lock: IO[str], address: IO[str]
+) -> None:
+    terminal = select.poll()
+    terminal.register(sys.stdin.fileno(), 0)
+    last_used = time.monotonic()
+    with (data_dir / "users.lock").open("a") as users:
+        while _is_there(data_dir / "server.lock", lock):
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                last_used = time.monotonic()
+            else:
+                is_closed = any(event & select.POLLHUP for _, event in terminal.poll(0))
+                if is_asked.is_set() or is_closed or time.monotonic() - last_used >= idle_seconds:
+                    # Given up first, so that who waits for the other lock never takes this server for a living one.
+                    for file in (lock, address):
+                        fcntl.flock(file, fcntl.LOCK_UN)
+                    break
+                fcntl.flock(users, fcntl.LOCK_UN)
+            time.sleep(_LOOK_SECONDS)
         # Every write is in DuckDB's log by the time that its request was answered: nothing is left to flush.
         os._exit(0)
 
 
+def _is_there(path: Path, file: IO[str]) -> bool:
+    """Whether this path still leads to the open file."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file.fileno()))
+    except FileNotFoundError:
+        return False
+
+
 def main() -> int:
     """Serve; the command that starts the server calls this."""
-    parser = argparse.ArgumentParser(description="Serve the embedded BigQuery until standard input ends.")
+    parser = argparse.ArgumentParser(description="Serve the embedded BigQuery until nobody has used it for a while.")
     parser.add_argument("data_dir", type=Path)
-    return serve(parser.parse_args().data_dir)
+    parser.add_argument("idle_seconds", type=float)
+    options = parser.parse_args()
+    return serve(options.data_dir, options.idle_seconds)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from extract.cli import main
+from infra.local.warehouse import find
 from tests.conftest import Pipeline
 
 
@@ -25,6 +27,11 @@ from tests.conftest import Pipeline
         (["backfill", "--from", "2024-02-01", "--to", "2024-01-01"], {}, "--from 2024-02-01 lies after 2024-01-01"),
         (["run"], {"KITE_REQUESTS_PER_SECOND": "fast"}, "KITE_REQUESTS_PER_SECOND is 'fast': use a number above zero"),
         (["run"], {"KITE_BASE_URL": "http://127.0.0.1:1/kite"}, "KITE_BASE_URL is 'http://127.0.0.1:1/kite'"),
+        (
+            ["status"],
+            {"WAREHOUSE_IDLE_SECONDS": "-1"},
+            "WAREHOUSE_IDLE_SECONDS is '-1': use zero, or a number above it",
+        ),
         (["kite-login"], {"KITE_API_KEY": "key"}, "KITE_API_KEY and KITE_API_SECRET are needed"),
         (["status"], {"WAREHOUSE_DIR": "/dev/null/warehouse"}, "WAREHOUSE_DIR is /dev/null/warehouse"),
     ],
@@ -94,3 +101,22 @@ def test_replay_of_an_empty_archive_builds_empty_marts_and_status_is_degraded(
 def test_an_execution_of_cloud_run_that_is_incomplete_is_not_repeated(built_pipeline: Pipeline) -> None:
     assert built_pipeline.command("status").returncode == 3
     assert built_pipeline.command("status", environment={"CLOUD_RUN_EXECUTION": "trading-data-x7k2p"}).returncode == 0
+
+
+def test_a_command_leaves_the_warehouse_running_which_status_tells_and_stop_stops(
+    empty_marts: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(empty_marts, tmp_path / "warehouse", ignore=shutil.ignore_patterns("address", "*.lock"))
+    own, kept = Pipeline(tmp_path / "archive", tmp_path / "warehouse"), {"WAREHOUSE_IDLE_SECONDS": "600"}
+    try:
+        assert own.command("query", "select 1", environment=kept).returncode == 0
+        server = find(own.warehouse_dir)
+        assert server is not None
+        shown = " ".join(own.command("status", environment=kept).stdout.split())
+        assert f"{server.address}, for 10 minutes after the last command; `trading-data warehouse --stop`" in shown
+    finally:
+        stopped = own.command("warehouse", "--stop")
+    assert (stopped.returncode, stopped.stderr) == (0, "The embedded warehouse has stopped.\n")
+    assert find(own.warehouse_dir) is None
+    again = own.command("warehouse", "--stop")
+    assert (again.returncode, again.stderr.startswith("No embedded warehouse is running in ")) == (0, True)

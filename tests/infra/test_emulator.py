@@ -30,6 +30,8 @@ from local_bigquery.engine import database
 from local_bigquery.jobs import query
 from local_bigquery.models import JobConfigurationQuery
 from local_bigquery.settings import settings
+from infra.local.emulator import prepare_extensions
+prepare_extensions()
 settings.data_dir = Path(sys.argv[1])
 config = JobConfigurationQuery(query="create table local.local.t as select 1 as x")
 with database.cursor() as cur:

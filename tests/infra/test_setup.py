@@ -1,8 +1,17 @@
-"""What a machine lacks is said in one sentence; and what stands at the top level."""
+"""What a machine lacks is said in one sentence; what is imported is declared; and what stands at the top level."""
 
+import ast
+import csv
+import re
 import shutil
 import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import distributions
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,4 +57,61 @@ def test_nothing_else_stands_at_the_top_level() -> None:
     rooms = {"extract", "models", "tests", "macros", "seeds", "infra", "dbt_project.yml", "profiles.yml", "README.md"}
     demanded = {".ci", ".github", ".gitignore", ".python-version", ".sqlfluff", "LICENSE", "Makefile", "pyproject.toml"}
     found = {path.split("/")[0] for path in listed.splitlines()}
-    assert found - {"requirements.txt", "requirements-dev.txt", "requirements-infra.txt"} == rooms | demanded
+    pinned = {f"requirements{name}.txt" for name in ("", "-local", "-dev", "-infra")}
+    assert found - pinned == rooms | demanded
+
+
+# What measures and checks runs in the environment of the tests.
+_OF_THE_TESTS = {"infra/local/bench.py", "infra/local/googlesql.py"}
+
+
+@pytest.mark.parametrize("folder", ["extract", "infra/delivery", "infra/local"])
+def test_what_is_imported_is_declared(folder: str) -> None:
+    project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())
+    declared = _names(project["project"]["dependencies"])
+    local = declared | _names(project["project"]["optional-dependencies"]["local"])
+    dev = local | _names(project["dependency-groups"]["dev"])
+    undeclared = set()
+    for path in sorted((PROJECT_DIR / folder).rglob("*.py")):
+        about = str(path.relative_to(PROJECT_DIR))
+        allowed = dev if about in _OF_THE_TESTS else local if folder == "infra/local" else declared
+        for imported in _imports(path):
+            parts = imported.split(".")
+            # The longest that is a module: what follows is a name in it.
+            modules = [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
+            owner = next((_owners()[module] for module in modules if module in _owners()), None)
+            if owner not in allowed:
+                undeclared.add((about, imported, owner))
+    assert not undeclared
+
+
+@cache
+def _owners() -> dict[str, str]:
+    """The package that brings each module that is installed."""
+    return {
+        file.removesuffix(".py").removesuffix("/__init__").replace("/", "."): _name(distribution.name)
+        for distribution in distributions()
+        # Not by its `files`, which looks for each of a hundred thousand on the disk.
+        for file, *_ in csv.reader((distribution.read_text("RECORD") or "").splitlines())
+        if file.endswith(".py")
+    }
+
+
+def _imports(path: Path) -> Iterator[str]:
+    """What the file imports from other packages: modules, and names in modules."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        yield from (name for name in found if name.split(".")[0] not in {*sys.stdlib_module_names, "extract", "infra"})
+
+
+def _names(requirements: list[Any]) -> set[str]:
+    return {_name(re.split(r"[^A-Za-z0-9_.-]", text)[0]) for text in requirements if isinstance(text, str)}
+
+
+def _name(distribution: str) -> str:
+    return distribution.lower().replace("_", "-")

@@ -1,8 +1,11 @@
 import fcntl
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator
@@ -39,12 +42,29 @@ def _servers(folder: Path) -> list[psutil.Process]:
     ]
 
 
+def _wait_until_gone(folder: Path, seconds: float = embedded.STOP_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while _servers(folder) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert _servers(folder) == []
+
+
+@pytest.fixture
+def sitting(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which no server is left when the test ends."""
+    folder = tmp_path / "warehouse"
+    yield folder
+    for server in _servers(folder):
+        server.kill()
+
+
 @pytest.fixture
 def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that keeps the warehouse of ``tmp_path`` running, as `trading-data warehouse` does."""
     command = [sys.executable, "-m", "extract", "warehouse"]
     environment = os.environ | {
         "WAREHOUSE_DIR": str(tmp_path),
+        "WAREHOUSE_IDLE_SECONDS": "600",
         "BIGQUERY_PROJECT": "",
         "BIGQUERY_EMULATOR_HOST": "",
     }
@@ -89,10 +109,9 @@ def test_a_second_user_of_a_folder_shares_the_server(tmp_path: Path, holder: sub
         holder.kill()
         holder.wait()
         assert _rows(address, "select 1") == [(1,)]
-    deadline = time.monotonic() + embedded.STOP_SECONDS
-    while _servers(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert _servers(tmp_path) == []
+        assert not embedded.stop(tmp_path)
+        assert _rows(address, "select 1") == [(1,)]
+    _wait_until_gone(tmp_path)
 
 
 def test_ctrl_c_stops_the_kept_warehouse(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
@@ -111,7 +130,7 @@ def test_a_killed_server_does_not_look_alive_and_lost_nothing(tmp_path: Path) ->
         server.kill()
         server.wait()
     # The dead server's address is still written there.
-    assert (tmp_path / "address").read_text() == address
+    assert json.loads((tmp_path / "address").read_text())["address"] == address
     with embedded.running(tmp_path) as new_address:
         assert _rows(new_address, "select x from kept.t") == [(1,)]
 
@@ -132,3 +151,125 @@ def test_a_server_that_cannot_start_says_where_its_words_are(tmp_path: Path) -> 
         embedded.running(tmp_path),
     ):
         pass
+
+
+def test_a_server_stays_for_its_idle_time_and_the_next_command_finds_it(sitting: Path) -> None:
+    with embedded.running(sitting, idle_seconds=3) as address:
+        # In use, it stays for longer.
+        time.sleep(4)
+        assert _rows(address, "select 1") == [(1,)]
+    (server,) = _servers(sitting)
+    with embedded.running(sitting) as found:
+        assert found == address
+        time.sleep(1)
+    left = time.monotonic()
+    assert _servers(sitting) == [server]
+    _wait_until_gone(sitting)
+    assert time.monotonic() - left > 2
+
+
+def test_a_server_that_stays_stops_when_it_is_told_to(sitting: Path) -> None:
+    assert embedded.stop(sitting)  # There is none.
+    with embedded.running(sitting, idle_seconds=600):
+        pass
+    assert len(_servers(sitting)) == 1
+    assert embedded.stop(sitting)
+    assert _servers(sitting) == []
+
+
+def test_starters_at_once_share_one_server(sitting: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from infra.local.warehouse import running\n"
+        "with running(Path(sys.argv[1]), 600) as address: print(address, flush=True); sys.stdin.read()"
+    )
+    starters = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(sitting)],
+            cwd=PROJECT_DIR,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    assert len({starter.stdout.readline() for starter in starters if starter.stdout}) == 1
+    assert len(_servers(sitting)) == 1
+    for starter in starters:
+        starter.communicate()
+        assert starter.returncode == 0
+    assert len(_servers(sitting)) == 1
+
+
+def test_a_starter_that_was_killed_leaves_a_server_that_the_next_command_finds(sitting: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from infra.local.warehouse import running\n"
+        "with running(Path(sys.argv[1]), 600): pass"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(sitting)], cwd=PROJECT_DIR) as starter:
+        while not _servers(sitting):
+            time.sleep(0.01)
+        starter.kill()
+    (server,) = _servers(sitting)
+    with embedded.running(sitting) as address:
+        assert _rows(address, "select 1") == [(1,)]
+        assert _servers(sitting) == [server]
+
+
+def test_a_server_ends_with_its_folder(sitting: Path) -> None:
+    with embedded.running(sitting, idle_seconds=600):
+        pass
+    shutil.rmtree(sitting)
+    _wait_until_gone(sitting)
+    assert not sitting.exists()
+
+
+def test_a_server_ends_with_the_terminal_that_it_was_started_from(sitting: Path) -> None:
+    # What a terminal's window, or sshd, does: a session on a terminal of its own, which is closed at the end.
+    script = (
+        "import fcntl, sys, termios; from pathlib import Path; from infra.local.warehouse import running\n"
+        f"fcntl.ioctl(0, {termios.TIOCSCTTY}, 0)\n"
+        "with running(Path(sys.argv[1]), 600): pass\n"
+        "print('left', flush=True)"
+    )
+    ours, theirs = os.openpty()
+    try:
+        with subprocess.Popen(
+            [sys.executable, "-c", script, str(sitting)],
+            cwd=PROJECT_DIR,
+            stdin=theirs,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        ) as shell:
+            assert shell.stdout is not None
+            assert shell.stdout.readline() == b"left\n"
+        time.sleep(1)
+        assert len(_servers(sitting)) == 1
+    finally:
+        os.close(theirs)
+        os.close(ours)
+    _wait_until_gone(sitting)
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_server_of_other_code_is_replaced_once_nobody_uses_it(
+    sitting: Path, monkeypatch: pytest.MonkeyPatch, *, is_readable: bool
+) -> None:
+    with embedded.running(sitting, idle_seconds=600) as old:
+        _client(old).create_dataset("kept", timeout=10)
+        (server,) = _servers(sitting)
+        described = json.loads((sitting / "address").read_text())
+        # Not written anew: the server holds this very file.
+        with (sitting / "address").open("r+") as file:
+            file.truncate()
+            file.write(json.dumps(described | {"code": "other"}) if is_readable else old)
+        monkeypatch.setattr(embedded, "START_SECONDS", 1.0)
+        with pytest.raises(embedded.WarehouseNotRunningError, match="another version"), embedded.running(sitting):
+            pass
+        assert _servers(sitting) == [server]
+        if not is_readable:
+            # It does not say whom to ask; what is of our time is stopped by what it says.
+            server.kill()
+    monkeypatch.undo()
+    with embedded.running(sitting) as new:
+        assert "kept" in [dataset.dataset_id for dataset in _client(new).list_datasets(timeout=10)]
+        assert _servers(sitting) != [server]
