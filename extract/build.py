@@ -33,7 +33,6 @@ INCREMENTAL_MODELS = (
     "int_dividends__priced",
     "int_kite_levels__measured",
     "int_scale_breaks__found",
-    "int_scales__merged",
     "int_share_events__measured",
     "int_source_scales__measured",
     "int_symbols__traded",
@@ -188,7 +187,9 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     dataset = warehouse.dataset
     window = f"{dataset}_operations.operations_build_window"
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
-    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in INCREMENTAL_MODELS), window]
+    # Without the scales of the last merge, nothing tells which of them have changed.
+    kept = (*INCREMENTAL_MODELS, "int_scales__merged")
+    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), window]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
     (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{window}`")
@@ -234,7 +235,7 @@ def _run_dbt(
         elif node.status in ("error", "fail", "runtime error", "warn", "skipped"):
             reason = node.message or str(node.status)
             if node.status == "fail":
-                reason += _returned_rows(warehouse, str(node.node.compiled_code))
+                reason += _returned_rows(warehouse, str(getattr(node.node, "compiled_code", "")))
             outcome.failed.append((node.node.name, reason))
             _log.error("dbt node failed", node=node.node.unique_id, status=str(node.status), reason=reason)
 

@@ -56,7 +56,8 @@ def prepare_extensions() -> None:
     if missing:
         from duckdb_extensions import import_extension
 
-        with duckdb.connect(config={"enable_progress_bar": "false"}) as connection:
+        with duckdb.connect() as connection:
+            connection.execute("SET enable_progress_bar = false")
             for name in missing:
                 import_extension(name, con=connection)
 
