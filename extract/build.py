@@ -130,8 +130,8 @@ def build(
             assert window is not None
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
             # A report of an older day was not among them: its prices are looked at now.
-            rest = [] if window.has_unmeasured_actions else ["--exclude", "tag:actions"]
-            _run_dbt([*arguments, "--select", "tag:windowed", *rest], window, warehouse, outcome, progress)
+            again = ["tag:actions"] if window.has_unmeasured_actions else []
+            _run_dbt([*arguments, "--select", "tag:windowed", *again], window, warehouse, outcome, progress)
     else:
         _run_dbt([*arguments, "--full-refresh"], None, warehouse, outcome, progress)
     if not outcome.failed:

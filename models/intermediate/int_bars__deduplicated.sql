@@ -1,4 +1,4 @@
-{{ config(tags=['windowed']) }}
+{{ config(tags=['actions', 'windowed']) }}
 
 select
     symbol,

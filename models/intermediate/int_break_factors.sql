@@ -1,4 +1,4 @@
-{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed', 'actions']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['actions']) }}
 
 with
 

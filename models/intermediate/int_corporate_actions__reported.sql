@@ -1,5 +1,5 @@
 -- A table, because many models read it.
-{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed', 'actions']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['actions']) }}
 
 with
 

@@ -1,5 +1,5 @@
 -- A table, because many models read it.
-{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed', 'actions']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['actions']) }}
 
 with
 
@@ -122,6 +122,7 @@ priced as (
         priced.close_source_id,
         priced.may_lack_dividends,
         cast(priced.close_before as float64)
+        * coalesce(break_factors.break_factor, 1)
         * coalesce(at_receipt.share_factor, 1)
         / paired.share_factor_before as close_before,
         priced.close_known_on,
@@ -134,6 +135,14 @@ priced as (
             priced.symbol = at_receipt.symbol
             and priced.close_known_on >= at_receipt.valid_from
             and priced.close_known_on < at_receipt.valid_to
+    -- The close is of the days before the ex-date.
+    left join {{ ref('int_break_factors') }} as break_factors
+        on
+            priced.symbol = break_factors.symbol
+            and priced.close_source_id = break_factors.source_id
+            and priced.ex_date > break_factors.valid_from
+            and priced.ex_date <= break_factors.valid_to
+            and priced.close_known_on >= break_factors.known_from
     left join {{ ref('int_symbols__traded') }} as traded
         on paired.symbol = traded.symbol
 

@@ -1,5 +1,5 @@
 -- A table, because many models read it.
-{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed', 'actions']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['actions']) }}
 
 with
 
@@ -524,7 +524,9 @@ judged as (
         case
             when status = 'contradicted' and is_denied then shown_ratio
             when status in ('withdrawn', 'contradicted') then null
-            when claimed_by = 'restatement' and status = 'reported' then null
+            -- Rewritten prices of one source are no report.
+            when claimed_by = 'restatement' and status != 'confirmed' and shown_ratio is null
+                then null
             else claimed_ratio
         end as share_ratio,
         coalesce(primary_ratio, fallback_ratio) as price_ratio,

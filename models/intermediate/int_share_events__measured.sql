@@ -1,6 +1,6 @@
 {{
     config(
-        tags=['windowed', 'actions'],
+        tags=['actions'],
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'source_id', 'ex_date'],

@@ -1,4 +1,4 @@
-{{ config(tags=['windowed', 'actions'], cluster_by=['symbol']) }}
+{{ config(tags=['actions'], cluster_by=['symbol']) }}
 
 with
 

@@ -3,14 +3,12 @@
 from bisect import bisect_left
 from collections import defaultdict
 from datetime import date, timedelta
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from extract.sources.nse import archive_files
 from tests.conftest import Pipeline
-from tests.real_bars.importer import SHARED_DATA, import_real_bars
+from tests.real_bars.importer import SHARED_DATA
 
 REFERENCE = SHARED_DATA / "nse_reference_20_symbols_2010_to_2024-06.parquet"
 
@@ -32,30 +30,14 @@ def exchange_closes() -> dict[str, dict[date, float]]:
     return _exchange_closes()
 
 
-@pytest.fixture(scope="module")
-def real(
-    tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path, exchange_closes: dict[str, dict[date, float]]
-) -> Pipeline:
-    """The bars and the actions of the shares that the exchange's record has, and of two more."""
-    if not SHARED_DATA.is_dir():
-        pytest.skip("the real market data is not here")
-    made = Pipeline(tmp_path_factory.mktemp("dividends") / "archive", warehouse_dir, "real_dividends")
-    import_real_bars(made.archive, frozenset(exchange_closes) | {"ONGC", "UNOMINDA"})
-    archive_files(made.archive, [SHARED_DATA / "nse_ca_records_2020_2025.csv"], date(2025, 9, 17))
-    made.replay()
-    made.build()
-    return made
-
-
 # Yahoo has lowered its closes before a demerger and left its dividends as they were, so they look larger: until when,
-# and by how much. It took a bonus of MOTILALOFS out from 2024-01-01 only. Its dividends before rights are lowered with
+# and by how much. Dividends before rights are lowered with
 # its closes, so the yield is right, and the amount alone is not that of the time.
 LOWERED_BY_YAHOO = {
     "ABB": [(date(2019, 12, 20), 1.1015)],
     "ADANIENT": [(date(2015, 6, 3), 6.524), (date(2018, 4, 5), 1.835), (date(2018, 9, 6), 1.5585)],
     "BHARTIARTL": [(date(2019, 4, 24), 1.1096)],
     "ITC": [(date(2025, 1, 6), 1.0385)],
-    "MOTILALOFS": [(date(2024, 1, 1), 0.25)],
     "RELIANCE": [(date(2020, 5, 13), 1.0936), (date(2023, 7, 20), 1.0834)],
     "TATASTEEL": [(date(2018, 1, 31), 1.0496)],
 }

@@ -70,7 +70,7 @@ class SentBuild:
             for unique_id, node in self.manifest["nodes"].items()
             if node["resource_type"] == "model"
             and materialized in (None, node["config"]["materialized"])
-            and (self.is_full or "windowed" in node["config"]["tags"])
+            and (self.is_full or {"actions", "windowed"} & set(node["config"]["tags"]))
         }
 
     def tests(self) -> set[str]:
@@ -79,7 +79,11 @@ class SentBuild:
             unique_id
             for unique_id, node in self.manifest["nodes"].items()
             if node["resource_type"] == "test"
-            and (self.is_full or "windowed" in node["tags"] or self.models() & set(node["depends_on"]["nodes"]))
+            and (
+                self.is_full
+                or {"actions", "windowed"} & set(node["tags"])
+                or self.models() & set(node["depends_on"]["nodes"])
+            )
         }
 
 
