@@ -1,3 +1,6 @@
+-- A table, because many models read it.
+{{ config(materialized='table', cluster_by=['symbol'], tags=['actions']) }}
+
 with
 
 instruments as (

@@ -88,8 +88,8 @@ around as (
 
 ),
 
--- Of the four bars that tell: the last one before the ex-date, as it was told before it and as it is
--- told now; and the first one from the ex-date on, as it was told first and as it is told now.
+-- Of the four bars that tell: the last one before the ex-date, as it was told before it and as it
+-- is told now; and the first one from the ex-date on, as it was told first and as it is told now.
 bars as (
 
     select
