@@ -8,7 +8,7 @@ import json
 import math
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from datetime import UTC, date, datetime
@@ -313,10 +313,12 @@ _CHANGES = (_cut, _byte, _byte, _byte, _swapped, _wrapped, _page, _status, _valu
 def _credulous() -> Iterator[None]:
     """Take whatever Kite sends for a number."""
 
-    def bar(candle: dict[str, Any], instrument: Any, token: int) -> dict[str, Any]:
-        values = [float(candle[name] or 0) for name in ("open", "high", "low", "close", "volume")]
+    def bar(candle: Sequence[Any], instrument: Any, token: int) -> dict[str, Any]:
+        sent_date, *sent = candle[:6]
+        values = [float(value or 0) for value in sent]
         named = dict(zip(("open", "high", "low", "close"), values[:4], strict=True))
-        return {"symbol": instrument.symbol, "instrument_token": token, "date": candle["date"], **named} | {
+        day = kite._start(sent_date)
+        return {"symbol": instrument.symbol, "instrument_token": token, "date": day, **named} | {
             "volume": int(values[4])
         }
 

@@ -122,11 +122,11 @@ def test_a_build_of_which_a_test_fails_is_reported_and_tells_a_person(built_pipe
     assert done.returncode == 1, done.stderr[-2000:]
     (body,) = webhook.bodies
     assert body["text"].startswith("ERROR: The last build failed (build-")
-    assert "assert_daily_bars_are_possible" in body["text"]
+    assert "sound_rows_fct_daily_bars" in body["text"]
     (told,) = built_pipeline.query(
         "select exit_status, failed_node_count > 0, reason, landed_row_count from `{d}_raw.extract_runs`"
     )
-    assert (told[:2], "assert_daily_bars_are_possible" in told[2], told[3]) == ((1, True), True, 0)
+    assert (told[:2], "sound_rows_fct_daily_bars" in told[2], told[3]) == ((1, True), True, 0)
 
 
 def test_a_report_sums_the_builds_up_and_counts_the_nodes_of_the_last() -> None:
