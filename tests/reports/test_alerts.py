@@ -125,6 +125,7 @@ def test_a_build_of_which_a_test_fails_is_reported_and_tells_a_person(built_pipe
     assert "sound_rows_fct_daily_bars" in body["text"]
     (told,) = built_pipeline.query(
         "select exit_status, failed_node_count > 0, reason, landed_row_count from `{d}_raw.extract_runs`"
+        " where command = 'build'"
     )
     assert (told[:2], "sound_rows_fct_daily_bars" in told[2], told[3]) == ((1, True), True, 0)
 
