@@ -238,7 +238,7 @@ collected as (
             min(if(place > {{ var('deep_window_symbol_count') }}, window_start, null)),
             date_trunc(current_date('Asia/Kolkata'), month)
         ) as window_start,
-        array_agg(struct(symbol as name, window_start as starts_on) order by symbol)
+        array_agg(struct(symbol as deep_symbol, window_start as starts_on) order by symbol)
             as symbol_windows
     from ranked
 
@@ -263,7 +263,7 @@ bounded as (
         ) as deep_window_start,
         coalesce(
             (
-                select string_agg(deeper.name, ',' order by deeper.name)
+                select string_agg(deeper.deep_symbol, ',' order by deeper.deep_symbol)
                 from unnest(collected.symbol_windows) as deeper
                 where deeper.starts_on < collected.window_start
             ),
