@@ -796,7 +796,8 @@ def _configure_logs(run_id: str) -> None:
         else [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="%H:%M:%S"), renderer],
         # On a terminal the progress bar tells what goes well.
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if _screen.is_terminal else logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        # Standard error as it is at each message: whoever calls this in process may have replaced and closed it since.
+        logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
