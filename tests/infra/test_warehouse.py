@@ -209,10 +209,14 @@ def test_a_starter_that_was_killed_leaves_a_server_that_the_next_command_finds(s
         while not _servers(sitting):
             time.sleep(0.01)
         starter.kill()
-    (server,) = _servers(sitting)
     with embedded.running(sitting) as address:
         assert _rows(address, "select 1") == [(1,)]
-        assert _servers(sitting) == [server]
+        # Until the first server holds the folder's lock, a second one may start: one of the two then ends by itself.
+        deadline = time.monotonic() + embedded.STOP_SECONDS
+        while len(_servers(sitting)) > 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(_servers(sitting)) == 1
+        assert _rows(address, "select 1") == [(1,)]
 
 
 def test_a_server_ends_with_its_folder(sitting: Path) -> None:
