@@ -54,11 +54,13 @@ class Defect:
     """Something wrong that was planted, and how the marts must show it.
 
     Attributes:
-        check_id: the check that the marts' bar fails; None where none does, since another source stands in.
+        check_id: the check that the marts' bar fails; None where none does: another source stands in, the cause is
+            known, or it is true.
         source_id: the source of the marts' bar; None where there must be no bar.
         symbols: whose bars.
         trade_date: of which day.
         text: what was planted.
+        is_true_jump: whether the marts must show a day of more than 15 %, because the price did move.
     """
 
     check_id: str | None
@@ -66,6 +68,7 @@ class Defect:
     symbols: tuple[str, ...]
     trade_date: date
     text: str
+    is_true_jump: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,10 +120,19 @@ class Draft:
     unanswered: list[int] = field(default_factory=list)
     defects: list[Defect] = field(default_factory=list)
 
-    def note(self, check_id: str | None, source_id: str | None, rows: Sequence[int], day: int, text: str) -> None:
+    def note(
+        self,
+        check_id: str | None,
+        source_id: str | None,
+        rows: Sequence[int],
+        day: int,
+        text: str,
+        *,
+        is_true_jump: bool = False,
+    ) -> None:
         """Say that something was planted."""
         symbols = tuple(self.instruments[row].symbol for row in rows)
-        self.defects.append(Defect(check_id, source_id, symbols, self.sessions[day].trade_date, text))
+        self.defects.append(Defect(check_id, source_id, symbols, self.sessions[day].trade_date, text, is_true_jump))
 
     def act(self, row: int, day: int, *, dividend: float = 0.0, split_ratio: float = 0.0) -> None:
         """Let Yahoo report a corporate action."""
@@ -241,6 +253,7 @@ def _plant(draft: Draft) -> None:
     _plant_flat_bars(draft, kite_only, served[0], places[2])
     _plant_wrong_bars(draft, yahoo_only, served[1:4], places[3:7])
     _plant_half_applied_splits(draft, yahoo_only, served[7], month_start)
+    _plant_untold_jump(draft, yahoo_only, places[8])
     _plant_placeholders(draft)
     # After the session that Yahoo lacks, since the phantom bar repeats the bar before it.
     _plant_phantom_day(draft, places[1])
@@ -264,7 +277,7 @@ def _plant_true_events(draft: Draft, rows: Sequence[int], days: Sequence[int]) -
         for prices in (bars.open, bars.high, bars.low, bars.close):
             prices[jumped, jump:] = _ticks(prices[jumped, jump:] * factor)
     text = "A day of +40 % that is true: both sources show it."
-    draft.note("has_explained_return", "kite", [jumped], jump, text)
+    draft.note(None, "kite", [jumped], jump, text, is_true_jump=True)
     last_close = draft.yahoo.close[payer, ex_dividend - 1] / TICKS_PER_RUPEE
     dividend = round(0.01 * last_close, 2)
     draft.act(payer, ex_dividend, dividend=dividend)
@@ -342,12 +355,20 @@ def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month
             prices[row, :month_start] *= 4
         draft.yahoo.volume[row, :month_start] //= 4
         draft.act(row, month_start + 5, split_ratio=4.0)
-    text = "Yahoo applied a 4:1 split only back to this session; Kite has no bar."
-    draft.note("has_explained_return", "yahoo", [yahoo_only], month_start, text)
+    text = "Yahoo applied a 4:1 split only back to the next session, and Kite has no bar: the break is mended."
+    draft.note("has_settled_scale", "yahoo", [yahoo_only], month_start - 1, text)
     for day in (month_start - 2, month_start - 1):
         draft.kite.is_sent[served, day] = False
-        text = "Kite has no bar, and Yahoo's stands at four times Kite's scale: the fallback is put on it."
-        draft.note("is_on_own_scale", "yahoo", [served], day, text)
+        text = "Kite has no bar, and Yahoo's stands at four times its own scale since: the break is mended."
+        draft.note("has_settled_scale", "yahoo", [served], day, text)
+
+
+def _plant_untold_jump(draft: Draft, yahoo_only: int, day: int) -> None:
+    yahoo = draft.yahoo
+    for prices in (yahoo.open, yahoo.high, yahoo.low, yahoo.close):
+        prices[yahoo_only, day:] = _ticks(prices[yahoo_only, day:] * 1.7)
+    text = "Yahoo's series is 70 % higher from this session on; nobody names a cause, and Kite has no bar."
+    draft.note("has_explained_return", "yahoo", [yahoo_only], day, text)
 
 
 def _plant_late_split(draft: Draft, row: int, ex_split: int) -> None:
