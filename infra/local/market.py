@@ -366,7 +366,7 @@ def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month
 def _plant_untold_jump(draft: Draft, yahoo_only: int, day: int) -> None:
     yahoo = draft.yahoo
     for prices in (yahoo.open, yahoo.high, yahoo.low, yahoo.close):
-        prices[yahoo_only, day:] = _ticks(prices[yahoo_only, day:] * 1.7)
+        prices[yahoo_only, day:] = _ticks(prices[yahoo_only, day:] * np.float64(1.7))
     text = "Yahoo's series is 70 % higher from this session on; nobody names a cause, and Kite has no bar."
     draft.note("has_explained_return", "yahoo", [yahoo_only], day, text)
 
