@@ -15,7 +15,7 @@ QUARANTINE := 14 days
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
 export UV_NO_PROGRESS := 1
 
-.PHONY: help setup demo test test-infra test-openapi test-container soak lint verify-sql bench lock clean
+.PHONY: help setup demo test test-infra test-actions test-openapi test-container soak lint verify-sql bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ soak: .venv/ready-dev ## Kills, pairs, faults and payloads, in full, each also w
 
 test-openapi: .venv/ready-dev ## Ten minutes of requests that are generated from the API's description
 	@OPENAPI_SECONDS=600 $(BIN)/pytest -n0 tests/reports/test_openapi.py -k generated
+
+test-actions: .venv/ready-dev ## Twenty seeds of corporate actions, built in steps and at once (quarter of an hour)
+	@ACTION_SEEDS=20 $(BIN)/pytest tests/extract/test_action_histories.py
 
 test-container: .venv/ready-dev .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py

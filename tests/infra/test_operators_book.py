@@ -6,15 +6,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 
+from extract.archive import Archive
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR
 from infra.local.market import draft_market, write_market
 from infra.local.providers import Providers, serving
 from tests.conftest import Pipeline
-from tests.extract.conftest import FAST, Exchange
+from tests.extract.conftest import FAST, Exchange, assert_same, replayed
 
 BOOK = (PROJECT_DIR / "infra" / "README.md").read_text()
 
@@ -38,6 +40,10 @@ def commands() -> list[str]:
 
 
 OURS = [line for line in commands() if line.startswith("trading-data ")]
+
+# A table is kept, and put back; what has come since is built again.
+_KEEPING = next(number for number, line in enumerate(OURS) if "create snapshot table" in line)
+RESTORING = [shlex.split(line)[1:] for line in OURS[_KEEPING : _KEEPING + 3]]
 
 
 def test_each_command_is_ours_or_known_to_be_elsewhere() -> None:
@@ -78,23 +84,31 @@ def test_each_command_of_ours_works(served: Exchange, built_pipeline: Pipeline) 
     assert built_pipeline.query(asked) == [(2,)]
 
 
-def test_dropped_datasets_come_back_from_the_archive_equal(
-    built_pipeline: Pipeline, record_property: Callable[[str, object], None]
+def test_what_was_dropped_or_put_back_is_made_again_equal(
+    built_pipeline: Pipeline, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    market = write_market(
-        built_pipeline.archive, first=date(2024, 1, 1), last=date(2024, 6, 28), symbols=["ABB", "ACC", "INFY", "TCS"]
-    )
-    built_pipeline = replace(built_pipeline, runs_data_tests=False)
-    built_pipeline.replay()
-    built_pipeline.build()
-    before = built_pipeline.marts()
-    assert before["fct_daily_bars"]
-    with built_pipeline.warehouse() as warehouse:
+    sent = Archive(str(tmp_path / "sent"))
+    symbols = ["ABB", "ACC", "INFY", "TCS"]
+    market = write_market(sent, first=date(2024, 1, 1), last=date(2024, 6, 28), symbols=symbols)
+    last_evening = [path for path in market.paths if "extracted_on=2024-06-28" in path]
+    pipeline = replace(built_pipeline, runs_data_tests=False)
+    replayed(pipeline, tmp_path / "sent", [[path for path in market.paths if path not in last_evening]])
+    keep, put_back, rebuild = RESTORING
+    assert pipeline.command(*keep).returncode == 0
+    undisturbed = replayed(pipeline, tmp_path / "sent", [last_evening])
+    assert undisturbed["fct_daily_bars"]
+    assert pipeline.command(*put_back).returncode == 0
+    # The last session is lost with the table, and no batch is left that a build has not seen.
+    assert pipeline.query("select max(trade_date) from `{d}.fct_daily_bars`") == [(date(2024, 6, 27),)]
+    done = pipeline.command(*rebuild)
+    assert done.returncode == 0, done.stderr
+    assert_same(pipeline.marts(), undisturbed)
+    with pipeline.warehouse() as warehouse:
         for dataset in list(warehouse.client.list_datasets(timeout=60)):
-            if dataset.dataset_id.startswith(built_pipeline.dataset):
+            if dataset.dataset_id.startswith(pipeline.dataset):
                 warehouse.client.delete_dataset(dataset.reference, delete_contents=True, timeout=60)
     began = time.monotonic()
-    done = built_pipeline.command("replay")
+    done = pipeline.command("replay")
     assert done.returncode == 0, done.stderr
     record_property("rows_per_second", market.bar_count / (time.monotonic() - began))
-    assert built_pipeline.marts() == before
+    assert_same(pipeline.marts(), undisturbed)
