@@ -226,7 +226,9 @@ class _Answered:
             dates = _trade_dates(own, table) if own is not None else []
             count = own.num_rows if own is not None else 0
             is_empty = self.outcome == "ok" and not count
-            message = _EMPTY if is_empty else str(self.error) if self.error else None
+            # A part that was left out is named, also where the rest is well.
+            left_out = " ".join(f"{sentence}." for sentence in self.rows.left_out) or None
+            message = str(self.error) if self.error else left_out or (_EMPTY if is_empty else None)
             yield LedgerEntry(
                 source_id=table.source_id,
                 raw_table=table.name,
@@ -319,7 +321,7 @@ class _Asking:
         requested_at = self._clock()
         began = time.monotonic()
         number = 0
-        rows: Answer = {}
+        rows = Answer({})
         error: Exception | None = self._stopped
         outcome = "skipped"
         if error is None:
@@ -362,6 +364,8 @@ class _Asking:
         elapsed_ms = round(1000 * (time.monotonic() - began))
         count = sum(table.num_rows for table in rows.values())
         self._log.info("request answered", **described, outcome="ok", elapsed_ms=elapsed_ms, rows=count)
+        for sentence in rows.left_out:
+            self._log.warning("part of an answer left out", **described, reason=sentence)
         return rows
 
     def _judge(self, error: Exception | None, outcome: str) -> None:

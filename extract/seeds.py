@@ -44,6 +44,17 @@ class Instrument:
         return self.listed_on <= day <= self.delisted_on
 
 
+def former_symbols(instrument_id: int, day: date) -> set[str]:
+    """The NSE symbols that an instrument had before, and that nobody else may bear on a day; see the seed."""
+    return {
+        row["identifier"]
+        for row in _seed("former_identifiers")
+        if int(row["instrument_id"]) == instrument_id
+        and row["kind"] == "symbol"
+        and day <= date.fromisoformat(row["last_used_on"] or "9999-12-31")
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session of the exchange, of the seeds ``trading_holidays`` and ``special_sessions``."""

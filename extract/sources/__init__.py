@@ -1,21 +1,35 @@
 """One module for each place that bars come from: it turns the place's answers and errors into ours, nothing else."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from extract.errors import SourceUnavailable
 from extract.raw import RawTable
-from extract.seeds import Instrument
+from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
 
 # The time, with zone.
 type Clock = Callable[[], datetime]
 
-# What a provider sent, by the raw table that it belongs to.
-type Answer = dict[str, pa.Table]
+# Of rows that are left out, so many are named.
+_NAMED = 5
+
+
+class Answer(dict[str, pa.Table]):
+    """What a provider sent, by the raw table that it belongs to.
+
+    Attributes:
+        left_out: what it sent and is not among the rows, and why; a sentence each.
+    """
+
+    def __init__(self, tables: Mapping[str, pa.Table], left_out: Iterable[str] = ()) -> None:
+        """Hold the rows, and what was left out of them."""
+        super().__init__(tables)
+        self.left_out = list(left_out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +86,60 @@ def as_table(table: RawTable, rows: list[dict[str, Any]]) -> pa.Table:
         return pa.Table.from_pylist(rows, table.provider_columns)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
         raise SourceUnavailable(f"the answer holds a value that is no {table.name}: {error}") from error
+
+
+def bounded(
+    provider: str, table: RawTable, rows: pa.Table, first: date, last: date, now: datetime
+) -> tuple[pa.Table, list[str]]:
+    """The rows of the days that were asked for and have come, one for each day; and what is left out.
+
+    Args:
+        provider: its name, for the messages.
+        table: the raw table of the rows.
+        rows: bars of one instrument, in the provider's columns.
+        first: the first trade date asked for.
+        last: the last one.
+        now: a time with zone.
+
+    Raises:
+        SourceUnavailable: a day comes twice, with different values.
+    """
+    end = min(last, exchange_date(now))
+    kept: dict[date, int] = {}
+    days = _days(rows["date"])
+    for number, day in enumerate(days):
+        if not first <= day <= end:
+            continue
+        if kept.setdefault(day, number) != number:
+            values = (rows.select(list(table.values)).slice(place, 1) for place in (kept[day], number))
+            if len({tuple(row.to_pylist()[0].values()) for row in values}) > 1:
+                raise SourceUnavailable(f"{provider}'s answer is malformed: {day} comes twice, with different values")
+    if len(kept) < len(days):
+        rows = rows.take(pa.array(kept.values(), pa.int64()))
+    return rows, outside(provider, days, first, last, now)
+
+
+def outside(provider: str, days: Iterable[date], first: date, last: date, now: datetime) -> list[str]:
+    """What is to be said of the days in an answer that were not asked for, or have not come; see ``bounded``."""
+    today = exchange_date(now)
+    to_come = sorted(day for day in days if day > today)
+    not_asked = sorted(day for day in days if day <= today and not first <= day <= last)
+    return [
+        f"{provider} sent {len(rows)} rows of days that {what}, which are left out: {listed(map(str, rows))}"
+        for rows, what in ((to_come, "have not come"), (not_asked, "were not asked for"))
+        if rows
+    ]
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first of some names, and how many there are where those are not all."""
+    every = list(names)
+    return ", ".join(every[:_NAMED]) + (f", ... ({len(every)} in all)" if len(every) > _NAMED else "")
+
+
+def _days(dates: pa.ChunkedArray) -> Sequence[date]:
+    """The exchange's dates of a column of dates or of times."""
+    if pa.types.is_timestamp(dates.type):
+        dates = pc.local_timestamp(dates.cast(pa.timestamp("us", EXCHANGE_ZONE.key))).cast(pa.date32())
+    days: list[date] = dates.to_pylist()
+    return days

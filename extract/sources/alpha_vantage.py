@@ -4,6 +4,7 @@ It does not serve the NSE. Every refusal comes as status 200 with a sentence, wh
 https://www.alphavantage.co/documentation/
 """
 
+import json
 from datetime import date
 from typing import Any
 
@@ -12,7 +13,7 @@ import httpx
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.pace import Pacer, Sleep
 from extract.raw import ALPHA_VANTAGE_DAILY_BARS
-from extract.sources import Answer, Clock, Request, as_table
+from extract.sources import Answer, Clock, Request, as_table, bounded
 
 BASE_URL = "https://www.alphavantage.co"
 # What a free key is shown: the last 100 sessions.
@@ -51,9 +52,11 @@ class AlphaVantage:
         asked = {"function": "TIME_SERIES_DAILY", "symbol": ticker, "outputsize": "compact", "apikey": self._api_key}
         try:
             response = self._client.get("/query", params=asked)
-            body = response.json() if response.status_code == 200 else None
+            body = json.loads(response.content, object_pairs_hook=_once) if response.status_code == 200 else None
         except httpx.HTTPError as error:
             raise SourceUnavailable(f"Alpha Vantage could not be reached: {self._redacted(str(error))}") from None
+        except _Twice as error:
+            raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
         except ValueError as error:
             raise SourceUnavailable("Alpha Vantage's answer is no JSON") from error
         if body is None:
@@ -66,16 +69,31 @@ class AlphaVantage:
         series = body.get("Time Series (Daily)") if isinstance(body, dict) else None
         if not series:
             raise self._refusal(body if isinstance(body, dict) else {}, ticker)
+        self._require(ticker, body)
         try:
-            days = {date.fromisoformat(day): _fields(fields) for day, fields in series.items()}
+            days = [(date.fromisoformat(day), _fields(fields)) for day, fields in series.items()]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
+        # It sends 100 sessions, whatever is wanted of them.
         rows = [
-            {"symbol": instrument.symbol, "ticker": ticker, "date": day} | fields
-            for day, fields in days.items()
-            if request.first <= day <= request.last
+            {"symbol": instrument.symbol, "ticker": ticker, "date": day} | f for day, f in days if day >= request.first
         ]
-        return {ALPHA_VANTAGE_DAILY_BARS.name: as_table(ALPHA_VANTAGE_DAILY_BARS, rows)}
+        table = as_table(ALPHA_VANTAGE_DAILY_BARS, rows)
+        table, left_out = bounded(
+            "Alpha Vantage", ALPHA_VANTAGE_DAILY_BARS, table, request.first, request.last, self._clock()
+        )
+        return Answer({ALPHA_VANTAGE_DAILY_BARS.name: table}, left_out)
+
+    def _require(self, ticker: str, body: dict[str, Any]) -> None:
+        """Refuse a series that is not of what was asked for."""
+        described = body.get("Meta Data")
+        told = described.get("2. Symbol") if isinstance(described, dict) else None
+        if not isinstance(told, str) or told.strip().upper() != ticker.upper():
+            named = self._redacted(str(told or "no named symbol"))[:40]
+            raise SourceRefused(
+                f"Alpha Vantage's answer for {ticker} is of {named}, and is not taken; where the share was renamed,"
+                " correct alpha_vantage_ticker in seeds/instruments.csv"
+            )
 
     def _refusal(self, body: dict[str, Any], ticker: str) -> Exception:
         text = " ".join(str(body[key]) for key in ("Information", "Note", "Error Message") if key in body)
@@ -127,3 +145,16 @@ def _fields(fields: dict[str, str]) -> dict[str, str]:
     """The five values by name: with adjusted closes among them, their numbers change."""
     named = {key.partition(". ")[2]: value for key, value in fields.items()}
     return {name: named[name] for name in ("open", "high", "low", "close", "volume")}
+
+
+class _Twice(ValueError):
+    """A name stands twice in a JSON object, with different values."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object, of which Python would keep the last of two values under one name."""
+    kept: dict[str, Any] = {}
+    for name, value in pairs:
+        if kept.setdefault(name, value) != value:
+            raise _Twice(f"{name[:40]} comes twice, with different values")
+    return kept

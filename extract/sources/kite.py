@@ -20,8 +20,9 @@ from kiteconnect import KiteConnect
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.pace import Pacer, Sleep
 from extract.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
-from extract.seeds import EXCHANGE_ZONE, Instrument
-from extract.sources import Answer, Clock, Request, as_table
+from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
+from extract.sources import Answer, Clock, Request, as_table, bounded, listed
+from extract.sources.kite_dump import read_dump
 
 # The server refuses day candles over more than 2,000 days.
 WINDOW_DAYS = 1990
@@ -30,21 +31,40 @@ QUOTES_PER_REQUEST = 500
 _QUOTES_PER_SECOND = 1.0
 _TIMEOUT_SECONDS = 7.0
 
+_CONSOLE = "at developers.kite.trade"
 _SESSION_ENDED = (
     "Kite refuses the access token: it ends at 06:00 IST each day, or when somebody logs in elsewhere;"
     " run `trading-data kite-login`"
+)
+_NO_PLAN = f"Kite's plan does not include this call ({{told}}); the key needs a paid Connect plan: add it {_CONSOLE}"
+_NOT_ENABLED = f"Kite does not let this user use the app ({{told}}); enable the user for the app {_CONSOLE}"
+_ADDRESS_REFUSED = (
+    f"Kite refuses this machine's address ({{told}}); add its public address to the app's allowed addresses {_CONSOLE},"
+    " or run it where the address is allowed"
+)
+_OTHER_REFUSAL = f"Kite forbids this call ({{told}}); look at the app {_CONSOLE}"
+# What the texts have in common, by their cause: Kite's types of errors do not tell the causes apart.
+_REFUSALS = (
+    (re.compile(r"\bIPs?\b|\bip.?address|white.?list|allow.?list", re.IGNORECASE), _ADDRESS_REFUSED),
+    (re.compile(r"\bnot (been )?enabled\b|\bdisabled\b", re.IGNORECASE), _NOT_ENABLED),
+    (re.compile(r"\bsession\b|access_token|api_key|\blog ?in\b", re.IGNORECASE), _SESSION_ENDED),
+    (re.compile(r"permission|\bplan\b|subscri", re.IGNORECASE), _NO_PLAN),
 )
 _RANGE = re.compile(r"interval exceeds max limit: (\d+) days")
 
 
 class _Client(KiteConnect):  # type: ignore[misc]
-    """Kite's client, which hands over the candles as they were sent.
+    """Kite's client, which hands over the candles and the instruments dump as they were sent.
 
     It would read their dates leniently: it takes almost anything for one, and 0.15 s of the processor for an answer.
     """
 
     def _format_historical(self, data: dict[str, Any]) -> Any:
         return data["candles"]
+
+    def _parse_instruments(self, data: bytes) -> bytes:
+        # It would refuse all of the dump for one odd row.
+        return data
 
 
 class Kite:
@@ -78,7 +98,7 @@ class Kite:
         self._dumped_at: datetime | None = None
         self._dump_lock = threading.Lock()
         # A dump that nobody asked for goes with the next answer: like everything received, it is archived.
-        self._unasked_dump: pa.Table | None = None
+        self._unasked_dump: Answer | None = None
 
     def hold(self, seconds: float) -> None:
         """Send no request for candles for some seconds."""
@@ -87,27 +107,28 @@ class Kite:
     def fetch(self, request: Request) -> Answer:
         """Fetch the instruments dump, the candles of one instrument, or the quotes of up to 500; see ``Source``."""
         if request.table is KITE_INSTRUMENTS:
-            return {KITE_INSTRUMENTS.name: self._instruments()}
+            return self._instruments()
         if request.table is KITE_QUOTES:
-            return {KITE_QUOTES.name: self._quotes(request.instruments, request.first)}
+            return self._quotes(request)
         (instrument,) = request.instruments
-        answer = {KITE_DAILY_BARS.name: self._daily_bars(instrument, request.first, request.last)}
+        answer = self._daily_bars(instrument, request.first, request.last)
         with self._dump_lock:
             dump, self._unasked_dump = self._unasked_dump, None
-        return answer if dump is None else answer | {KITE_INSTRUMENTS.name: dump}
+        return answer if dump is None else Answer({**answer, **dump}, answer.left_out + dump.left_out)
 
-    def _instruments(self) -> pa.Table:
+    def _instruments(self) -> Answer:
         with self._errors():
-            rows = self._client.instruments("NSE")
+            rows, odd = read_dump(self._client.instruments("NSE"))
         if not rows:
-            raise SourceUnavailable("Kite's instruments dump is empty")
-        table = as_table(KITE_INSTRUMENTS, [row | {"expiry": str(row["expiry"]) or None} for row in rows])
+            raise SourceUnavailable("Kite's instruments dump is empty" + (f": {listed(odd)}" if odd else ""))
+        table = as_table(KITE_INSTRUMENTS, rows)
         # A suspended share appears with a suffix for its series, which is part of its name here.
         self._tokens = {row["tradingsymbol"]: row["instrument_token"] for row in rows if row["segment"] == "NSE"}
         self._dumped_at = self._clock()
-        return table
+        left_out = [f"{len(odd)} rows of Kite's instruments dump are left out: {listed(odd)}"] if odd else []
+        return Answer({KITE_INSTRUMENTS.name: table}, left_out)
 
-    def _daily_bars(self, instrument: Instrument, first: date, last: date) -> pa.Table:
+    def _daily_bars(self, instrument: Instrument, first: date, last: date) -> Answer:
         asked_at = self._clock()
         try:
             return self._windows(instrument, first, last)
@@ -129,9 +150,10 @@ class Kite:
                 " or delisted, its history cannot be had from Kite any more"
             ) from error
 
-    def _windows(self, instrument: Instrument, first: date, last: date) -> pa.Table:
+    def _windows(self, instrument: Instrument, first: date, last: date) -> Answer:
         token = self._token(instrument)
-        rows: list[dict[str, Any]] = []
+        windows: list[pa.Table] = []
+        left_out: list[str] = []
         start = first
         while start <= last:
             end = min(last, start + timedelta(days=self._window_days - 1))
@@ -144,9 +166,14 @@ class Kite:
                     datetime.combine(end, time(23, 59, 59)),
                     "day",
                 )
-                rows += [_bar(candle, instrument, token) for candle in candles]
+                rows = [_bar(candle, instrument, token) for candle in candles]
+            table = as_table(KITE_DAILY_BARS, rows)
+            table, beyond = bounded("Kite", KITE_DAILY_BARS, table, start, end, self._clock())
+            windows.append(table)
+            left_out += beyond
             start = end + timedelta(days=1)
-        return as_table(KITE_DAILY_BARS, rows)
+        # Of a range that ends before it begins, there is nothing to ask.
+        return Answer({KITE_DAILY_BARS.name: pa.concat_tables([as_table(KITE_DAILY_BARS, []), *windows])}, left_out)
 
     def _token(self, instrument: Instrument) -> int:
         with self._dump_lock:
@@ -160,17 +187,23 @@ class Kite:
             )
         return token
 
-    def _quotes(self, instruments: tuple[Instrument, ...], first: date) -> pa.Table:
-        keys = {f"NSE:{instrument.kite_tradingsymbol}": instrument for instrument in instruments}
+    def _quotes(self, request: Request) -> Answer:
+        keys = {f"NSE:{instrument.kite_tradingsymbol}": instrument for instrument in request.instruments}
+        last = min(request.last, exchange_date(self._clock()))
         self._quotes_pacer.wait()
         with self._errors():
             answer = self._client.quote(list(keys))
             # A key without data is absent from the answer, or comes without prices; an old trade is no bar of today.
-            quotes = [_quote(answer.get(key), instrument, first) for key, instrument in keys.items()]
-        rows = [quote for quote in quotes if quote]
+            quotes = [_quote(answer.get(key), instrument, request.first) for key, instrument in keys.items()]
+        traded = [quote for quote in quotes if quote]
+        rows = [quote for quote in traded if quote["last_trade_time"].date() <= last]
         if answer and not rows:
             raise SourceUnavailable("none of Kite's quotes is whole and of the day")
-        return as_table(KITE_QUOTES, rows)
+        to_come = [
+            f"{q['symbol']} {q['last_trade_time']:%Y-%m-%d}" for q in traded if q["last_trade_time"].date() > last
+        ]
+        left_out = [f"Kite's quotes of days that have not come are left out: {listed(to_come)}"] if to_come else []
+        return Answer({KITE_QUOTES.name: as_table(KITE_QUOTES, rows)}, left_out)
 
     def _see(self, response: requests.Response, *_: object, **__: object) -> None:
         self._seen.response = response
@@ -181,18 +214,13 @@ class Kite:
         self._seen.response = None
         try:
             yield
-        except kiteconnect.exceptions.TokenException as error:
-            raise SourceRefused(_SESSION_ENDED, stops_source=True) from error
-        except kiteconnect.exceptions.PermissionException as error:
-            raise SourceRefused(
-                f"Kite's plan does not include this call ({error}); the key needs a paid Connect plan",
-                stops_source=True,
-            ) from error
-        except kiteconnect.exceptions.InputException:
-            raise
         except kiteconnect.exceptions.KiteException as error:
             response = self._seen.response
             status = error.code if response is None else response.status_code
+            if reason := _refusal(error, status):
+                raise SourceRefused(reason, stops_source=True) from error
+            if isinstance(error, kiteconnect.exceptions.InputException):
+                raise
             # Of what could not be read, the client quotes the whole: a page, or half an answer.
             is_unreadable = isinstance(error, kiteconnect.exceptions.DataException)
             raise SourceUnavailable(
@@ -209,6 +237,8 @@ class Kite:
         response = self._seen.response
         if response is not None and response.status_code >= 400:
             # The client takes a body that does not say "error" for an answer.
+            if response.status_code == requests.codes.forbidden:
+                raise SourceRefused(_OTHER_REFUSAL.format(told="it does not say why"), stops_source=True)
             raise SourceUnavailable(f"Kite answered {response.status_code}", retry_after=retry_after(response))
 
 
@@ -216,6 +246,20 @@ def retry_after(response: requests.Response) -> float | None:
     """The seconds that a ``Retry-After`` header asks for; None without one, or where it names a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdigit() else None
+
+
+def _refusal(error: kiteconnect.exceptions.KiteException, status: int) -> str | None:
+    """Why Kite refuses whatever it is asked, with what mends it; None where it does not."""
+    is_of_token = isinstance(error, kiteconnect.exceptions.TokenException)
+    is_of_rights = isinstance(error, kiteconnect.exceptions.PermissionException)
+    if status != requests.codes.forbidden and not is_of_token and not is_of_rights:
+        return None
+    if isinstance(error, kiteconnect.exceptions.DataException):
+        # A page comes from what stands before Kite, which looks at addresses alone.
+        return _ADDRESS_REFUSED.format(told="a page with status 403")
+    told = _shortened(error)
+    reasons = (reason for words, reason in _REFUSALS if words.search(told))
+    return next(reasons, _SESSION_ENDED if is_of_token else _OTHER_REFUSAL).format(told=told)
 
 
 def _start(sent: str) -> datetime:

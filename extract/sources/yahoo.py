@@ -9,8 +9,8 @@ import json
 import logging
 import tempfile
 import warnings
-from datetime import timedelta
-from typing import Annotated, Any, Literal
+from datetime import date, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 import curl_cffi
@@ -21,14 +21,22 @@ import pyarrow as pa
 import yfinance as yf
 import yfinance.cache
 import yfinance.data
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.pace import Pacer, Sleep
 from extract.raw import YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
-from extract.seeds import EXCHANGE_ZONE, Instrument
-from extract.sources import Answer, Clock, Request
+from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date, former_symbols
+from extract.sources import Answer, Clock, Request, bounded, outside
+from extract.sources.yahoo_chart import (
+    blocked,
+    chart_days,
+    fault,
+    other_instrument,
+    read_chart,
+    shortened,
+    take_odd_events,
+)
 
 _TIMEOUT_SECONDS = 7.0
 _PRICES = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Adj Close": "adj_close"}
@@ -70,8 +78,8 @@ class Yahoo:
         # Of a range in the past, yfinance keeps the answer, also a bad one.
         yfinance.data.YfData.cache_get.cache_clear()
         self._pacer.wait()
+        self._session.expect({ticker, *(f"{symbol}.NS" for symbol in self._symbols(instrument))})
         try:
-            self._session.wrong = None
             frame = yf.Ticker(ticker, session=self._session).history(
                 start=request.first.isoformat(),
                 end=(request.last + timedelta(days=1)).isoformat(),
@@ -81,46 +89,59 @@ class Yahoo:
                 keepna=True,
                 timeout=_TIMEOUT_SECONDS,
             )
-            if self._session.wrong:
-                raise SourceUnavailable(self._session.wrong)
-            return {
-                YAHOO_DAILY_BARS.name: _bars(frame, instrument),
-                YAHOO_CORPORATE_ACTIONS.name: _corporate_actions(frame, instrument),
-            }
-        except YFRateLimitError as error:
-            raise SourceUnavailable(
-                "Yahoo limits our requests; the next run asks again for what is missing",
-                stops_source=True,
-                is_rate_limit=True,
-            ) from error
+            parts = [
+                (YAHOO_DAILY_BARS, _bars(frame, instrument)),
+                (YAHOO_CORPORATE_ACTIONS, _corporate_actions(frame, instrument)),
+            ]
         except YFPricesMissingError as error:
-            reason = error.yahoo_reason or ""
-            if "delisted" in reason or "Not Found" in reason:
-                raise SourceRefused(
-                    f"Yahoo does not know {ticker} ({reason}); correct yahoo_ticker in seeds/instruments.csv"
-                ) from error
-            if "Data doesn't exist" in reason:
-                return {YAHOO_DAILY_BARS.name: YAHOO_DAILY_BARS.provider_columns.empty_table()}
-            raise SourceUnavailable(
-                f"Yahoo sent no prices: {reason or 'it is out of order, or has lost the ticker'}"
-            ) from error
-        except curl_cffi.requests.exceptions.RequestException as error:
-            raise SourceUnavailable(f"Yahoo could not be reached: {_shortened(error)}") from error
-        except json.JSONDecodeError as error:
-            raise SourceUnavailable("Yahoo's answer is no JSON") from error
-        except (
-            YFException,
-            pa.ArrowException,
-            KeyError,
-            TypeError,
-            ValueError,
-            IndexError,
-            AttributeError,
-            OverflowError,
-        ) as error:
-            raise SourceUnavailable(
-                f"Yahoo's answer is malformed: {type(error).__name__} {_shortened(error)}"
-            ) from error
+            if "Data doesn't exist" in (error.yahoo_reason or ""):
+                return Answer({YAHOO_DAILY_BARS.name: YAHOO_DAILY_BARS.provider_columns.empty_table()})
+            raise self._session.wrong or _refusal(error, ticker) from error
+        except _FORESEEN as error:
+            # What was seen in the answer itself says more than what yfinance made of it.
+            raise self._session.wrong or _refusal(error, ticker) from error
+        if self._session.wrong:
+            raise self._session.wrong
+        asked = (request.first, request.last, self._clock())
+        # Of a last bar beyond the range, yfinance does not tell.
+        left_out = self._session.left_out + outside("Yahoo", self._session.days, *asked)
+        return Answer({table.name: bounded("Yahoo", table, rows, *asked)[0] for table, rows in parts}, left_out)
+
+    def _symbols(self, instrument: Instrument) -> set[str]:
+        """The NSE symbols under which Yahoo may answer: of a renamed share, the new one or the old one."""
+        return {instrument.symbol} | former_symbols(instrument.instrument_id, exchange_date(self._clock()))
+
+
+_FORESEEN = (
+    YFException,
+    curl_cffi.requests.exceptions.RequestException,
+    pa.ArrowException,
+    # JSON's, and those of numbers, among them.
+    ValueError,
+    KeyError,
+    TypeError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+)
+
+
+def _refusal(error: Exception, ticker: str) -> SourceRefused | SourceUnavailable:
+    """One of our two errors for what yfinance raised."""
+    if isinstance(error, YFRateLimitError):
+        return blocked("429, too many requests", is_rate_limit=True)
+    if isinstance(error, YFPricesMissingError):
+        reason = error.yahoo_reason or ""
+        if "delisted" in reason or "Not Found" in reason:
+            return SourceRefused(
+                f"Yahoo does not know {ticker} ({reason}); correct yahoo_ticker in seeds/instruments.csv"
+            )
+        return SourceUnavailable(f"Yahoo sent no prices: {reason or 'it is out of order, or has lost the ticker'}")
+    if isinstance(error, curl_cffi.requests.exceptions.RequestException):
+        return SourceUnavailable(f"Yahoo could not be reached: {shortened(error)}")
+    if isinstance(error, json.JSONDecodeError):
+        return SourceUnavailable("Yahoo's answer is no JSON")
+    return SourceUnavailable(f"Yahoo's answer is malformed: {type(error).__name__} {shortened(error)}")
 
 
 @functools.cache
@@ -138,14 +159,23 @@ class _Session(curl_cffi.requests.Session):
     """yfinance's own client; it looks at the answers before yfinance makes of them what it can.
 
     Attributes:
-        wrong: what is wrong with the last answer, though yfinance takes it for one.
+        wrong: why the last answer is none, whatever yfinance makes of it.
+        left_out: the parts of it that yfinance was not shown, a sentence each.
+        days: of its bars.
     """
 
     def __init__(self, base_url: str | None) -> None:
         """Send every request to another server than Yahoo's, whose hosts yfinance has written into it, or to Yahoo."""
         super().__init__(impersonate=None if base_url else "chrome")
         self._base = urlsplit(base_url) if base_url else None
-        self.wrong: str | None = None
+        self.expect(set())
+
+    def expect(self, tickers: set[str]) -> None:
+        """Take the next answer where it is of one of these tickers."""
+        self._tickers = tickers
+        self.wrong: SourceRefused | SourceUnavailable | None = None
+        self.left_out: list[str] = []
+        self.days: list[date] = []
 
     def request(self, method: Any, url: str, *arguments: Any, **options: Any) -> Any:
         address = urlsplit(url)
@@ -153,89 +183,13 @@ class _Session(curl_cffi.requests.Session):
             address = address._replace(scheme=self._base.scheme, netloc=self._base.netloc)
         response = super().request(method, address.geturl(), *arguments, **options)
         if "/finance/chart/" in address.path:
-            self.wrong = _fault(response)
+            chart = read_chart(response)
+            self.left_out = take_odd_events(chart) if chart else []
+            if self.left_out:
+                response.content = json.dumps({"chart": {"result": [chart], "error": None}}).encode()
+            self.days = chart_days(chart) if chart else []
+            self.wrong = fault(response, chart) or (other_instrument(chart, self._tickers) if chart else None)
         return response
-
-
-class _Sent(BaseModel):
-    """A part of a chart; numbers are none that stand in quotes, no booleans, and finite."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-# yfinance makes it a 64-bit integer: a fraction would be lost, and what is beyond would become another number.
-_Volume = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-_Column = list[float | None]
-
-
-class _Quote(_Sent):
-    open: _Column
-    high: _Column
-    low: _Column
-    close: _Column
-    volume: list[_Volume | None]
-
-
-class _Adjusted(_Sent):
-    adjclose: _Column
-
-
-class _Indicators(_Sent):
-    quote: list[_Quote]
-    adjclose: list[_Adjusted] = []
-
-
-class _Dividend(_Sent):
-    date: int
-    amount: float
-
-
-class _Split(_Sent):
-    date: int
-    numerator: float = Field(gt=0)
-    denominator: float = Field(gt=0)
-
-
-class _Events(_Sent):
-    dividends: dict[str, _Dividend] = {}
-    splits: dict[str, _Split] = {}
-
-
-class _Meta(_Sent):
-    # yfinance dates the bars in the zone that is named here, or by so many seconds from UTC where it is a number.
-    exchangeTimezoneName: Literal["Asia/Kolkata"]  # noqa: N815 Yahoo's name.
-    dataGranularity: Literal["1d"]  # noqa: N815
-
-
-class _Chart(_Sent):
-    """What is read of an answer that holds prices."""
-
-    meta: _Meta
-    timestamp: list[int]
-    indicators: _Indicators
-    events: _Events = _Events()
-
-
-def _fault(response: curl_cffi.requests.Response) -> str | None:
-    """What is wrong with an answer that holds prices: yfinance looks at no status, and reads texts as numbers."""
-    try:
-        # The bytes, as yfinance's client reads them: it takes no offence at a byte-order mark.
-        chart = json.loads(response.content)["chart"]["result"][0]
-        has_prices = "timestamp" in chart
-    except (ValueError, KeyError, TypeError, IndexError):
-        has_prices = False
-    if not has_prices:
-        # yfinance tells why.
-        return None
-    if response.status_code >= 400:
-        return f"Yahoo answered {response.status_code}"
-    try:
-        _Chart.model_validate(chart)
-    except ValidationError as error:
-        (first, *_) = error.errors(include_url=False, include_context=False)
-        place = ".".join(map(str, first["loc"])) or "the chart"
-        return f"Yahoo's answer is malformed: {place} is {_shortened(repr(first['input']))}: {first['msg']}"
-    return None
 
 
 def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
@@ -268,8 +222,3 @@ def _of(instrument: Instrument, frame: pd.DataFrame) -> dict[str, pa.Array]:
         "ticker": pa.repeat(pa.scalar(instrument.yahoo_ticker), len(frame)),
         "date": times,
     }
-
-
-def _shortened(told: Exception | str) -> str:
-    # curl ends each sentence with the address of its manual.
-    return str(told).strip().partition("\n")[0].partition(". See https")[0][:200]

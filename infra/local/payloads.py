@@ -173,12 +173,17 @@ def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
     told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
     events = result.get("events", {})
     for event in events.get("dividends", {}).values():
-        for when in _times(event["date"]):
+        for when in _times(event["date"]) if _tells(event, "amount") else ():
             told[when][0] = _number(event["amount"])
     for event in events.get("splits", {}).values():
-        for when in _times(event["date"]):
+        for when in _times(event["date"]) if _tells(event, "numerator", "denominator") else ():
             told[when][1] = _number(event["numerator"]) / _number(event["denominator"])
     return {(when, *values) for when, values in told.items() if first <= _day(when) <= _LAST}
+
+
+def _tells(event: dict[str, object], *names: str) -> bool:
+    """Whether a corporate action has these numbers, above zero; one that has not says nothing, and is left out."""
+    return all(event.get(name) is not None and _number(event[name]) > 0 for name in ("date", *names))
 
 
 def _times(second: object) -> tuple[datetime, datetime]:
@@ -329,7 +334,7 @@ def _credulous() -> Iterator[None]:
 @contextmanager
 def _unheld() -> Iterator[None]:
     """Take whatever yfinance makes of Yahoo's answers."""
-    with patch.object(yahoo, "_fault", lambda _: None):
+    with patch.object(yahoo, "fault", lambda *_: None):
         yield
 
 

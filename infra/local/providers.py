@@ -47,6 +47,13 @@ ACCESS_TOKEN = "simulatedtoken"  # noqa: S105
 
 _OPENS_AT = timedelta(hours=9, minutes=15)
 
+# What Kite says with status 403 and one type, of causes that different things mend.
+_FORBIDDEN = {
+    "no_plan": "Insufficient permission for that call.",
+    "not_enabled": "The user is not enabled for the app.",
+    "address_refused": "No IPs configured for this app. Add allowed IPs on the Kite developer console.",
+}
+
 # What a fault may be; `_strike` says what each does.
 FAULTS = (
     "latency",
@@ -59,6 +66,12 @@ FAULTS = (
     "empty",
     "dead_token",
     "no_plan",
+    "not_enabled",
+    "address_refused",
+    "blocked",
+    "day_to_come",
+    "repeated_day",
+    "other_symbol",
     "unknown_token",
     "missing_symbol",
     "stale_last_bar",
@@ -235,6 +248,8 @@ class Providers:
         is_too_fast = not self._is_within_limit(source, request)
         if source == "kite":
             return self._kite_refused(request, is_too_fast=is_too_fast)
+        if source == "yahoo" and "blocked" in faults:
+            return Response("<html><body>Forbidden</body></html>", 403, media_type="text/html")
         if source == "yahoo" and (is_too_fast or "rate_limit" in faults):
             return PlainTextResponse("Too Many Requests\r\n", 429)
         if source == "alpha_vantage":
@@ -274,8 +289,9 @@ class Providers:
         key, _, token = request.headers.get("Authorization", "").removeprefix("token ").partition(":")
         if key != API_KEY or token not in self.tokens:
             return _kite_error(403, "TokenException", "Incorrect `api_key` or `access_token`.")
-        if "no_plan" in faults:
-            return _kite_error(403, "PermissionException", "Insufficient permission for that call.")
+        for fault, message in _FORBIDDEN.items():
+            if fault in faults:
+                return _kite_error(403, "PermissionException", message)
         if is_too_fast or "rate_limit" in faults:
             seconds = faults["rate_limit"].seconds if "rate_limit" in faults else None
             return _kite_error(429, "NetworkException", "Too many requests", seconds)
@@ -339,6 +355,10 @@ class Providers:
             candles = candles[:-1]
         if "repeated_last_bar" in faults and len(candles) > 1:
             candles[-1][1:] = candles[-2][1:]
+        if "day_to_come" in faults and candles:
+            candles.append([f"{self._day_to_come()}T00:00:00{zone}", *candles[-1][1:]])
+        if "repeated_day" in faults and candles:
+            candles.insert(1, [candles[0][0], *(2 * value for value in candles[0][1:])])
         if "null_fields" in faults and candles:
             candles[-1][4] = None
         if "empty" in faults:
@@ -347,6 +367,9 @@ class Providers:
             # A split of 2:1 as of now: prices halve, volumes double.
             candles = [[day, *(round(p / 2, 2) for p in prices), 2 * v] for day, *prices, v in candles]
         return JSONResponse({"status": "success", "data": {"candles": candles}})
+
+    def _day_to_come(self) -> date:
+        return self.clock().astimezone(EXCHANGE_ZONE).date() + timedelta(days=40)
 
     def _days(self, bars: Bars, row: int, first: date, last: date) -> list[int]:
         """The sessions of a range of which a source has a bar by now."""
@@ -432,6 +455,7 @@ class Providers:
         for phantom in self.market.phantom_days:
             if first.date() <= phantom <= last.date() and stamps and symbols[0] in self._shown_on_phantom_days():
                 _insert_phantom(phantom, stamps, quote, adjusted)
+        _insert_odd_days(faults, self._day_to_come(), stamps, [*quote.values(), adjusted])
         if "null_fields" in faults and stamps:
             quote["close"][-1] = None
         if "restated_history" in faults:
@@ -439,7 +463,8 @@ class Providers:
                 quote[name] = [None if value is None else value / 2 for value in quote[name]]
             quote["volume"] = [2 * (value or 0) for value in quote["volume"]]
         zone = "America/New_York" if "other_zone" in faults else EXCHANGE_ZONE.key
-        result: dict[str, Any] = {"meta": _meta(request.path_params["ticker"], now, zone)}
+        ticker = "OTHER.NS" if "other_symbol" in faults else request.path_params["ticker"]
+        result: dict[str, Any] = {"meta": _meta(ticker, now, zone)}
         if stamps and "empty" not in faults:
             result["timestamp"] = stamps
             if events := self._events(symbols[0], first.date(), last.date()):
@@ -518,13 +543,15 @@ class Providers:
             series[self.market.sessions[day].trade_date.isoformat()] = fields | {
                 "5. volume": str(int(bars.volume[row, day]) // 10)
             }
+        if "day_to_come" in request.state.faults:
+            series = {self._day_to_come().isoformat(): next(iter(series.values()))} | series
         if "null_fields" in request.state.faults:
             series[next(iter(series))] = {"1. open": None}
         return JSONResponse(
             {
                 "Meta Data": {
                     "1. Information": "Daily Prices (open, high, low, close) and Volumes",
-                    "2. Symbol": request.query_params["symbol"],
+                    "2. Symbol": "IBM" if "other_symbol" in request.state.faults else request.query_params["symbol"],
                     "3. Last Refreshed": next(iter(series)),
                     "4. Output Size": "Compact",
                     "5. Time Zone": "US/Eastern",
@@ -604,6 +631,18 @@ def _insert_phantom(
     quote["volume"].insert(place, 0)
     adjusted.insert(place, adjusted[place - 1])
     stamps.insert(place, _opening(day))
+
+
+def _insert_odd_days(
+    faults: dict[str, Fault], day_to_come: date, stamps: list[int], columns: list[list[float | None]]
+) -> None:
+    """Show a bar of a day that has not come, or another one of the first day, where that is what goes wrong."""
+    odd = [(len(stamps), _opening(day_to_come))] if "day_to_come" in faults else []
+    odd += [(1, stamps[0])] if "repeated_day" in faults and stamps else []
+    for place, stamp in odd:
+        stamps.insert(place, stamp)
+        for column in columns:
+            column.insert(place, 2 * (column[0] or 0))
 
 
 def _opening(day: date) -> int:

@@ -191,6 +191,9 @@ KITE_FAILURES = {
     "empty": "empty",
     "dead_token": "kite-login",
     "no_plan": "paid Connect plan",
+    "not_enabled": "enable the user for the app at developers.kite.trade",
+    "address_refused": "allowed addresses at developers.kite.trade",
+    "repeated_day": "comes twice",
     "unknown_token": "fresh instruments dump",
     "missing_symbol": "kite_tradingsymbol",
     "stale_last_bar": f"without the bar of {LAST_DAY}",
@@ -203,6 +206,8 @@ YAHOO_FAILURES = {
     "closed_connection": "could not be reached",
     "empty": "out of order",
     "missing_symbol": "yahoo_ticker",
+    "other_symbol": "is of OTHER.NS, and is not taken",
+    "blocked": "blocks our requests (403 Forbidden)",
     "stale_last_bar": f"without the bar of {LAST_DAY}",
 }
 

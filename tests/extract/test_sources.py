@@ -171,16 +171,22 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("kite", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("kite", "dead_token", REFUSED, True, "run `trading-data kite-login`"),
         ("kite", "no_plan", REFUSED, True, "needs a paid Connect plan"),
+        ("kite", "not_enabled", REFUSED, True, "(The user is not enabled for the app.); enable the user for the app"),
+        ("kite", "address_refused", REFUSED, True, "add its public address to the app's allowed addresses"),
+        ("kite", "repeated_day", UNAVAILABLE, False, "2024-06-03 comes twice, with different values"),
         ("kite", "unknown_token", REFUSED, False, "cannot be had from Kite any more"),
         ("yahoo", "latency", UNAVAILABLE, False, "could not be reached"),
         ("yahoo", "rate_limit", UNAVAILABLE, True, "the next run asks again"),
-        ("yahoo", "error_500", UNAVAILABLE, False, "no JSON"),
-        ("yahoo", "error_502_page", UNAVAILABLE, False, "no JSON"),
+        ("yahoo", "error_500", UNAVAILABLE, False, "it answered 500, with no JSON"),
+        ("yahoo", "error_502_page", UNAVAILABLE, False, "it answered 502, with no JSON"),
         ("yahoo", "cut_json", UNAVAILABLE, False, "no JSON"),
         ("yahoo", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("yahoo", "empty", UNAVAILABLE, False, "sent no prices"),
         ("yahoo", "other_zone", UNAVAILABLE, False, "meta.exchangeTimezoneName is 'America/New_York'"),
         ("yahoo", "missing_symbol", REFUSED, False, "correct yahoo_ticker"),
+        ("yahoo", "other_symbol", REFUSED, False, "for ABB.NS is of OTHER.NS, and is not taken"),
+        ("yahoo", "repeated_day", UNAVAILABLE, False, "2024-06-03 comes twice, with different values"),
+        ("yahoo", "blocked", UNAVAILABLE, True, "blocks our requests (403 Forbidden)"),
         ("alpha_vantage", "latency", UNAVAILABLE, False, "could not be reached"),
         ("alpha_vantage", "rate_limit", UNAVAILABLE, False, "429"),
         ("alpha_vantage", "error_500", UNAVAILABLE, False, "500"),
@@ -191,6 +197,7 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("alpha_vantage", "empty", UNAVAILABLE, False, "sent nothing"),
         ("alpha_vantage", "burst", UNAVAILABLE, False, "too fast"),
         ("alpha_vantage", "daily_limit", UNAVAILABLE, True, "for today"),
+        ("alpha_vantage", "other_symbol", REFUSED, False, "for ABB.BSE is of IBM, and is not taken"),
         ("alpha_vantage", "missing_symbol", REFUSED, False, "correct alpha_vantage_ticker"),
         ("alpha_vantage", "bad_key", REFUSED, True, "correct ALPHA_VANTAGE_API_KEY"),
         ("alpha_vantage", "premium", REFUSED, True, "paid plan"),
@@ -236,7 +243,7 @@ _QUOTE = "indicators.quote.0"
         ("timestamp.3", 1733111100.5),
         ("events", []),
         ("events.dividends.7.amount", True),
-        ("events.splits.7.denominator", 0),
+        ("events.splits.7.denominator", "1"),
         ("meta.dataGranularity", "1wk"),
     ],
 )
@@ -287,6 +294,21 @@ def test_a_share_that_kite_does_not_list_is_refused_by_name(healthy: tuple[Provi
         bars(sources["kite"], "ACC")
     providers.fail()
     sources["kite"].fetch(Request(KITE_INSTRUMENTS, (), LAST, LAST))
+
+
+@pytest.mark.parametrize("source_id", ["kite", "yahoo", "alpha_vantage"])
+def test_a_bar_of_a_day_that_has_not_come_is_left_out_and_named(
+    healthy: tuple[Providers, dict[str, Source]], source_id: str
+) -> None:
+    providers, sources = healthy
+    first = LAST - timedelta(days=30)
+    right = bars(sources[source_id], "ABB", first)
+    providers.fail(Fault(source_id, "day_to_come"))
+    asked = Request(TABLES[source_id], (INSTRUMENTS["ABB"],), first, LAST)
+    answer = sources[source_id].fetch(asked)
+    assert answer[TABLES[source_id].name].to_pylist() == right
+    (said,) = answer.left_out
+    assert said.endswith("sent 1 rows of days that have not come, which are left out: 2025-02-10")
 
 
 @pytest.mark.parametrize("source_id", ["kite", "yahoo"])
