@@ -79,7 +79,9 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     lag = "nothing is here" if behind is None else "up to date" if behind == 0 else f"{behind} sessions behind"
     yield "Latest session", f"{status.latest_trade_date or 'none'} ({lag}; due is {status.due_trade_date})"
     yield (
-        "Bars in it",
+        "Bars in it"
+        if status.assessed_trade_date == status.latest_trade_date
+        else f"Bars of {status.assessed_trade_date}",
         f"{status.latest_valid_record_count} of {status.instrument_count} valid,"
         f" {status.latest_fallback_record_count} of them from a fallback,"
         f" {status.latest_provisional_record_count} provisional",

@@ -48,6 +48,7 @@ class Status:
     quality_score: float | None
     latest_trade_date: date | None
     due_trade_date: date
+    assessed_trade_date: date | None
     calendar_ends_on: date
     unmerged_batch_count: int
     last_run: list[SourceStatus]

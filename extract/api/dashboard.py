@@ -122,6 +122,7 @@ class Overview(BaseModel):
     read_at: datetime
     latest_trade_date: date | None
     due_trade_date: date
+    assessed_trade_date: date | None
     sessions_behind: int | None
     is_degraded: bool
     latest_quality_score: float | None
@@ -249,7 +250,7 @@ _STATEMENTS = {
             is_valid, trade_date
         from `{marts}.fct_daily_bars`
         where trade_date >= @covered_from
-        qualify trade_date = max(trade_date) over () and array_length(failed_checks) > 0
+        qualify trade_date = max(if(is_valid, trade_date, null)) over () and array_length(failed_checks) > 0
         order by quality_score, symbol
         limit {listed}
     """,

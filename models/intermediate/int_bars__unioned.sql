@@ -47,6 +47,15 @@ bars as (
 
 ),
 
+-- What is dated after the day on which it came is no bar: no session of that day could have closed.
+-- From here on, no bar was received before its day.
+come as (
+
+    select * from bars
+    where trade_date <= date(extracted_at, 'Asia/Kolkata')
+
+),
+
 current_symbols as (
 
     select * from {{ ref('int_symbols__resolved') }}
@@ -57,21 +66,21 @@ current_symbols as (
 renamed as (
 
     select
-        coalesce(current_symbols.symbol, bars.symbol) as symbol,
-        bars.source_id,
-        bars.open,
-        bars.high,
-        bars.low,
-        bars.close,
-        bars.volume,
-        bars.is_provisional,
-        bars.trade_date,
-        bars.extracted_at
-    from bars
+        coalesce(current_symbols.symbol, come.symbol) as symbol,
+        come.source_id,
+        come.open,
+        come.high,
+        come.low,
+        come.close,
+        come.volume,
+        come.is_provisional,
+        come.trade_date,
+        come.extracted_at
+    from come
     left join current_symbols
         on
-            bars.symbol = current_symbols.former_symbol
-            and date(bars.extracted_at, 'UTC') <= current_symbols.last_used_on
+            come.symbol = current_symbols.former_symbol
+            and date(come.extracted_at, 'UTC') <= current_symbols.last_used_on
 
 )
 

@@ -12,11 +12,15 @@ with
 
 trading_sessions as (
 
-    select trade_date from {{ ref('dim_trading_sessions') }}
+    select
+        trade_date,
+        closes_at
+    from {{ ref('dim_trading_sessions') }}
 
 ),
 
--- A bar of a day that had not come when it was received is no session, nor is one of a holiday.
+-- A bar of a session that had not closed when it was last received shows none, nor does one of
+-- a holiday. A day beyond the calendar ends as others do.
 bars as (
 
     select
@@ -27,7 +31,10 @@ bars as (
         on bars.trade_date = trading_sessions.trade_date
     where
         bars.close > 0
-        and bars.trade_date <= date(bars.known_from, 'Asia/Kolkata')
+        and bars.extracted_at >= coalesce(
+            trading_sessions.closes_at,
+            timestamp(datetime(bars.trade_date, time '15:30:00'), 'Asia/Kolkata')
+        )
         and (
             trading_sessions.trade_date is not null
             or bars.trade_date > date '{{ var("calendar_end") }}'

@@ -72,9 +72,9 @@ status_alerts as (
                         array_length(status.unserved_symbols) > 0 as is_raised,
                         'unserved_symbols' as alert_id,
                         'WARNING' as severity,
-                        cast(status.latest_trade_date as string) as subject,
+                        cast(status.assessed_trade_date as string) as subject,
                         concat(
-                            'No valid bar of ', cast(status.latest_trade_date as string), ': ',
+                            'No valid bar of ', cast(status.assessed_trade_date as string), ': ',
                             coalesce(
                                 status.unserved_names,
                                 concat(
@@ -86,8 +86,8 @@ status_alerts as (
                         ) as text,
                         concat(
                             'trading-data backfill --again --from ',
-                            cast(status.latest_trade_date as string),
-                            ' --to ', cast(status.latest_trade_date as string),
+                            cast(status.assessed_trade_date as string),
+                            ' --to ', cast(status.assessed_trade_date as string),
                             coalesce(concat(' --symbols "', status.unserved_names, '"'), '')
                         ) as remedy
                     ),
@@ -95,9 +95,9 @@ status_alerts as (
                         status.latest_quality_score < {{ var('score_line') }} as is_raised,
                         'low_score' as alert_id,
                         'WARNING' as severity,
-                        cast(status.latest_trade_date as string) as subject,
+                        cast(status.assessed_trade_date as string) as subject,
                         concat(
-                            'The score of ', cast(status.latest_trade_date as string), ' is ',
+                            'The score of ', cast(status.assessed_trade_date as string), ' is ',
                             cast(status.latest_quality_score as string),
                             ', below {{ var("score_line") }}.'
                         ) as text,
@@ -106,7 +106,7 @@ status_alerts as (
                             '{{ env_var("BIGQUERY_DATASET", "trading_data") }}',
                             '_quality.quality_bar_checks',
                             " where status = 'failed' and trade_date = '",
-                            cast(status.latest_trade_date as string),
+                            cast(status.assessed_trade_date as string),
                             "' group by check_id", '"'
                         ) as remedy
                     ),
@@ -168,7 +168,8 @@ last_requests as (
         source_id,
         symbol_count,
         ok_count,
-        failure_message
+        failure_message,
+        left_out_message
     from {{ ref('operations_extractions') }}
     qualify first_value(run_id) over (order by started_at desc, run_id asc) = run_id
 
@@ -193,15 +194,36 @@ failing_sources as (
             cast(last_requests.symbol_count as string), ' symbols in the last run. ',
             coalesce(last_requests.failure_message, '')
         ) as text,
-        if(
-            last_requests.source_id = 'kite',
-            'trading-data kite-login, then trading-data run',
-            'trading-data run'
-        ) as remedy
+        -- What the source was told to be wanting says itself what mends it.
+        case
+            when last_requests.failure_message like '%kite-login%'
+                then 'trading-data kite-login, then trading-data run'
+            when last_requests.failure_message like '%developers.kite.trade%'
+                then 'Mend it at developers.kite.trade, then trading-data run'
+            when last_requests.failure_message like '%seeds/instruments.csv%'
+                then 'Correct seeds/instruments.csv, then trading-data run'
+            when last_requests.failure_message like '%YAHOO_REQUESTS_PER_SECOND%'
+                then 'Wait an hour, then trading-data run'
+            else 'trading-data run'
+        end as remedy
     from last_requests
     inner join sources
         on last_requests.source_id = sources.source_id
     where last_requests.ok_count < last_requests.symbol_count
+
+),
+
+-- The rest of such an answer is here.
+parts_left_out as (
+
+    select
+        'part_left_out' as alert_id,
+        'INFO' as severity,
+        source_id as subject,
+        concat('A part of an answer was left out in the last run. ', left_out_message) as text,
+        cast(null as string) as remedy
+    from last_requests
+    where left_out_message is not null
 
 ),
 
@@ -272,17 +294,16 @@ restatements as (
 
 ),
 
--- In the latest session, which is the last one with a valid bar.
 bars_apart as (
 
     select
-        countif('agrees_with_other_source' in unnest(failed_checks)) as bar_count,
-        trade_date
-    from {{ ref('fct_daily_bars') }}
-    where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
-    group by trade_date
-    having countif(is_valid) > 0
-    qualify row_number() over (order by trade_date desc) = 1
+        countif('agrees_with_other_source' in unnest(daily_bars.failed_checks)) as bar_count,
+        daily_bars.trade_date
+    from {{ ref('fct_daily_bars') }} as daily_bars
+    inner join status
+        on daily_bars.trade_date = status.assessed_trade_date
+    where daily_bars.trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
+    group by daily_bars.trade_date
 
 ),
 
@@ -402,6 +423,8 @@ alerts as (
     select * from status_alerts
     union all
     select * from failing_sources
+    union all
+    select * from parts_left_out
     union all
     select * from suspect_sessions
     union all

@@ -22,6 +22,7 @@ summed as (
         run_id,
         source_id,
         min(if(outcome = 'ok', null, message)) as failure_message,
+        min(if(outcome = 'ok', message, null)) as left_out_message,
         countif(symbol is not null) as symbol_count,
         countif(symbol is not null and outcome = 'ok') as ok_count,
         countif(outcome = 'empty') as empty_count,

@@ -14,7 +14,17 @@ due_session as (
 
     select
         max(session_number) as session_number,
-        max(trade_date) as trade_date
+        max(trade_date) as trade_date,
+        -- Its run is over.
+        max(
+            if(
+                closes_at < timestamp_sub(
+                    current_timestamp(), interval {{ var('late_after_hours') }} hour
+                ),
+                trade_date,
+                null
+            )
+        ) as overdue_trade_date
     from trading_sessions
     where closes_at <= current_timestamp()
 
@@ -31,11 +41,31 @@ bars as (
 
     select
         count(*) as record_count,
-        count(distinct symbol) as symbol_count,
-        countif(is_valid) as valid_record_count,
-        countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
-        max(if(is_valid, trade_date, null)) as latest_trade_date
-    from {{ ref('fct_daily_bars') }}
+        count(distinct daily_bars.symbol) as symbol_count,
+        countif(daily_bars.is_valid) as valid_record_count,
+        countif('is_reconciled' in unnest(daily_bars.failed_checks)) as unreconciled_record_count,
+        max(
+            if(
+                daily_bars.is_valid and daily_bars.trade_date <= due_session.trade_date,
+                daily_bars.trade_date,
+                null
+            )
+        ) as latest_trade_date
+    from {{ ref('fct_daily_bars') }} as daily_bars
+    cross join due_session
+
+),
+
+-- Of the session that is due; on its evening, while it is on its way, still of the one before it.
+assessed_session as (
+
+    select
+        greatest(
+            coalesce(bars.latest_trade_date, due_session.overdue_trade_date),
+            coalesce(due_session.overdue_trade_date, bars.latest_trade_date)
+        ) as trade_date
+    from bars
+    cross join due_session
 
 ),
 
@@ -43,9 +73,9 @@ marked_bars as (
 
     select
         expected_bars.*,
-        coalesce(expected_bars.trade_date = bars.latest_trade_date, false) as is_latest
+        coalesce(expected_bars.trade_date = assessed_session.trade_date, false) as is_latest
     from {{ ref('int_expected_bars__matched') }} as expected_bars
-    cross join bars
+    cross join assessed_session
 
 ),
 
@@ -123,10 +153,12 @@ described as (
         expected_summary.quality_score,
         bars.latest_trade_date,
         due_session.trade_date as due_trade_date,
+        assessed_session.trade_date as assessed_trade_date,
         date '{{ var("calendar_end") }}' as calendar_ends_on
     from bars
     cross join instruments
     cross join due_session
+    cross join assessed_session
     cross join expected_summary
     cross join unknown_symbols
     cross join session_summary

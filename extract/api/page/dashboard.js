@@ -158,7 +158,7 @@ function drawFigures(view) {
   const list = byId("figures");
   list.replaceChildren();
   const figures = [
-    ["Latest session", view.latest_trade_date ?? "none"],
+    ["The session of", view.assessed_trade_date ?? "none"],
     ["Its score, of 100", number(view.latest_quality_score, 2)],
     ["Its valid bars", `${number(view.latest_valid_record_count)} of ${number(view.instrument_count)}`],
     ["From a fallback source", number(view.latest_fallback_record_count)],
@@ -407,8 +407,11 @@ function tellOverview(view) {
   const behind = view.sessions_behind;
   const here = view.latest_trade_date === null ? "Nothing is here yet" : `The session of ${view.latest_trade_date} is here`;
   const late = behind ? `, ${behind} behind ${view.due_trade_date}` : ", which is the last one due";
-  const score = view.latest_quality_score === null ? "" : `, with a score of ${number(view.latest_quality_score, 2)}`;
-  const provisional = view.latest_provisional_record_count
+  // The figures are of the session that is due, also where it is not here.
+  const isAssessed = view.assessed_trade_date === view.latest_trade_date;
+  const hasScore = isAssessed && view.latest_quality_score !== null;
+  const score = hasScore ? `, with a score of ${number(view.latest_quality_score, 2)}` : "";
+  const provisional = isAssessed && view.latest_provisional_record_count
     ? ` ${number(view.latest_provisional_record_count)} of its bars are not final until the morning.`
     : "";
   const state = view.is_degraded ? " Something is wrong; see below." : " It can be trusted.";
