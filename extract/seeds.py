@@ -1,11 +1,12 @@
 """The seeds that the extractor reads itself: whom to ask, for what, and for which days. dbt reads the same files."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from extract.errors import ConfigurationError
 from extract.settings import PROJECT_DIR
 
 EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
@@ -69,19 +70,9 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
 
     Raises:
         ValueError: a symbol is not in the seed.
+        ConfigurationError: the seed cannot be read.
     """
-    instruments = [
-        Instrument(
-            int(row["instrument_id"]),
-            row["symbol"],
-            row["kite_tradingsymbol"],
-            row["yahoo_ticker"],
-            row["alpha_vantage_ticker"],
-            date.fromisoformat(row["listed_on"] or "1900-01-01"),
-            date.fromisoformat(row["delisted_on"] or "9999-12-31"),
-        )
-        for row in _seed("instruments")
-    ]
+    instruments = _seed("instruments", _instrument)
     if symbols is None:
         return instruments
     if unknown := set(symbols) - {instrument.symbol for instrument in instruments}:
@@ -91,31 +82,26 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
 
 def source_order() -> list[str]:
     """The sources of bars, the first choice first."""
-    rows = sorted(_seed("source_precedence"), key=lambda row: int(row["precedence"]))
-    return list(dict.fromkeys(row["source_id"] for row in rows))
+    rows = sorted(_seed("source_precedence", lambda row: (_number(row, "precedence"), row["source_id"])))
+    return list(dict.fromkeys(source_id for _, source_id in rows))
 
 
 def trading_holidays() -> list[date]:
     """The weekdays on which the exchange was or will be closed, sorted."""
-    return sorted(date.fromisoformat(row["closed_on"]) for row in _seed("trading_holidays"))
+    return sorted(_seed("trading_holidays", lambda row: _day(row, "closed_on")))
 
 
 def trading_sessions(first: date, last: date) -> list[Session]:
     """The sessions from ``first`` to ``last``, both included, of the years whose holidays are known."""
     holidays = trading_holidays()
     end = min(last, date(max(holidays).year, 12, 31))
-    special = {
-        date.fromisoformat(row["trade_date"]): (row["closes_at_ist"], row["is_short"] == "true")
-        for row in _seed("special_sessions")
-    }
+    special = dict(_seed("special_sessions", _special_session))
     sessions = []
     for ordinal in range(first.toordinal(), end.toordinal() + 1):
         day = date.fromordinal(ordinal)
         if day in special or (day.weekday() < 5 and day not in holidays):
-            closes_at, is_short = special.get(day, ("15:30:00", False))
-            # Where the hours are not documented, the latest end of any session, as in dim_trading_sessions.
-            closing = datetime.combine(day, time.fromisoformat(closes_at or "19:30:00"), EXCHANGE_ZONE)
-            sessions.append(Session(day, closing, is_short))
+            closes_at, is_short = special.get(day, (time(15, 30), False))
+            sessions.append(Session(day, datetime.combine(day, closes_at, EXCHANGE_ZONE), is_short))
     return sessions
 
 
@@ -142,6 +128,65 @@ def final_through(received_at: datetime) -> date:
     return (received_at.astimezone(EXCHANGE_ZONE) - timedelta(days=1, hours=FINAL_HOUR)).date()
 
 
-def _seed(name: str) -> list[dict[str, str]]:
-    with (PROJECT_DIR / "seeds" / f"{name}.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
+def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
+    """Each row of a seed, read.
+
+    Raises:
+        ConfigurationError: the file, or a value in it, is not as dbt needs it: a spreadsheet has changed it.
+    """
+    path = PROJECT_DIR / "seeds" / f"{name}.csv"
+    rows: list[T] = []
+    try:
+        # With the mark that spreadsheets put before the first column, or without.
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.DictReader(file, restval="")
+            rows += (read(row) for row in lines)
+    except KeyError as missing:
+        raise ConfigurationError(
+            f"seeds/{name}.csv has no column {missing.args[0]}; save it as CSV in UTF-8, with commas between the values"
+        ) from missing
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"seeds/{name}.csv is not in UTF-8; save it as CSV in UTF-8") from error
+    except (ValueError, csv.Error) as error:
+        raise ConfigurationError(f"seeds/{name}.csv, line {lines.line_num}: {error}") from error
+    except OSError as error:
+        raise ConfigurationError(f"seeds/{name}.csv cannot be read: {error.strerror or error}") from error
+    return rows
+
+
+def _instrument(row: dict[str, str]) -> Instrument:
+    return Instrument(
+        _number(row, "instrument_id"),
+        row["symbol"],
+        row["kite_tradingsymbol"],
+        row["yahoo_ticker"],
+        row["alpha_vantage_ticker"],
+        _day(row, "listed_on", empty=date(1900, 1, 1)),
+        _day(row, "delisted_on", empty=date(9999, 12, 31)),
+    )
+
+
+def _special_session(row: dict[str, str]) -> tuple[date, tuple[time, bool]]:
+    # Where the hours are not documented, the latest end of any session, as in dim_trading_sessions.
+    text = row["closes_at_ist"] or "19:30:00"
+    try:
+        closes_at = time.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"closes_at_ist is {text!r}; write 15:30:00") from None
+    return _day(row, "trade_date"), (closes_at, row["is_short"] == "true")
+
+
+def _day(row: dict[str, str], column: str, empty: date | None = None) -> date:
+    if empty and not row[column]:
+        return empty
+    try:
+        return date.fromisoformat(row[column])
+    except ValueError:
+        raise ValueError(f"{column} is {row[column]!r}; write it as 2024-12-31") from None
+
+
+def _number(row: dict[str, str], column: str) -> int:
+    try:
+        return int(row[column])
+    except ValueError:
+        raise ValueError(f"{column} is {row[column]!r}, and no whole number") from None
