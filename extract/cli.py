@@ -11,7 +11,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -157,11 +157,21 @@ def _parser() -> argparse.ArgumentParser:
     imported = command(
         "import", _import, "take in the exchange's own files, which a person downloads (it refuses robots), then build"
     )
-    imported.add_argument("files", nargs="+", type=Path, metavar="FILE", help="corporate actions, or an index's list")
     imported.add_argument(
-        "--as-of", type=_day, metavar="DAY", help="the day that the files are of, YYYY-MM-DD (default: today)"
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="files, folders and zips of corporate actions and index lists",
+    )
+    imported.add_argument(
+        "--as-of",
+        type=_day,
+        metavar="DAY",
+        help="the day that the files are of, YYYY-MM-DD (default: the date in a file's name, or today)",
     )
     imported.add_argument("--index", metavar="NAME", help="whose list it is, where the file's name does not tell")
+    imported.add_argument("--dry-run", action="store_true", help="say what would be taken, and take nothing")
     built = command("build", _build, "run dbt over what the marts have not seen yet, and its tests")
     built.add_argument("--full-refresh", action="store_true", help="build everything, whatever has changed")
     shown = command("status", _status, "say whether the latest session is here and can be trusted")
@@ -506,17 +516,47 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
 
 def _import(settings: Settings, options: argparse.Namespace) -> int:
     today = exchange_date(_clock())
-    as_of = options.as_of or today
-    if as_of > today:
-        raise ConfigurationError(f"--as-of {as_of} lies in the future; today is {today}")
-    with _starting(settings):
+    if options.as_of and options.as_of > today:
+        raise ConfigurationError(f"--as-of {options.as_of} lies in the future; today is {today}")
+    with _starting(settings) if not options.dry_run else nullcontext():
         from extract.archive import Archive
-        from extract.sources.nse import archive_files
+        from extract.files.report import import_refusal, import_report, say_import
+        from extract.files.take import take_files
 
-        archive_files(Archive(settings.archive_uri), options.files, as_of, options.index)
+        with _progress("files read") as advance:
+            files = take_files(
+                Archive(settings.archive_uri),
+                options.paths,
+                today,
+                advance,
+                as_of=options.as_of,
+                index=options.index,
+                is_dry=options.dry_run,
+            )
+        shortfalls = [sentence for file in files for sentence in file.shortfalls]
+        if refusal := import_refusal(files):
+            if options.json:
+                status = USAGE if isinstance(refusal, ConfigurationError) else FAILED
+                _print_import(status, import_report(files))
+            raise refusal
+        if options.dry_run:
+            status = INCOMPLETE if shortfalls else OK
+            if options.json:
+                _print_import(status, import_report(files))
+            else:
+                say_import(files, _say, is_dry=True)
+            return status
         with _writing(settings, options) as (archive, outcome):
-            _load_and_build(settings, outcome, archive, since=as_of)
+            _load_and_build(settings, outcome, archive, since=min(file.as_of for file in files if file.as_of))
+            outcome.shortfalls += shortfalls
+    if options.json:
+        return _report(options, outcome, archive.uri, import_report(files))
+    say_import(files, _say)
     return _report(options, outcome, archive.uri)
+
+
+def _print_import(status: int, report: dict[str, Any]) -> None:
+    _output.print_json(json.dumps({"exit_status": status, **report}, default=str))
 
 
 def _load_and_build(
@@ -559,10 +599,12 @@ def _build(settings: Settings, options: argparse.Namespace) -> int:
     return _report(options, outcome, archive.uri)
 
 
-def _report(options: argparse.Namespace, outcome: "Outcome", archive_uri: str) -> int:
+def _report(
+    options: argparse.Namespace, outcome: "Outcome", archive_uri: str, imported: dict[str, Any] | None = None
+) -> int:
     replayed = outcome.replayed
     if options.json:
-        report: dict[str, Any] = {"exit_status": outcome.exit_status}
+        report: dict[str, Any] = {"exit_status": outcome.exit_status, **(imported or {})}
         if replayed:
             refused = [{"path": path, "reason": reason} for path, reason in replayed.refused]
             report["replay"] = asdict(replayed) | {"archive": archive_uri, "refused": refused}

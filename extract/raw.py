@@ -189,6 +189,20 @@ NSE_INDEX_CONSTITUENTS = _table(
     dates=(),
 )
 
+NSE_FILES = _table(
+    "nse_files",
+    "nse",
+    {
+        **dict.fromkeys(("file_name", "sha256", "raw_table", "batch_path", "unread_symbols"), pa.string()),
+        **dict.fromkeys(("row_count", "left_out_row_count", "refused_row_count"), pa.int64()),
+        **dict.fromkeys(("covers_from", "covers_to"), pa.date32()),
+    },
+    keys=("file_name", "sha256", "raw_table", "batch_path"),
+    symbol="file_name",
+    # A file's records move the window; what is known of the file goes with them.
+    dates=(),
+)
+
 EXTRACT_REQUESTS = _table(
     "extract_requests",
     None,
@@ -245,6 +259,7 @@ RAW_TABLES = {
         ALPHA_VANTAGE_DAILY_BARS,
         NSE_CORPORATE_ACTIONS,
         NSE_INDEX_CONSTITUENTS,
+        NSE_FILES,
         EXTRACT_REQUESTS,
         EXTRACT_RUNS,
     )

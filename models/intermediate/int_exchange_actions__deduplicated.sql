@@ -129,6 +129,7 @@ unlisted as (
             and actions.extracted_at < lists.extracted_at
     where
         coalesce(lists.only_symbol = actions.symbol, true)
+        and strpos(lists.unread_symbols, concat(',', actions.symbol, ',')) = 0
         and coalesce(strpos(actions.share_kinds, lists.only_kind) > 0, true)
     group by actions.symbol, actions.kind, actions.ex_date
 

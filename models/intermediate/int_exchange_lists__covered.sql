@@ -3,6 +3,7 @@ with
 records as (
 
     select
+        list_id,
         coalesce(symbol, listed_symbol) as symbol,
         kind,
         ex_date,
@@ -11,31 +12,100 @@ records as (
 
 ),
 
--- The site gives all actions, or those of one purpose, or those of one company.
-lists as (
+former_symbols as (
 
-    select
-        extracted_at,
-        if(count(distinct kind) = 1, any_value(kind), null) as only_kind,
-        if(count(distinct symbol) = 1, any_value(symbol), null) as only_symbol
-    from records
-    group by extracted_at
+    select * from {{ ref('int_symbols__resolved') }}
 
 ),
 
--- A list of coming actions begins on the day of its download.
-listed_days as (
+files as (
 
     select
-        extracted_at,
-        ex_date as listed_on
-    from records
-    group by extracted_at, ex_date
+        list_id,
+        unread_symbols,
+        covers_from,
+        covers_to
+    from {{ ref('stg_nse__files') }}
+
+),
+
+unread_records as (
+
+    select
+        files.list_id,
+        symbol
+    from files
+    cross join unnest(split(files.unread_symbols, ',')) as symbol
+
+),
+
+-- Or as it is called today.
+named_symbols as (
+
+    select * from unread_records
 
     union distinct
 
     select
+        unread_records.list_id,
+        former_symbols.symbol
+    from unread_records
+    inner join former_symbols
+        on unread_records.symbol = former_symbols.former_symbol
+
+),
+
+-- A share of which a record was not read may have any action in that list.
+unread as (
+
+    select
+        list_id,
+        concat(',', string_agg(distinct symbol order by symbol), ',') as unread_symbols
+    from named_symbols
+    group by list_id
+
+),
+
+-- The name of the site's file tells its days.
+stated as (
+
+    select
+        list_id,
+        min(covers_from) as first_day,
+        max(covers_to) as last_day
+    from files
+    where covers_from is not null
+    group by list_id
+
+),
+
+-- The site gives all actions, or those of one purpose, or those of one company.
+lists as (
+
+    select
+        list_id,
         extracted_at,
+        if(count(distinct kind) = 1, any_value(kind), null) as only_kind,
+        if(count(distinct symbol) = 1, any_value(symbol), null) as only_symbol
+    from records
+    group by list_id, extracted_at
+
+),
+
+-- Where the name does not tell, the records do. A list of coming actions begins on the day of its
+-- download.
+listed_days as (
+
+    select
+        list_id,
+        ex_date as listed_on
+    from records
+    group by list_id, ex_date
+
+    union distinct
+
+    select
+        list_id,
         date(extracted_at, 'Asia/Kolkata') as listed_on
     from lists
 
@@ -45,12 +115,12 @@ listed_days as (
 marked as (
 
     select
-        extracted_at,
+        list_id,
         listed_on,
         coalesce(
             date_diff(
                 listed_on,
-                lag(listed_on) over (partition by extracted_at order by listed_on),
+                lag(listed_on) over (partition by list_id order by listed_on),
                 day
             ) <= 10,
             false
@@ -62,10 +132,10 @@ marked as (
 numbered as (
 
     select
-        extracted_at,
+        list_id,
         listed_on,
         countif(not is_continued) over (
-            partition by extracted_at
+            partition by list_id
             order by listed_on
             rows between unbounded preceding and current row
         ) as stretch
@@ -73,29 +143,57 @@ numbered as (
 
 ),
 
-stretches as (
+shown as (
 
     select
-        extracted_at,
+        list_id,
         stretch,
         min(listed_on) as first_day,
         max(listed_on) as last_day
     from numbered
-    group by extracted_at, stretch
+    group by list_id, stretch
+
+),
+
+stretches as (
+
+    select
+        list_id,
+        first_day,
+        last_day
+    from stated
+
+    union all
+
+    select
+        shown.list_id,
+        shown.first_day,
+        shown.last_day
+    from shown
+    left join stated
+        on shown.list_id = stated.list_id
+    where stated.list_id is null
 
 ),
 
 covered as (
 
     select
+        lists.list_id,
         lists.only_symbol,
         lists.only_kind,
+        coalesce(unread.unread_symbols, ',') as unread_symbols,
         stretches.first_day,
         stretches.last_day,
-        stretches.extracted_at
+        lists.extracted_at
     from stretches
     inner join lists
-        on stretches.extracted_at = lists.extracted_at
+        on stretches.list_id = lists.list_id
+    left join unread
+        on stretches.list_id = unread.list_id
+    where
+        -- Nobody knows which share the unread record is of.
+        coalesce(strpos(unread.unread_symbols, ',?,') = 0, true)
 
 )
 

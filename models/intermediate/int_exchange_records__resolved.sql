@@ -33,6 +33,7 @@ resolved as (
     select
         instruments.symbol,
         records.symbol as listed_symbol,
+        records.list_id,
         records.kind,
         records.subject,
         records.action,

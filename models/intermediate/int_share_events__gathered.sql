@@ -155,10 +155,10 @@ named as (
 
     select
         symbol,
-        extracted_at
+        list_id
     from {{ ref('int_exchange_records__resolved') }}
     where symbol is not null
-    group by symbol, extracted_at
+    group by symbol, list_id
 
 ),
 
@@ -173,10 +173,11 @@ unlisted as (
         on
             events.ex_date between lists.first_day and lists.last_day
             and coalesce(events.symbol = lists.only_symbol, true)
+            and strpos(lists.unread_symbols, concat(',', events.symbol, ',')) = 0
     inner join named
         on
             events.symbol = named.symbol
-            and lists.extracted_at = named.extracted_at
+            and lists.list_id = named.list_id
     where
         lists.only_kind is null
         and events.is_by_yahoo

@@ -347,6 +347,7 @@ renamed as (
         symbol,
         isin,
         'nse' as source_id,
+        _archive_path as list_id,
         series,
         kind,
         spaced_subject as subject,
@@ -370,13 +371,19 @@ renamed as (
         if(has_unread_dividend, null, read_amount) as dividend_amount,
         if(has_unread_share_action, null, round(read_ratio, 6)) as share_ratio,
         safe_cast(faceval as numeric) as face_value,
-        series in ('EQ', 'BE', 'BZ', 'SM', 'ST') as is_of_shares,
+        -- A file made by hand may have none.
+        coalesce(nullif(upper(trim(series)), ''), 'EQ') in ('EQ', 'BE', 'BZ', 'SM', 'ST')
+            as is_of_shares,
         is_read,
         is_revision,
         has_unread_share_action,
         has_unread_dividend,
         ex_date,
-        safe.parse_date('%d-%b-%Y', recdate) as record_date,
+        coalesce(
+            safe.parse_date('%d-%b-%Y', recdate),
+            safe.parse_date('%d-%m-%Y', regexp_extract(recdate, r'^\d\d-\d\d-\d{4}$')),
+            safe.parse_date('%Y-%m-%d', regexp_extract(recdate, r'^\d{4}-\d\d-\d\d'))
+        ) as record_date,
         _extracted_at as extracted_at
     from weighed
 

@@ -1,14 +1,25 @@
-"""The exchange's own files, of invented companies in the exchange's shape, enter by the command."""
+"""The exchange's own files, of invented companies in the exchange's shapes, enter by the command."""
 
+import json
+import os
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
 
-from extract.errors import ConfigurationError
-from extract.sources.nse import index_name
+from extract.files.days import is_month_first, read_day
+from extract.files.index_lists import index_name
+from extract.files.opened import FileRefused
+from extract.files.take import HERE, REFUSED, TAKEN, FileReport, take_files
+from extract.seeds import exchange_date
 from tests.conftest import Pipeline
+
+TODAY = date(2026, 11, 27)
 
 ACTIONS = (
     "symbol,series,ind,faceVal,subject,exDate,recDate,bcStartDate,bcEndDate,ndStartDate,"
@@ -17,7 +28,18 @@ ACTIONS = (
 LIST = "Company Name,Industry,Symbol,Series,ISIN Code"
 # These records are made up, as are their companies.
 DIVIDEND = "INFY,EQ,-,10, Interim Dividend - Rs 7 Per Sh,03-Jun-2024,-,-,-,-,Invented Limited,INE000A01001,-,"
-BONUS = "TCS,EQ,-,5,Bonus 1:1,05-Jun-2024,-,-,-,-,Feigned (I) Limited,INE000B01001,-,"
+BONUS = "TCS,EQ,-,5,Bonus 1:1,28-Jun-2024,-,-,-,-,Feignéd (I) Limited,INE000B01001,-,"
+MEMBER = "Invented Ltd.,Textiles,INVENTED,EQ,INE000A01001"
+
+BOTH = f"{ACTIONS}\n{DIVIDEND}\n{BONUS}\n"
+RECORDS = [dict(zip(ACTIONS.split(","), record.split(","), strict=True)) for record in (DIVIDEND, BONUS)]
+FRAME = pd.DataFrame(RECORDS)
+# As the button of the site writes it: no ISIN, other words, line ends in the headings, and an empty last column.
+BUTTON = (
+    '"SYMBOL \n","COMPANY NAME \n","SERIES \n","PURPOSE \n","FACE VALUE \n","EX-DATE \n","RECORD DATE \n",\n'
+    '"INFY","Invented","EQ","Interim Dividend - Rs 7","10","03-Jun-2024","-",\n'
+    '"TCS","Feigned, Sons","EQ","Bonus 1:1","5","28-Jun-2024","28-Jun-2024",\n'
+)
 
 
 def _file(folder: Path, name: str, *lines: str) -> Path:
@@ -27,78 +49,318 @@ def _file(folder: Path, name: str, *lines: str) -> Path:
     return path
 
 
-def test_both_files_are_archived_loaded_and_built_once(built_pipeline: Pipeline, tmp_path: Path) -> None:
+def _take(pipeline: Pipeline, *paths: Path, **options: Any) -> list[FileReport]:
+    return take_files(pipeline.archive, paths, TODAY, lambda *_: None, **options)
+
+
+def _one(folder: Path, name: str, body: str | bytes, **options: Any) -> tuple[FileReport, list[dict[str, Any]]]:
+    """What becomes of a file alone, and its rows."""
+    path = folder / name
+    path.write_bytes(body if isinstance(body, bytes) else body.encode())
+    pipeline = Pipeline(folder / "archive", folder / "warehouse")
+    (report,) = _take(pipeline, path, **options)
+    return report, pipeline.archive.read(report.paths[0]).rows.to_pylist() if report.paths else []
+
+
+def test_files_folders_and_zips_are_archived_loaded_and_built_once(built_pipeline: Pipeline, tmp_path: Path) -> None:
     # What is compared here are rows; the data tests run elsewhere.
     pipeline = replace(built_pipeline, runs_data_tests=False)
-    actions = _file(tmp_path, "CA.csv", ACTIONS, DIVIDEND, BONUS)
-    members = _file(
-        tmp_path, "ind_nifty500list (1).csv", LIST, '"Invented, Sons Ltd.",Textiles,INVENTED,EQ,INE000A01001'
-    )
-    first = pipeline.command("import", str(actions), str(members), "--as-of", "2024-06-04")
-    assert first.returncode == 0, first.stderr
-    assert "2 batches found, 2 loaded (3 rows), 0 refused" in first.stdout
-    assert "1 new batches" in first.stdout
+    folder = tmp_path / "downloads"
+    (folder / "lists").mkdir(parents=True)
+    _file(folder, "CA.csv", ACTIONS, DIVIDEND, BONUS, DIVIDEND.replace("INFY", "ACME").replace("03-Jun-2024", "-"))
+    members = _file(folder / "lists", "ind_nifty500list (1).csv", LIST, f'"Invented, Sons Ltd."{MEMBER[13:]}')
+    (folder / "page.csv").write_text("<html>\n<body>Access Denied</body></html>\n")
+    with zipfile.ZipFile(tmp_path / "more.zip", "w") as whole:
+        whole.writestr("a/copy.csv", (folder / "CA.csv").read_bytes())
+        whole.writestr(
+            "CF-CA-equities-01-05-2024-to-31-05-2024.json", json.dumps([RECORDS[0] | {"exDate": "6-May-24"}])
+        )
+    arguments = ("import", str(folder), str(tmp_path / "more.zip"), "--as-of", "2024-06-04")
+    planned = pipeline.command(*arguments, "--dry-run")
+    assert planned.returncode == 3, planned.stderr
+    assert "5 files: 3 would be taken (4 records), 1 already here, 1 refused." in planned.stdout
+    assert pipeline.archive.paths() == []
+    first = pipeline.command(*arguments)
+    assert first.returncode == 3, first.stderr
+    assert "5 files: 3 taken (4 records), 1 already here, 1 refused." in first.stdout
+    assert "left out: line 4 ACME: it has no ex-date" in first.stdout
+    assert f"{folder / 'page.csv'}: refused: is a web page" in first.stdout
     received = "select symbol, subject, faceVal, ex_date, string(_extracted_at) from `{d}_raw.nse_corporate_actions`"
     assert sorted(pipeline.query(received)) == [
+        ("INFY", " Interim Dividend - Rs 7 Per Sh", "10", date(2024, 5, 6), "2024-06-04 03:00:00+00"),
         ("INFY", " Interim Dividend - Rs 7 Per Sh", "10", date(2024, 6, 3), "2024-06-04 03:00:00+00"),
-        ("TCS", "Bonus 1:1", "5", date(2024, 6, 5), "2024-06-04 03:00:00+00"),
+        ("TCS", "Bonus 1:1", "5", date(2024, 6, 28), "2024-06-04 03:00:00+00"),
     ]
-    assert pipeline.query("select * except (_run_id, _extracted_at) from `{d}_raw.nse_index_constituents`") == [
-        (
-            "Invented, Sons Ltd.",
-            "Textiles",
-            "INVENTED",
-            "EQ",
-            "INE000A01001",
-            "NIFTY 500",
-            date(2024, 6, 4),
-            *pipeline.query("select _archive_path from `{d}_raw.nse_index_constituents`")[0],
-        )
+    assert pipeline.query(
+        "select * except (_run_id, _extracted_at, _archive_path) from `{d}_raw.nse_index_constituents`"
+    ) == [("Invented, Sons Ltd.", "Textiles", "INVENTED", "EQ", "INE000A01001", "NIFTY 500", date(2024, 6, 4))]
+    kept = "select file_name, row_count, left_out_row_count, covers_from, covers_to from `{d}_staging.stg_nse__files`"
+    assert sorted(pipeline.query(kept)) == [
+        ("CA.csv", 2, 1, None, None),
+        (members.name, 1, 0, None, None),
+        ("more.zip: CF-CA-equities-01-05-2024-to-31-05-2024.json", 1, 0, date(2024, 5, 1), date(2024, 5, 31)),
     ]
     known = "select symbol, reported_by, share_ratio, dividend_amount, ex_date from `{d}.fct_corporate_actions`"
     actions_built = [
+        ("INFY", "nse", None, 7, date(2024, 5, 6)),
         ("INFY", "nse", None, 7, date(2024, 6, 3)),
-        ("TCS", "nse", 2.0, None, date(2024, 6, 5)),
+        ("TCS", "nse", 2.0, None, date(2024, 6, 28)),
     ]
     assert sorted(pipeline.query(known)) == actions_built
-    # A list moves no window, and the actions open that of their own months.
-    again = pipeline.command("import", str(members), str(actions), "--as-of", "2024-06-04")
-    # The third is what the first import told of itself.
-    assert "3 batches found, 0 loaded (0 rows), 0 refused" in again.stdout
-    assert "0 new batches" in again.stdout
+    (folder / "page.csv").unlink()
+    # A list moves no window, and what is here already is not built again, whatever day it comes on.
+    again = pipeline.command("import", str(folder), "--json")
+    report = json.loads(again.stdout)
+    assert (again.returncode, {file["outcome"] for file in report["files"]}) == (0, {HERE}), again.stdout
+    assert f"give --as-of {exchange_date(datetime.now(UTC))}" in report["files"][0]["reason"]
+    assert (report["replay"]["rows"], report["build"]["merged_batches"]) == (1, 0)
     # The file of a later day has one record more; what it repeats counts once.
     later = _file(tmp_path, "CA.csv", ACTIONS, DIVIDEND, BONUS, BONUS.replace("TCS", "ITC"))
     grown = pipeline.command("import", str(later), "--as-of", "2024-07-02")
     assert "Built from 1900-01-01" in grown.stdout
     assert sorted(pipeline.query(known)) == sorted(
-        [*actions_built, ("ITC", "nse", 2.0, None, date(2024, 6, 5))], key=str
+        [*actions_built, ("ITC", "nse", 2.0, None, date(2024, 6, 28))], key=str
     )
+
+
+def test_a_list_withdraws_what_it_reaches_over_and_could_read(built_pipeline: Pipeline, tmp_path: Path) -> None:
+    pipeline = built_pipeline
+    days = {"INFY": "10-Jun-2024", "TCS": "20-Jun-2024", "ITC": "12-Jul-2024"}
+    _file(
+        tmp_path,
+        "ca_2024-06-04.csv",
+        ACTIONS,
+        *(BONUS.replace("TCS", s).replace("28-Jun-2024", d) for s, d in days.items()),
+    )
+    # Of June; a record of INFY is not readable, and July is not in it. Only the zip knows that it is of other bonuses.
+    rest = [BONUS.replace("TCS", s).replace("28-Jun-2024", "03-Jun-2024") for s in ("ABB", "ACC")]
+    unread = BONUS.replace("TCS", "INFY").replace("28-Jun-2024", "31-Jun-2024")
+    june = _file(tmp_path, "CF-CA-equities-01-06-2024-to-30-06-2024.csv", ACTIONS, unread, *rest)
+    assert pipeline.command("import", str(tmp_path / "ca_2024-06-04.csv")).returncode == 0
+    done = pipeline.command("import", str(june), "--as-of", "2024-06-05")
+    assert done.returncode == 3, done.stderr
+    assert "line 2 INFY: its ex-date '31-Jun-2024' is no day" in done.stdout
+    status = "select symbol, status from `{d}.fct_corporate_actions` where symbol in ('INFY', 'TCS', 'ITC')"
+    assert dict(pipeline.query(status)) == {"INFY": "announced", "TCS": "withdrawn", "ITC": "announced"}
 
 
 @pytest.mark.parametrize(
     ("name", "body", "status", "told"),
     [
         ("empty.csv", "", 1, "is empty"),
-        ("bare.csv", f"{ACTIONS}\n", 1, "is empty but for its first line"),
-        ("page.csv", "<html>\n<body>Access Denied</body></html>\n", 1, "is no file that we know"),
-        ("torn.csv", f"{ACTIONS}\n{DIVIDEND}\nTCS,EQ,-,5,Bon", 1, "torn"),
-        ("ind_nifty50list.csv", f"{LIST}\nInvented Ltd.,Textiles,INVENTED,EQ,INE000A0", 1, "ISIN Code"),
-        ("undated.csv", f"{ACTIONS}\n{DIVIDEND.replace('03-Jun-2024', '-')}\n", 1, "not like 02-Mar-2020"),
-        ("no_such_day.csv", f"{ACTIONS}\n{DIVIDEND.replace('03-Jun', '31-Jun')}\n", 1, "not like 02-Mar-2020"),
-        ("unnamed.csv", f"{LIST}\nInvented Ltd.,Textiles,INVENTED,EQ,INE000A01001\n", 2, "give --index"),
+        ("bare.csv", f"{ACTIONS}\n", 1, "is empty but for its headings"),
+        ("ind_nifty50list.csv", f"{LIST}\n{MEMBER[:-4]}\n", 1, "line 2 INVENTED: its ISIN 'INE000A0'"),
+        ("unnamed.csv", f"{LIST}\n{MEMBER}\n", 2, "give --index"),
         ("missing.csv", None, 2, "cannot be read"),
     ],
 )
-def test_a_file_that_cannot_be_taken_in_is_named_and_nothing_is_archived(
+def test_where_nothing_is_taken_the_status_says_whose_fault_that_is(
     pipeline: Pipeline, tmp_path: Path, name: str, body: str | None, status: int, told: str
 ) -> None:
-    good = _file(tmp_path, "good.csv", ACTIONS, DIVIDEND)
     if body is not None:
         (tmp_path / name).write_text(body)
-    done = pipeline.command("import", str(good), str(tmp_path / name))
+    done = pipeline.command("import", str(tmp_path / name))
     assert (done.returncode, told in done.stderr, name in done.stderr) == (status, True, True), done.stderr
     assert "Traceback" not in done.stderr
     assert pipeline.archive.paths() == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(BOTH.encode(charset) for charset in ("utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252")),
+        *(BOTH.replace(",", delimiter).encode() for delimiter in ";\t|"),
+        BOTH.replace("\n", "\r\n").encode(),
+        BOTH.replace("\n", "\r").encode(),
+        BOTH.replace(ACTIONS, ACTIONS.upper().replace(",", " , ")).encode(),
+        f"Corporate actions\n\n{BOTH}\n,,,,,,,,,,,,,\nTotal,2\nSource: the exchange".encode(),
+        BOTH.replace("\n", ",\n").encode(),
+        FRAME.to_csv().encode(),
+        FRAME[FRAME.columns[::-1]].to_csv(index=False, sep="\t").encode(),
+        *(FRAME.to_json(orient=shape).encode() for shape in ("records", "split", "index", "columns", "table")),
+        FRAME.to_json(orient="records", lines=True).encode(),
+        json.dumps({"data": RECORDS, "total": 2}, indent=1).encode("utf-8-sig"),
+        *(
+            BOTH.replace("03-Jun-2024", day).replace("28-Jun-2024", other).encode()
+            for day, other in (
+                ("3-Jun-24", "28-Jun-24"),
+                ("03-06-2024", "28-06-2024"),
+                ("03/06/2024", "28/06/2024"),
+                ("6/3/2024", "6/28/2024"),
+                ("2024-06-03 00:00:00", "2024-06-28 00:00:00"),
+                ("2024-06-02T18:30:00.000Z", "2024-06-28T09:15:00+05:30"),
+                ("45446", "45471"),
+            )
+        ),
+        BUTTON.encode("utf-8-sig"),
+    ],
+)
+def test_a_file_is_read_in_every_dress(tmp_path: Path, body: bytes) -> None:
+    report, rows = _one(tmp_path, "file", body)
+    assert (report.outcome, report.refused) == (TAKEN, []), report
+    assert [(row["symbol"], row["ex_date"], row["faceVal"]) for row in rows] == [
+        ("INFY", date(2024, 6, 3), "10"),
+        ("TCS", date(2024, 6, 28), "5"),
+    ]
+    assert [row["subject"].strip()[:8] for row in rows] == ["Interim ", "Bonus 1:"]
+    if body != BUTTON.encode("utf-8-sig"):
+        assert [(row["isin"], row["comp"]) for row in rows][1] == ("INE000B01001", "Feignéd (I) Limited")
+
+
+@pytest.mark.parametrize(
+    ("record", "unread"),
+    [
+        (DIVIDEND.replace("03-Jun", "31-Jun"), "line 3 INFY: its ex-date '31-Jun-2024' is no day such as 02-Mar-2020"),
+        (DIVIDEND.replace("03-Jun-2024", "03-Jun-3024"), "line 3 INFY: its ex-date '03-Jun-3024' lies too far from"),
+        (DIVIDEND[:30], "line 3 INFY: it has 5 of 14 cells"),
+        (DIVIDEND.replace("Invented", "Invented, Sons"), "line 3 INFY: it has 15 cells, and the headings 14"),
+        (DIVIDEND.replace("Invented", '"Invented'), "line 3 INFY: its quotes do not match"),
+        (DIVIDEND.replace("INE000A01001", "INE0"), "line 3 INFY: its ISIN 'INE0' has not 12 letters and digits"),
+        (DIVIDEND.replace("INFY", ""), "line 3: it names no symbol"),
+    ],
+)
+def test_a_record_that_cannot_be_read_costs_itself(tmp_path: Path, record: str, unread: str) -> None:
+    report, rows = _one(tmp_path, "CA.csv", f"{ACTIONS}\n{BONUS}\n{record}\n{BONUS}\n")
+    assert report.outcome == TAKEN
+    assert [str(row)[: len(unread)] for row in report.refused] == [unread]
+    assert [row["symbol"] for row in rows] == ["TCS", "TCS"]
+
+
+@pytest.mark.parametrize(
+    "record", [DIVIDEND.replace("03-Jun-2024", "-"), DIVIDEND.replace(" Interim Dividend - Rs 7 Per Sh", "-")]
+)
+def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> None:
+    report, rows = _one(tmp_path, "CA.csv", f"{ACTIONS}\n{BONUS}\n{record}\n")
+    assert [(row.place, row.symbol) for row in report.left_out] == [("line 3", "INFY")]
+    assert (report.shortfalls, len(rows)) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (BOTH[:-40], "ends in the middle of a record (line 3 TCS"),
+        (BOTH.replace("Feignéd", '"Feignéd'), "ends in the middle of a record (line 3 TCS"),
+        (f"{LIST}\n{MEMBER}\n{MEMBER[:-4]}", "ends in the middle of a record (line 3 INVENTED"),
+        (json.dumps(RECORDS)[:300], "is torn JSON (line 1 column 300)"),
+        ("[]", "is JSON without records"),
+        ("[" * 100_000, "is JSON of another shape"),
+        (ACTIONS[:40], "is empty but for its headings"),
+        ("\n \n", "is empty"),
+        (os.urandom(4000), "is damaged, or no text"),
+        (b"PAR1 and more", "is a Parquet file"),
+        ("symbol,subject,series\nTCS,Bonus 1:1,EQ\n", "has no column for exDate"),
+        (f"exDate,{BOTH}", "has two columns exDate"),
+        ("a,b\n1,2\n", "is no file that we know: it begins with 'a b'"),
+        (
+            f"{ACTIONS}\n{BONUS.replace('28-Jun-2024', '-')}\n",
+            "has no record that can be taken: line 2 TCS: it has no ex",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path: Path, body: str | bytes, told: str) -> None:
+    report, rows = _one(tmp_path, "ind_nifty50list.csv", body)
+    assert (report.outcome, rows) == (REFUSED, [])
+    assert told in str(report.reason)
+
+
+def _zip(path: Path, files: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w") as whole:
+        for name, body in files.items():
+            whole.writestr(name, body)
+    return path
+
+
+def _nested(folder: Path, depth: int) -> Path:
+    path = _zip(folder / "0.zip", {"CA.csv": BOTH.encode()})
+    for number in range(1, depth):
+        path = _zip(folder / f"{number}.zip", {"within.zip": path.read_bytes()})
+    return path
+
+
+def _damaged(folder: Path) -> Path:
+    path = _zip(folder / "a.zip", {"CA.csv": BOTH.encode()})
+    body = bytearray(path.read_bytes())
+    body[60] ^= 255
+    path.write_bytes(body)
+    return path
+
+
+def _fifo(folder: Path) -> Path:
+    os.mkfifo(folder / "fifo")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("make", "outcomes"),
+    [
+        (lambda folder: _zip(folder / "a.zip", {}), ["is a zip without files"]),
+        (lambda folder: _zip(folder / "a.zip", {"__MACOSX/._CA.csv": b"x"}), ["is a zip without files"]),
+        (lambda folder: _zip(folder / "a", {"x/CA.csv": BOTH.encode(), "y": b"z"}), [TAKEN, "is no file that we know"]),
+        (lambda folder: _zip(folder / "a.xlsx", {"[Content_Types].xml": b"x"}), ["is an Excel workbook"]),
+        (lambda folder: _nested(folder, 3), [TAKEN]),
+        (lambda folder: _nested(folder, 4), ["is a zip within 3 zips"]),
+        (_damaged, ["is torn; download the zip again"]),
+        (lambda folder: folder, ["is a folder without files"]),
+        (_fifo, ["is no file and no folder"]),
+    ],
+)
+def test_a_zip_or_folder_gives_what_it_holds(tmp_path: Path, make: Callable[[Path], Path], outcomes: list[str]) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    reports = _take(Pipeline(tmp_path / "archive", tmp_path), make(folder))
+    told = [report.outcome if report.outcome == TAKEN else str(report.reason) for report in reports]
+    assert [text[: len(outcome)] for text, outcome in zip(told, outcomes, strict=True)] == outcomes
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "CA.csv").write_text(BOTH)
+    (folder / "again").symlink_to(folder)
+    (folder / "broken.csv").symlink_to("nowhere")
+    (folder / "link.csv").symlink_to("CA.csv")
+    reports = _take(Pipeline(tmp_path / "archive", tmp_path), folder)
+    assert [(Path(report.name).name, report.outcome) for report in reports] == [
+        ("CA.csv", TAKEN),
+        ("broken.csv", REFUSED),
+        ("link.csv", HERE),
+    ]
+
+
+def test_a_huge_file_in_a_zip_is_not_unpacked(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as whole:
+        whole.writestr("zeros.csv", bytes(2**26 + 1))
+    (report,) = _take(Pipeline(tmp_path / "archive", tmp_path), tmp_path / "bomb.zip")
+    assert "is larger than any file of the exchange" in str(report.reason)
+
+
+def test_a_file_is_known_again_by_its_bytes_and_by_its_records(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "archive", tmp_path)
+    first = _file(tmp_path, "CA_2024-06-04.csv", ACTIONS, DIVIDEND, BONUS)
+    other = tmp_path / "CA_2024-06-04.tsv"
+    other.write_text(BOTH.replace(",", "\t"), encoding="utf-16")
+    undated = _file(tmp_path, "CA.csv", ACTIONS, DIVIDEND, BONUS)
+    reports = _take(pipeline, first, other, undated)
+    assert [(report.outcome, report.as_of) for report in reports] == [
+        (TAKEN, date(2024, 6, 4)),
+        (HERE, date(2024, 6, 4)),
+        (HERE, date(2024, 6, 4)),
+    ]
+    # That the exchange still says the same on a later day is news.
+    (later,) = _take(pipeline, undated, as_of=date(2024, 7, 1))
+    assert (later.outcome, later.as_of) == (TAKEN, date(2024, 7, 1))
+
+
+def test_one_unnamed_list_is_of_the_index_that_is_given(tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "archive", tmp_path)
+    bank = _file(tmp_path, "ind_niftybanklist.csv", LIST, MEMBER)
+    it = _file(tmp_path, "ind_niftyitlist.csv", LIST, MEMBER.replace("INVENTED", "FEIGNED"))
+    same = [_file(tmp_path, f"ind_nifty{count}list.csv", LIST, MEMBER) for count in (50, 100, 50)]
+    reports = _take(pipeline, bank, it, index="NIFTY Bank")
+    assert [report.outcome for report in reports] == [TAKEN, REFUSED]
+    assert "is a second list" in str(reports[1].reason)
+    # The members are the same, and the index is not.
+    assert [report.outcome for report in _take(pipeline, *same)] == [TAKEN, TAKEN, HERE]
 
 
 def test_a_day_that_has_not_come_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
@@ -110,19 +372,47 @@ def test_a_day_that_has_not_come_is_refused(pipeline: Pipeline, tmp_path: Path) 
     ("name", "index"),
     [
         ("ind_nifty500list.csv", "NIFTY 500"),
-        ("ind_nifty500list_2024-06-04.csv", "NIFTY 500"),
-        ("ind_niftynext50list.csv", "NIFTY Next 50"),
+        ("IND_NIFTY500LIST_2024-06-04.CSV", "NIFTY 500"),
+        ("2024_ind_niftynext50list.csv", "NIFTY Next 50"),
         ("ind_niftylargemidcap250list.csv", "NIFTY LargeMidcap 250"),
-        ("ind_niftymidcap150list.csv", "NIFTY Midcap 150"),
+        ("ind_niftymicrocap250_list.csv", "NIFTY Microcap 250"),
     ],
 )
 def test_the_exchanges_name_of_a_list_tells_the_index(name: str, index: str) -> None:
-    assert index_name(Path(name), None) == index
+    assert index_name(name, None) == index
 
 
 def test_an_index_that_the_name_does_not_tell_has_to_be_given() -> None:
-    assert index_name(Path("ind_niftybanklist.csv"), "NIFTY Bank") == "NIFTY Bank"
-    with pytest.raises(ConfigurationError, match="does not tell"):
-        index_name(Path("ind_niftybanklist.csv"), None)
-    with pytest.raises(ConfigurationError, match="and not of the NIFTY 50"):
-        index_name(Path("ind_nifty500list.csv"), "NIFTY 50")
+    assert index_name("ind_niftybanklist.csv", "NIFTY Bank") == "NIFTY Bank"
+    with pytest.raises(FileRefused, match="does not tell"):
+        index_name("ind_niftybanklist.csv", None)
+    with pytest.raises(FileRefused, match="and not of the NIFTY 50"):
+        index_name("ind_nifty500list.csv", "NIFTY 50")
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("03-JUN-2024", date(2024, 6, 3)),
+        ("3 Sept 1998", date(1998, 9, 3)),
+        ("June 3, 2024", date(2024, 6, 3)),
+        ("20240603", date(2024, 6, 3)),
+        ("03.06.24", date(2024, 6, 3)),
+        ("3/6/95 12:00:00 AM", date(1995, 6, 3)),
+    ],
+)
+def test_a_day_is_read_as_people_write_it(text: str, day: date) -> None:
+    assert read_day(text) == day
+
+
+@pytest.mark.parametrize("text", ["31-Jun-2024", "03-Xyz-2024", "3/28/2024", "12345678", "03-06", "3/6-2024", "x"])
+def test_what_is_no_day_is_not_guessed(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_day(text)
+
+
+def test_months_come_first_where_a_day_says_so_and_none_says_the_other() -> None:
+    assert is_month_first(["6/3/2024", None, "6/28/2024"])
+    assert not is_month_first(["6/3/2024"])
+    assert not is_month_first(["6/28/2024", "28/6/2024"])
+    assert read_day("6/3/2024", month_first=True) == date(2024, 6, 3)

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from extract.sources.nse import archive_files
 from infra.local.warehouse import running
 from tests.conftest import Pipeline, made_once
-from tests.real_bars.importer import SHARED_DATA, import_real_bars
+from tests.real_bars.importer import SHARED_DATA, import_real_bars, taken
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +21,8 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         with running(folder / "warehouse"):
             made = Pipeline(folder / "archive", folder / "warehouse")
             paths = import_real_bars(made.archive)
-            for path in sorted(SHARED_DATA.glob("ind_*.csv")):
-                paths += archive_files(made.archive, [path], date.fromisoformat(path.stem[-10:]))
-            paths += archive_files(made.archive, [SHARED_DATA / "nse_ca_records_2020_2025.csv"], date(2025, 9, 17))
+            paths += taken(made.archive, *sorted(SHARED_DATA.glob("ind_*.csv")))
+            paths += taken(made.archive, SHARED_DATA / "nse_ca_records_2020_2025.csv", as_of=date(2025, 9, 17))
             assert made.replay().loaded == len(paths)
             made.build()
 

@@ -5,7 +5,7 @@ are adjusted as of that day.
 """
 
 import csv
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from extract.archive import Archive
+from extract.files.take import TAKEN, take_files
 from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -57,6 +58,14 @@ def import_real_bars(archive: Archive, symbols: frozenset[str] | None = None) ->
         chosen = rows if symbols is None else rows.filter(pc.is_in(rows["symbol"], pa.array(sorted(symbols))))
         paths += _write(archive, table, chosen, run_id, fetched)
     return paths
+
+
+def taken(archive: Archive, *files: Path, as_of: date | None = None) -> list[str]:
+    """Take in files of the exchange, each of the date in its name, and return the batches' paths."""
+    reports = take_files(archive, files, date(2026, 11, 27), lambda *_: None, as_of=as_of)
+    assert {report.outcome for report in reports} == {TAKEN}, reports
+    assert not any(report.refused for report in reports), reports
+    return [path for report in reports for path in report.paths]
 
 
 def _write(archive: Archive, table: RawTable, rows: pa.Table, run_id: str, fetched: datetime) -> list[str]:

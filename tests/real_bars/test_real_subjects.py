@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
-from extract.sources.nse import archive_files
 from tests.conftest import Pipeline, copied
-from tests.real_bars.importer import SHARED_DATA
+from tests.real_bars.importer import SHARED_DATA, taken
 
 RECORDS = SHARED_DATA / "nse_ca_records_2020_2025.csv"
 SEEN_IN_PUBLIC = SHARED_DATA.parent / "samples" / "reported" / "exchange" / "subjects_seen_in_public.csv"
@@ -92,9 +91,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory, empty_marts: Path) -> dict[P
     days = {RECORDS: date(2025, 9, 17), SEEN_IN_PUBLIC: date(2025, 9, 18)}
     with copied(empty_marts, folder / "warehouse") as warehouse_dir:
         made = Pipeline(folder / "archive", warehouse_dir)
-        for path, day in days.items():
-            archive_files(made.archive, [path], day)
-        assert made.replay().loaded == len(days)
+        paths = [batch for path, day in days.items() for batch in taken(made.archive, path, as_of=day)]
+        assert made.replay().loaded == len(paths)
         with made.warehouse() as warehouse:
             staging = f"`{warehouse.client.project}.{warehouse.dataset}_staging.stg_nse__corporate_actions`"
             asked = f"select * from {staging} where date(extracted_at, 'Asia/Kolkata') = date "

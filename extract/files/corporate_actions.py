@@ -1,0 +1,67 @@
+"""The exchange's records of corporate actions: the file of its site's button, and the answer of its web service.
+
+The columns of the table are the web service's, https://www.nseindia.com/api/corporates-corporateActions; the button's
+file has others for the same, and no ISIN.
+"""
+
+import re
+from datetime import date
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from extract.files.kind import ExDateField, IsinField, Kind, Record, SaysNothing, SymbolField, is_blank
+from extract.raw import NSE_CORPORATE_ACTIONS
+
+# As the site's button names its file: CF-CA-equities-01-06-2024-to-30-06-2024.csv.
+_PERIOD = re.compile(r"CF-CA-.*?(\d{2})-(\d{2})-(\d{4})-to-(\d{2})-(\d{2})-(\d{4})(?!\d)", re.IGNORECASE)
+
+
+def _subject(text: str | None) -> str:
+    if text is None or is_blank(text):
+        raise SaysNothing("it does not say what happens")
+    return text
+
+
+class _Action(Record):
+    symbol: SymbolField
+    isin: IsinField = None
+    subject: Annotated[str, BeforeValidator(_subject)]
+    ex_date: ExDateField = Field(validation_alias="exDate")
+
+
+def _covers(basename: str) -> tuple[date | None, date | None]:
+    named = _PERIOD.search(basename)
+    if not named:
+        return None, None
+    try:
+        first, last = (date(int(y), int(m), int(d)) for d, m, y in (named.groups()[:3], named.groups()[3:]))
+    except ValueError:
+        return None, None
+    return (first, last) if first <= last else (None, None)
+
+
+CORPORATE_ACTIONS = Kind(
+    name="corporate actions",
+    table=NSE_CORPORATE_ACTIONS,
+    headings={
+        "symbol": ("symbol", "nsesymbol", "tradingsymbol", "securitysymbol", "ticker"),
+        "series": ("series",),
+        "ind": ("ind",),
+        "faceVal": ("faceval", "facevalue", "facevaluers", "facevalueinrs", "facevalrs", "fv"),
+        "subject": ("subject", "purpose", "corporateaction", "action", "particulars"),
+        "exDate": ("exdate", "exdt", "exdividenddate"),
+        "recDate": ("recdate", "recorddate", "recorddt"),
+        "bcStartDate": ("bcstartdate", "bookclosurestartdate", "bcstdt", "bookclosurefrom"),
+        "bcEndDate": ("bcenddate", "bookclosureenddate", "bcenddt", "bookclosureto"),
+        "ndStartDate": ("ndstartdate", "nodeliverystartdate", "ndstdt"),
+        "comp": ("comp", "company", "companyname", "nameofcompany", "nameofthecompany", "securityname"),
+        "isin": ("isin", "isincode", "isinno", "isinnumber"),
+        "ndEndDate": ("ndenddate", "nodeliveryenddate", "ndenddt"),
+        "caBroadcastDate": ("cabroadcastdate", "broadcastdate", "broadcastdatetime"),
+    },
+    required=("symbol", "subject", "exDate"),
+    days=("exDate", "recDate", "bcStartDate", "bcEndDate", "ndStartDate", "ndEndDate"),
+    record=_Action,
+    covers=_covers,
+)

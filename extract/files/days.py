@@ -1,0 +1,93 @@
+"""A day as people and their programs write it."""
+
+import re
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+
+from extract.seeds import EXCHANGE_ZONE
+
+_CLOCK = re.compile(
+    r"(?P<day>.*?[0-9])(?:T| +)(?P<time>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)(?: ?[AaPp][Mm])?"
+    r"(?P<zone> ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?"
+)
+_YEAR_FIRST = re.compile(r"(?P<year>[0-9]{4})([-/.])(?P<month>[0-9]{1,2})\2(?P<day>[0-9]{1,2})")
+_DIGITS = re.compile(r"(?P<year>(?:19|20)[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-9]{2})")
+_NAMED_MONTH = re.compile(r"(?P<day>[0-9]{1,2})[-/. ]*(?P<month>[A-Za-z]{3,9})\.?[-/., ]*(?P<year>[0-9]{4}|[0-9]{2})")
+_MONTH_AND_DAY = re.compile(r"(?P<month>[A-Za-z]{3,9})\.? *(?P<day>[0-9]{1,2}),? +(?P<year>[0-9]{4})")
+_NUMBERS = re.compile(r"(?P<first>[0-9]{1,2})([-/.])(?P<second>[0-9]{1,2})\2(?P<year>[0-9]{4}|[0-9]{2})")
+# How a spreadsheet counts days: 36526 is 2000-01-01.
+_SERIAL = re.compile(r"[34][0-9]{4}(?:\.0+)?")
+_SERIAL_START = date(1899, 12, 30)
+
+_MONTHS = (
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+)
+
+
+def is_month_first(texts: Iterable[str | None]) -> bool:
+    """Whether 6/28/2024 stands among these days, and nothing like 28/6/2024: a spreadsheet of the USA wrote them."""
+    firsts, seconds = [0], [0]
+    for text in texts:
+        if named := _NUMBERS.match((text or "").strip()):
+            firsts.append(int(named["first"]))
+            seconds.append(int(named["second"]))
+    return max(seconds) > 12 >= max(firsts)
+
+
+def read_day(text: str, *, month_first: bool = False) -> date:
+    """The day in a text such as ``03-Jun-2024``, ``3/6/24``, ``2024-06-03 00:00:00`` or ``20240603``.
+
+    Args:
+        text: a day, with or without a time. A time with a zone is put on the exchange's date.
+        month_first: how to read a day of three numbers whose year is last; else the day is first, as in India.
+
+    Raises:
+        ValueError: it is no day.
+    """
+    text = " ".join(text.split())
+    if clock := _CLOCK.fullmatch(text):
+        day = read_day(clock["day"], month_first=month_first)
+        if not clock["zone"]:
+            return day
+        moment = f"{day}T{clock['time'].zfill(5)}{clock['zone'].strip()}"
+        return datetime.fromisoformat(moment).astimezone(EXCHANGE_ZONE).date()
+    for pattern in (_YEAR_FIRST, _DIGITS, _NAMED_MONTH, _MONTH_AND_DAY):
+        if named := pattern.fullmatch(text):
+            return date(_year(named["year"]), _month(named["month"]), int(named["day"]))
+    if named := _NUMBERS.fullmatch(text):
+        day_of_month, month = int(named["first"]), int(named["second"])
+        if month_first:
+            day_of_month, month = month, day_of_month
+        return date(_year(named["year"]), month, day_of_month)
+    if _SERIAL.fullmatch(text):
+        return _SERIAL_START + timedelta(days=int(float(text)))
+    raise ValueError("no day")
+
+
+def _year(text: str) -> int:
+    year = int(text)
+    if len(text) > 2:
+        return year
+    # The exchange was founded in 1992.
+    return 2000 + year if year < 90 else 1900 + year
+
+
+def _month(text: str) -> int:
+    if text.isdigit():
+        return int(text)
+    found = [number for number, name in enumerate(_MONTHS, 1) if name.startswith(text.lower())]
+    # "Sept" is how the British write it; "Ju" is no month, and too short for the patterns.
+    if len(found) != 1:
+        raise ValueError("no month")
+    return found[0]

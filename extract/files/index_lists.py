@@ -1,0 +1,72 @@
+"""The lists of the exchange's indices, as https://www.niftyindices.com gives them."""
+
+import re
+from typing import Any
+
+from pydantic import field_validator
+
+from extract.files.kind import Download, IsinField, Kind, Record, SymbolField, is_blank
+from extract.files.opened import FileRefused
+from extract.raw import NSE_INDEX_CONSTITUENTS
+
+# How the exchange names the list of an index that is named by how many shares it holds.
+_LIST_NAME = re.compile(r"ind_nifty(?P<kind>[a-z]*)(?P<count>\d+)_?list(?![a-z])", re.IGNORECASE)
+_INDEX_KINDS = {
+    "": "",
+    "next": "Next ",
+    "midcap": "Midcap ",
+    "smallcap": "Smallcap ",
+    "microcap": "Microcap ",
+    "midsmallcap": "MidSmallcap ",
+    "largemidcap": "LargeMidcap ",
+}
+
+
+class _Member(Record):
+    Symbol: SymbolField
+    ISIN_Code: IsinField
+
+    @field_validator("ISIN_Code")
+    @classmethod
+    def _is_there(cls, isin: str | None) -> str:
+        if is_blank(isin):
+            raise ValueError("it has no ISIN Code")
+        return str(isin)
+
+
+def index_name(basename: str, index: str | None) -> str:
+    """Whose constituents a file lists: ``ind_nifty500list.csv`` those of the NIFTY 500; else what was given.
+
+    Raises:
+        FileRefused: neither tells, or they contradict each other.
+    """
+    named = _LIST_NAME.search(basename)
+    kind = _INDEX_KINDS.get(named["kind"].lower()) if named else None
+    told = f"NIFTY {kind}{named['count']}" if named and kind is not None else None
+    if told and index and told != index:
+        raise FileRefused(f"is by its name the list of the {told}, and not of the {index}; rename it", is_usage=True)
+    if not told and not index:
+        reason = "is an index's list, and its name does not tell of which index; give --index, as 'NIFTY Bank'"
+        raise FileRefused(reason, is_usage=True)
+    return told or str(index)
+
+
+def _of_file(download: Download) -> dict[str, Any]:
+    return {"index_name": index_name(download.basename, download.index), "list_date": download.as_of}
+
+
+INDEX_LISTS = Kind(
+    name="index constituents",
+    table=NSE_INDEX_CONSTITUENTS,
+    headings={
+        "Company_Name": ("companyname", "company", "nameofcompany", "nameofthecompany", "securityname"),
+        "Industry": ("industry", "sector", "industrysector"),
+        "Symbol": ("symbol", "nsesymbol", "tradingsymbol", "securitysymbol"),
+        "Series": ("series",),
+        "ISIN_Code": ("isincode", "isin", "isinno", "isinnumber"),
+    },
+    required=("Company_Name", "Industry", "Symbol", "ISIN_Code"),
+    days=(),
+    record=_Member,
+    of_file=_of_file,
+)

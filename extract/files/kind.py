@@ -1,0 +1,168 @@
+"""What is known of a kind of file: its columns by what they mean, and how one of its records is read."""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+
+from extract.files.days import read_day
+from extract.files.opened import FileRefused
+from extract.raw import RawTable
+
+# How people and programs write that there is nothing.
+_BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a")
+
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9&_.-]{0,29}")
+
+
+class SaysNothing(ValueError):
+    """A record that is left out, and costs nothing: it says nothing that can be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What is known of a file besides what it holds.
+
+    Attributes:
+        basename: its own name, without folders.
+        as_of: the day that it is of.
+        index: the index that the person named.
+    """
+
+    basename: str
+    as_of: date
+    index: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How the records of one file are read: pydantic's context.
+
+    Attributes:
+        as_of: the day that the file is of.
+        month_first: see ``extract.files.days.read_day``.
+    """
+
+    as_of: date
+    month_first: bool
+
+
+class Record(BaseModel):
+    """The fields of a record that decide whether it can be kept; the others stay as received."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file.
+
+    Attributes:
+        name: in the plural, as a person says it.
+        table: where its rows go.
+        headings: by column of the table, the headings that mean it, as ``plain_heading`` writes them.
+        required: the columns without which a file is of another kind.
+        days: the columns whose texts are days.
+        record: reads what decides about a record.
+        of_file: the columns that a file's records have in common, from its name and day.
+        covers: the first and last day that its name says it reaches over.
+    """
+
+    name: str
+    table: RawTable
+    headings: Mapping[str, tuple[str, ...]]
+    required: tuple[str, ...]
+    days: tuple[str, ...]
+    record: type[Record]
+    of_file: Callable[[Download], dict[str, Any]] = lambda _: {}
+    covers: Callable[[str], tuple[date | None, date | None]] = lambda _: (None, None)
+
+    def columns(self, headings: Sequence[str | None]) -> dict[str, int]:
+        """Where in a row of headings each column of the table stands; of two headings for one, the more usual.
+
+        Raises:
+            FileRefused: a heading stands there twice.
+        """
+        plain = [plain_heading(heading or "") for heading in headings]
+        places: dict[str, int] = {}
+        for column, spellings in self.headings.items():
+            found = next((spelling for spelling in spellings if spelling in plain), None)
+            if found is None:
+                continue
+            if plain.count(found) > 1:
+                raise FileRefused(f"has two columns {' '.join(str(headings[plain.index(found)]).split())}; leave one")
+            places[column] = plain.index(found)
+        return places
+
+    def read(self, cells: Mapping[str, str | None], reading: Reading) -> dict[str, Any]:
+        """A row of the table, but for what all records of the file have in common.
+
+        Raises:
+            SaysNothing: the record is left out.
+            ValueError: it cannot be read; the text says why.
+        """
+        try:
+            record = self.record.model_validate(cells, context=reading)
+        except ValidationError as error:
+            (first, *_) = error.errors(include_url=False)
+            raise first.get("ctx", {}).get("error") or ValueError(first["msg"]) from None
+        return {**cells, **record.model_dump()}
+
+
+def plain_heading(heading: str) -> str:
+    """A heading without what differs from file to file: case, blanks, line ends, signs, a byte order mark."""
+    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", heading).lower())
+
+
+def is_blank(text: str | None) -> bool:
+    """Whether a cell says nothing."""
+    return text is None or text.strip().lower() in _BLANKS
+
+
+def is_symbol(text: str) -> bool:
+    """Whether a symbol of the exchange can be so."""
+    return _SYMBOL.fullmatch(text) is not None
+
+
+def _symbol(text: str | None) -> str:
+    if text is None or is_blank(text):
+        raise ValueError("it names no symbol")
+    symbol = text.strip().upper()
+    if not is_symbol(symbol):
+        raise ValueError(f"{text.strip()!r} is no symbol")
+    return symbol
+
+
+def _isin(text: str | None) -> str | None:
+    if text is None or is_blank(text):
+        return text
+    isin = text.strip().upper()
+    # Some records of small companies have a code of six digits instead.
+    if not re.fullmatch("[A-Z0-9]{12}|[0-9]{6}", isin):
+        raise ValueError(f"its ISIN {text.strip()!r} has not 12 letters and digits")
+    return isin
+
+
+def _ex_date(text: str | None, info: ValidationInfo) -> date:
+    reading = info.context
+    assert isinstance(reading, Reading)
+    if text is None or is_blank(text):
+        raise SaysNothing("it has no ex-date")
+    try:
+        day = read_day(text, month_first=reading.month_first)
+    except ValueError:
+        raise ValueError(f"its ex-date {text.strip()!r} is no day such as 02-Mar-2020") from None
+    # The exchange opened in 1994; what is announced comes within months.
+    if not 1994 <= day.year <= reading.as_of.year + 2:
+        raise ValueError(f"its ex-date {text.strip()!r} lies too far from {reading.as_of}, the day of the file")
+    return day
+
+
+# Types of a record's fields.
+SymbolField = Annotated[str, BeforeValidator(_symbol)]
+IsinField = Annotated[str | None, BeforeValidator(_isin)]
+ExDateField = Annotated[date, BeforeValidator(_ex_date)]

@@ -1,0 +1,193 @@
+"""A file's bytes as rows of its raw table: its kind is told by its columns, and each record is read by itself."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import islice
+from typing import Any
+
+from extract.files.corporate_actions import CORPORATE_ACTIONS
+from extract.files.days import is_month_first
+from extract.files.index_lists import INDEX_LISTS
+from extract.files.kind import Download, Kind, Reading, SaysNothing
+from extract.files.opened import FileRefused
+from extract.files.text import Row, csv_rows, decoded, is_json, json_rows
+
+KINDS = (CORPORATE_ACTIONS, INDEX_LISTS)
+
+_DELIMITERS = ",;\t|"
+
+# Above the headings there may be a title, a date, and blank lines.
+_ROWS_TO_HEADINGS = 20
+
+# What people and programs write below the last record.
+_FOOTER = re.compile(
+    r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of|\*|©|#|--", re.I
+)
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRow:
+    """A record that was not taken.
+
+    Attributes:
+        place: ``line 3``.
+        symbol: what it says there; None where that cannot be told.
+        reason: why, as a sentence about the record.
+    """
+
+    place: str
+    symbol: str | None
+    reason: str
+
+    def __str__(self) -> str:
+        """The place, the symbol and the reason."""
+        return f"{self.place}{f' {self.symbol}' if self.symbol else ''}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """What was read of a file.
+
+    Attributes:
+        rows: in the columns of the kind's table.
+        left_out: records that say nothing, and lines that are none.
+        refused: records that say something, and cannot be read.
+        covers: the first and last day that the file's name says it reaches over.
+    """
+
+    rows: list[dict[str, Any]]
+    left_out: list[UnreadRow] = field(default_factory=list)
+    refused: list[UnreadRow] = field(default_factory=list)
+    covers: tuple[date | None, date | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifiedFile:
+    """A file of a known kind, its headings found.
+
+    Attributes:
+        kind: what it is.
+        columns: where in a row each column of the table stands.
+        width: how many cells a row has, to the last one with a heading.
+        widest: how many it may have; the others are blank.
+        records: the rows below the headings that are not blank.
+        ends_in_line: the text ends with the end of a line, or is JSON.
+    """
+
+    kind: Kind
+    columns: dict[str, int]
+    width: int
+    widest: int
+    records: list[Row]
+    ends_in_line: bool
+
+    def read(self, download: Download) -> ReadFile:
+        """Read each record.
+
+        Raises:
+            FileRefused: no record can be taken, or the file was cut, so that nobody knows what it lacks.
+        """
+        if not self.records:
+            raise FileRefused("is empty but for its headings; download it again")
+        common = self.kind.of_file(download)
+        days = (cell for row in self.records for cell in self._days(row))
+        reading = Reading(download.as_of, is_month_first(days))
+        read = ReadFile([], covers=self.kind.covers(download.basename))
+        last = self.records[-1]
+        for row in self.records:
+            symbol = self._symbol(row)
+            try:
+                read.rows.append(self._read(row, reading) | common)
+            except SaysNothing as nothing:
+                read.left_out.append(UnreadRow(row.place, symbol, str(nothing)))
+            except ValueError as error:
+                if row is last and (self._is_short(row) or row.problem or not self.ends_in_line):
+                    reason = f"ends in the middle of a record ({UnreadRow(row.place, symbol, str(error))})"
+                    raise FileRefused(f"{reason}: it is torn; download it again") from None
+                read.refused.append(UnreadRow(row.place, symbol, str(error)))
+        if not read.rows:
+            unread = [*read.refused, *read.left_out]
+            more = f"; and {len(unread) - 3} more" if len(unread) > 3 else ""
+            raise FileRefused(f"has no record that can be taken: {'; '.join(map(str, unread[:3]))}{more}")
+        return read
+
+    def _read(self, row: Row, reading: Reading) -> dict[str, Any]:
+        filled = row.filled
+        is_footer = bool(filled and _FOOTER.match(filled[0]))
+        if row.problem:
+            raise ValueError(row.problem)
+        if is_footer and len(filled) <= 3:
+            raise SaysNothing("it is no record")
+        if self._is_short(row):
+            raise ValueError(f"it has {len(row.cells)} of {self.width} cells")
+        if len(row.cells) > self.widest or any((cell or "").strip() for cell in row.cells[self.width :]):
+            raise ValueError(f"it has {len(row.cells)} cells, and the headings {self.width}: a value lacks its quotes")
+        if len(filled) <= 1:
+            raise SaysNothing("it is no record")
+        cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
+        return self.kind.read(cells, reading)
+
+    def _is_short(self, row: Row) -> bool:
+        return len(row.cells) < self.width
+
+    def _symbol(self, row: Row) -> str | None:
+        place = self.columns[self.kind.table.symbol]
+        symbol = (row.cells[place] or "").strip() if place < len(row.cells) else ""
+        return symbol[:30] or None
+
+    def _days(self, row: Row) -> Iterator[str | None]:
+        places = [self.columns[column] for column in self.kind.days if column in self.columns]
+        return (row.cells[place] for place in places if place < len(row.cells))
+
+
+def identify(body: bytes) -> IdentifiedFile:
+    """Tell what kind of file it is, by its columns, wherever they stand.
+
+    Raises:
+        FileRefused: it is no text, or none of the kinds that we know.
+    """
+    text = decoded(body)
+    if is_json(text):
+        rows = json_rows(text)
+        headings, kind, columns = _headings([rows]) or _unknown([rows])
+        return IdentifiedFile(kind, columns, len(rows[0].cells), len(rows[0].cells), rows[1:], ends_in_line=True)
+    tops = [list(islice(csv_rows(text, delimiter), _ROWS_TO_HEADINGS)) for delimiter in _DELIMITERS]
+    headings, kind, columns = _headings(tops) or _unknown(tops)
+    delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))
+    rows = list(csv_rows(text, delimiter))
+    start = next(number for number, row in enumerate(rows) if row.place == headings.place)
+    # A comma at the end of the headings makes a column without a name, which the rows may not have.
+    width = max(number for number, cell in enumerate(headings.cells, 1) if (cell or "").strip())
+    records = [row for row in rows[start + 1 :] if row.filled]
+    # Where all rows end with a comma, and the headings do not, that is no value without its quotes.
+    widest = max(len(headings.cells), min((len(row.cells) for row in records), default=0))
+    return IdentifiedFile(kind, columns, width, widest, records, ends_in_line=text.endswith(("\n", "\r")))
+
+
+def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:
+    """The row of headings that says most."""
+    found = []
+    for top in tops:
+        for row in top:
+            for kind in KINDS:
+                columns = kind.columns(row.cells)
+                if all(column in columns for column in kind.required):
+                    found.append((row, kind, columns))
+    return max(found, key=lambda each: len(each[2]), default=None)
+
+
+def _unknown(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]]:
+    rows = [row for top in tops for row in top if row.filled]
+    nearest = max(
+        ((kind, kind.columns(row.cells)) for row in rows for kind in KINDS), key=lambda each: len(each[1]), default=None
+    )
+    if nearest and len(nearest[1]) >= 2:
+        kind, columns = nearest
+        lacking = [column for column in kind.required if column not in columns]
+        missing = [f"{column} ({', '.join(kind.headings[column])})" for column in lacking]
+        raise FileRefused(f"looks like {kind.name}, and has no column for {'; nor for '.join(missing)}")
+    first = " ".join(" ".join(filter(None, rows[0].cells)).split())[:80] if rows else ""
+    known = "; or ".join(f"{kind.name} ({', '.join(kind.required)})" for kind in KINDS)
+    raise FileRefused(f"is no file that we know: it begins with {first!r}, and has not the columns of {known}")

@@ -1,0 +1,184 @@
+"""From a file's bytes to its rows of cells: charset, CSV or JSON. What the cells mean is not asked here."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from io import StringIO
+from typing import Any
+
+from charset_normalizer import from_bytes
+
+from extract.files.opened import FileRefused
+
+# What is no text, and what to do with it.
+_BINARIES = {
+    b"\xd0\xcf\x11\xe0": "is an Excel workbook; save it as CSV, and import that",
+    b"%PDF": "is a PDF; download the CSV",
+    b"\x1f\x8b": "is compressed with gzip; unpack it",
+    b"PAR1": "is a Parquet file; `trading-data replay` takes those of an archive",
+}
+_BYTE_ORDER_MARKS = {
+    b"\xef\xbb\xbf": "utf_8_sig",
+    b"\xff\xfe\x00\x00": "utf_32",
+    b"\x00\x00\xfe\xff": "utf_32",
+    b"\xff\xfe": "utf_16",
+    b"\xfe\xff": "utf_16",
+}
+
+_WITH_ZEROS = ["utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be"]
+
+# Stray quotes cost the rows that they are in; so many are no CSV file.
+_MOST_BAD_LINES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of a file.
+
+    Attributes:
+        place: ``line 3``, counted from 1 as an editor does, or ``record 3`` of JSON.
+        cells: in the order of the file; None is JSON's null.
+        problem: why the cells could not be told apart.
+    """
+
+    place: str
+    cells: list[str | None]
+    problem: str | None = None
+
+    @property
+    def filled(self) -> list[str]:
+        """The cells that are not blank, without the blanks about them."""
+        return [cell.strip() for cell in self.cells if cell and cell.strip()]
+
+
+def decoded(body: bytes) -> str:
+    """The text of a file: by its byte order mark, as UTF-8, else in the charset that it looks like.
+
+    Raises:
+        FileRefused: it is empty, or no text.
+    """
+    if not body.strip():
+        raise FileRefused(f"is empty ({len(body)} bytes); download it again")
+    for start, reason in _BINARIES.items():
+        if body.startswith(start):
+            raise FileRefused(reason)
+    mark = next((mark for mark in _BYTE_ORDER_MARKS if body.startswith(mark)), None)
+    text = ""
+    with suppress(UnicodeDecodeError):
+        text = body.decode(_BYTE_ORDER_MARKS[mark] if mark else "utf_8")
+    if not mark and (not text or "\0" in text):
+        # What the spreadsheets of Windows save is told apart by its zero bytes; all else would be a guess by language.
+        text = str(from_bytes(body, cp_isolation=_WITH_ZEROS if b"\0" in body else ["cp1252"]).best() or "")
+    if not text or "\0" in text:
+        raise FileRefused("is damaged, or no text; download it again, or save it as CSV in UTF-8")
+    text = text.removeprefix("\ufeff")
+    if not text.strip():
+        raise FileRefused("is empty; download it again")
+    if text.lstrip().startswith("<"):
+        raise FileRefused("is a web page and no CSV file, as where the site refused; download it again in a browser")
+    return text
+
+
+def is_json(text: str) -> bool:
+    """Whether the text is meant as JSON."""
+    return text.lstrip().startswith(("{", "["))
+
+
+def csv_rows(text: str, delimiter: str) -> Iterator[Row]:
+    """The rows of a CSV file, blank ones too; a row with a stray quote has a problem, and the next is read again.
+
+    Raises:
+        FileRefused: it has very many such rows.
+    """
+    # Not by splitlines(), which breaks lines at characters that no program ends a line with.
+    lines = list(StringIO(text, newline=""))
+    start, bad = 0, 0
+    while start < len(lines):
+        reader = csv.reader((lines[number] for number in range(start, len(lines))), delimiter=delimiter, strict=True)
+        done = 0
+        try:
+            for cells in reader:
+                yield Row(f"line {start + done + 1}", list(cells))
+                done = reader.line_num
+            start = len(lines)
+        except csv.Error as error:
+            bad += 1
+            if bad > _MOST_BAD_LINES:
+                raise FileRefused(f"is no CSV file: the quotes of {bad} lines do not match") from error
+            start += done
+            plain: list[str | None] = [*lines[start].replace('"', "").rstrip("\r\n").split(delimiter)]
+            yield Row(f"line {start + 1}", plain, f"its quotes do not match ({error})")
+            start += 1
+
+
+def json_rows(text: str) -> list[Row]:
+    """The records of JSON, below a row of their names: a list, one within an object, lines, or what pandas writes.
+
+    Raises:
+        FileRefused: it is torn, or holds no records.
+    """
+    records = _records(_parsed(text))
+    names = list(dict.fromkeys(name for record in records if isinstance(record, dict) for name in record))
+    if not names:
+        raise FileRefused("is JSON without records; download it again")
+    rows = [Row("record 0", list(names))]
+    for number, record in enumerate(records, 1):
+        place = f"record {number}"
+        if not isinstance(record, dict):
+            rows.append(Row(place, [], "it is no object"))
+            continue
+        nested = [name for name, value in record.items() if isinstance(value, dict | list)]
+        problem = f"its {nested[0]} is no single value" if nested else None
+        cells = [None if value is None or value == "NaN" else str(value) for value in map(record.get, names)]
+        rows.append(Row(place, cells, problem))
+    return rows
+
+
+def _parsed(text: str) -> Any:
+    # Numbers stay as they were sent.
+    plain: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": str}
+    try:
+        return json.loads(text, **plain)
+    except RecursionError:
+        raise FileRefused("is JSON of another shape") from None
+    except ValueError as error:
+        lines = [line for line in text.splitlines() if line.strip()]
+        try:
+            return [json.loads(line, **plain) for line in lines] if len(lines) > 1 else _torn(error)
+        except (ValueError, RecursionError):
+            return _torn(error)
+
+
+def _torn(error: ValueError) -> None:
+    where = re.search(r"line \d+ column \d+", str(error))
+    raise FileRefused(f"is torn JSON ({where[0] if where else error}); download it again") from error
+
+
+def _records(parsed: Any) -> list[Any]:
+    if isinstance(parsed, list):
+        return parsed
+    if not isinstance(parsed, dict):
+        return []
+    values = list(parsed.values())
+    if isinstance(parsed.get("columns"), list) and isinstance(parsed.get("data"), list):
+        # pandas, orient="split".
+        names = [str(name) for name in parsed["columns"]]
+        return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in parsed["data"]]
+    lists = [value for value in values if isinstance(value, list) and any(isinstance(item, dict) for item in value)]
+    if len(lists) == 1:
+        return list(lists[0])
+    if len(lists) > 1:
+        raise FileRefused("is JSON with several lists; leave one in it")
+    if values and all(isinstance(value, dict) for value in values):
+        # pandas: by column and then by index, or by index and then by column.
+        indices = list(dict.fromkeys(index for value in values for index in value))
+        if all(str(index).isdigit() for index in indices):
+            return [{name: column.get(index) for name, column in parsed.items()} for index in indices]
+        return values
+    if values and all(isinstance(value, list) for value in values):
+        rows = max(map(len, values))
+        return [{name: column[n] if n < len(column) else None for name, column in parsed.items()} for n in range(rows)]
+    return [parsed]
