@@ -2,16 +2,23 @@
 
 with
 
+-- A merge never deletes: of an event that was withdrawn since, or turned out to be another one, the
+-- break stays there.
 breaks as (
 
     select
-        symbol,
-        source_id,
-        share_ratio,
-        break_date,
-        ex_date
-    from {{ ref('int_scale_breaks__found') }}
-    where break_date is not null
+        found.symbol,
+        found.source_id,
+        found.share_ratio,
+        found.break_date,
+        found.ex_date
+    from {{ ref('int_scale_breaks__found') }} as found
+    inner join {{ ref('int_share_events__judged') }} as judged
+        on
+            found.symbol = judged.symbol
+            and found.ex_date = judged.ex_date
+            and found.share_ratio = judged.share_ratio
+    where found.break_date is not null
 
 ),
 

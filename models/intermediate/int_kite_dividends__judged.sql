@@ -284,7 +284,8 @@ judged as (
         symbol,
         method,
         round(if(method = 'multiply', factor, 1), 8) as factor,
-        round(distance, 6) as distance,
+        -- Closes are in ticks of 0.05. Further digits depend on the order of the summed rows.
+        round(distance, 3) as distance,
         round(amount, 6) as amount,
         ex_date,
         known_on
