@@ -131,7 +131,7 @@ class History:
         arriving: list[list[str]] = [[] for _ in ends]
         start = -1
         for number, end in enumerate(ends):
-            lists = [self._list(drawn.randint(start + 1, end)) for _ in range(drawn.randint(1, 3))]
+            lists = [self._list(drawn.randint(start + 1, end)) for _ in range(drawn.randint(4, 8))]
             for path in [*self._fetches(start, end), *lists]:
                 late = drawn.randrange(number, count) if drawn.random() < 0.15 else number
                 if not any(path in batches for batches in arriving):
@@ -156,7 +156,7 @@ class History:
     def _share(self, symbol: str, former_symbol: str, last_used_on: date) -> Share:
         drawn = self._drawn
         closes = [drawn.choice((200.0, 900.0, 3000.0))]
-        actions = [self._action(drawn.randint(8, SESSIONS - 6)) for _ in range(drawn.randint(1, 3))]
+        actions = [self._action(drawn.randint(8, SESSIONS - 6)) for _ in range(drawn.randint(4, 8))]
         for day in range(1, SESSIONS):
             close = closes[-1] * (1 + drawn.gauss(0, 0.012))
             for action in (action for action in actions if action.day == day):
