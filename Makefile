@@ -94,7 +94,7 @@ lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict
 verify-sql: .venv/ready-dev ## Let Google's own analyzer read every statement that dbt sends
 	@$(BIN)/pytest tests/sql
 
-bench: .venv/ready-dev ## Measure builds, queries and fetching at full size, as ratios within the run (quarter of an hour)
+bench: .venv/ready-dev ## Measure ours and what a user would pick instead, at full size, as ratios within a round
 	@$(BIN)/python -m infra.local.bench
 
 COMPILE = $(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate $(UPGRADE) \
@@ -106,6 +106,7 @@ lock: $(UV) ## Pin the requirements anew, with hashes; with UPGRADE= only what p
 	@$(COMPILE) -c requirements-dev.txt --extra local --group build pyproject.toml -o requirements-local.txt
 	@$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
 	@$(COMPILE) --group infra -o requirements-infra.txt
+	@for peer in dlt notebook sqlmesh; do $(COMPILE) --group "bench-$$peer" -o "infra/bench/requirements-$$peer.txt"; done
 
 clean: ## Remove everything that the targets made
 	@rm -rf .venv .venv-infra .uv .demo .bench .warehouse .warehouse-archive target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,23 +1,20 @@
-"""``make bench``: what builds, queries and fetching cost on this machine, at full size and at a quarter of it.
+"""``make bench``: what loading, merging, building, asking and fetching cost here, and with others' tools.
 
 The prices are simulated (``infra/local/market.py``); the sizes are those of the 250 symbols. Machines are noisy: the
-ratios are within one run, and mean more than the seconds.
+ratios are within one round, and mean more than the seconds.
 """
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
-import threading
 import time
+from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pyarrow as pa
 import pyarrow.compute as pc
 from rich.console import Console
@@ -25,17 +22,30 @@ from rich.table import Table
 
 from extract.archive import Archive
 from extract.raw import KITE_DAILY_BARS
-from extract.seeds import last_closed_session
+from extract.seeds import last_closed_session, trading_sessions
 from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse import open_warehouse
+from infra.bench import bars as given_bars
+from infra.bench.bars import write_bars
+from infra.bench.compare import MERGING, Comparison, NotComparableError, peer_round
+from infra.bench.fetching import LATENCY, fetching_round, unlimited
+from infra.bench.ours import our_round
+from infra.local.command import Ended, run, settings_of
 from infra.local.demo import providers, simulate
 from infra.local.market import write_market
-from infra.local.providers import ACCESS_TOKEN
+from infra.local.providers import ACCESS_TOKEN, Limits
 
-_console = Console(highlight=False)
+_console = Console(highlight=False, soft_wrap=True)
 
-# Four times as long: every session of the trading calendar, and the last quarter of it.
-_HISTORIES = {"quarter": date(2022, 9, 1), "full": date(2010, 1, 4)}
+# Every session of the trading calendar.
+_FIRST = date(2010, 1, 4)
+
+_PARTS = {
+    "bars": "1.17 million bars, then a delta of 500: ours and the peers in turns",
+    "fetching": "250 symbols at 100 ms, without a vendor's limit: ours and yfinance in turns; at Kite's limit: ours",
+    "memory": "a backfill of all years: the extractor at its largest",
+    "builds": "a build after one more session, and queries: all years against the last quarter of them",
+}
 
 _RESTATED = ("ASIANPAINT", "INFY", "RELIANCE", "SBIN", "TITAN")
 
@@ -54,32 +64,103 @@ _QUERIES = {
 }
 
 
-def bench(folder: Path) -> dict[str, Any]:
-    """Measure, print and return: seconds, ratios, and the largest process in megabytes."""
-    last = last_closed_session(datetime.now(UTC))
+def bench_bars(comparison: Comparison, folder: Path, last: date, first: date, rounds: int) -> None:
+    """Let ours and the peers load the bars and merge the delta, in turns."""
+    place = folder / "given"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    given = write_bars(place, last, first)
+    _say(f"{given.received:,} bars received since {first}, {given.distinct[1]:,} of symbol and day")
+    for number in range(1, rounds + 1):
+        _say(f"bars, round {number} of {rounds}: ours")
+        our_round(comparison, given, folder)
+        for peer in MERGING:
+            if peer.name not in comparison.skipped:
+                _say(f"bars, round {number} of {rounds}: {peer.name}")
+                try:
+                    peer_round(comparison, peer, given, folder)
+                except NotComparableError as reason:
+                    comparison.skipped[peer.name] = str(reason)
+
+
+def bench_fetching(comparison: Comparison, folder: Path, last: date, rounds: int) -> dict[str, Any]:
+    """Let ours and yfinance fetch in turns; then fetch at the limit that Kite documents."""
+    with providers("--first", str(last - timedelta(days=2000)), "--last", str(last)) as address:
+        for number in range(1, rounds + 1):
+            _say(f"fetching, round {number} of {rounds}")
+            fetching_round(comparison, address, last, folder)
+        _say("fetching at Kite's limit")
+        limits = {name: getattr(Limits(), name) for name in ("kite_candles", "kite_others")}
+        slow = [{"source": "kite", "kind": "latency", "seconds": LATENCY}]
+        simulate(address, faults=slow, limits=limits)
+        place = folder / "limited"
+        shutil.rmtree(place, ignore_errors=True)
+        environment = unlimited(place, address) | {"KITE_REQUESTS_PER_SECOND": str(limits["kite_candles"])}
+        requests, ended = _fetched(environment, "--source", "kite")
+        seconds = ended.report["seconds"]["kite"]
+        # A request that was one too fast is asked again, and says so in the log.
+        refused = sum("Kite answered 429" in line for line in ended.log.splitlines())
+    return {"requests": requests, "seconds": seconds, "ratio": seconds * limits["kite_candles"] / requests} | {
+        "too_fast": refused
+    }
+
+
+def bench_memory(folder: Path, last: date, first: date) -> dict[str, Any]:
+    """Fetch and land all years from Kite, as fast as it goes."""
+    _say("a backfill, for its memory")
+    with providers("--first", str(first), "--last", str(last)) as address:
+        simulate(address, limits={"kite_candles": 1_000_000, "kite_others": 1_000_000})
+        place = folder / "backfill"
+        shutil.rmtree(place, ignore_errors=True)
+        requests, ended = _fetched(unlimited(place, address), "--source", "kite", "--from", str(first))
+    rows = ended.report["landed_rows"]["kite_daily_bars"]
+    return {"requests": requests, "rows": rows, "seconds": ended.seconds, "megabytes": ended.own_peak}
+
+
+def _fetched(environment: dict[str, str], *arguments: str) -> tuple[int, Ended]:
+    """Let a command fetch; return how many requests for bars that are, and what it took."""
+    (plan,) = run("extract", environment, *arguments, "--dry-run", "--json").report["plan"]
+    # One symbol of the simulated market is not served by Kite, which is why a run ends with 3.
+    return plan["requests"] - 1, run("extract", environment, *arguments, "--json", expected=(3,))
+
+
+def bench_quotes(folder: Path, first: date) -> dict[str, Any]:
+    """Fetch today's bar of all symbols into the warehouse of all years that ``bench_builds`` left, and build."""
+    _say("quotes")
+    with providers("--first", str(first)) as address:
+        environment = settings_of(folder / "full") | address | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN}
+        # The first run against providers after a replay builds in full where the bench's own project has changed.
+        run("run", environment, "--mode", "quotes", "--json", expected=(0, 3))
+        began = time.time()
+        ended = run("run", environment, "--mode", "quotes", "--json", expected=(0, 3))
+    lines = [json.loads(line) for line in ended.log.splitlines() if line.startswith("{")]
+    landed = [datetime.fromisoformat(line["time"]).timestamp() for line in lines if line["message"] == "batch landed"]
+    assert ended.report["landed_rows"]["kite_quotes"] > 200
+    return {"in_raw_seconds": min(landed) - began, "built_and_tested_seconds": ended.seconds}
+
+
+def bench_builds(folder: Path, last: date, first: date) -> dict[str, Any]:
+    """Build all years, and the last quarter of them; then each once more after one session, and after restatements."""
+    sessions = trading_sessions(first, last)
+    histories = {"quarter": sessions[3 * len(sessions) // 4].trade_date, "full": first}
     results: dict[str, Any] = {}
-    for name, first in _HISTORIES.items():
+    for name, since in histories.items():
+        _say(f"builds: since {since}")
         place = folder / name
         shutil.rmtree(place, ignore_errors=True)
-        environment = os.environ | {
-            "WAREHOUSE_DIR": str(place / "warehouse"),
-            "ARCHIVE_URI": str(place / "archive"),
-            "BIGQUERY_PROJECT": "",
-            "BIGQUERY_EMULATOR_HOST": "",
-            "BIGQUERY_DATASET": "",
-        }
-        write_market(Archive(environment["ARCHIVE_URI"]), first=first, last=last)
+        environment = settings_of(place)
+        archive = Archive(environment["ARCHIVE_URI"])
+        write_market(archive, first=since, last=last)
         held_out = _hold_out_last_run(place)
-        full, peak = _run("replay", environment)
+        ended = {"full_replay_and_build": run("replay", environment)}
         for path, place_in_archive in held_out.items():
             path.rename(place_in_archive)
-        _run("replay", environment, "--no-build")
-        incremental, incremental_peak = _run("build", environment)
-        _restate(Archive(environment["ARCHIVE_URI"]))
-        _run("replay", environment, "--no-build")
-        restated, restated_peak = _run("build", environment)
-        settings = Settings.from_environment(environment)
-        with open_warehouse(settings) as warehouse:
+        run("replay", environment, "--no-build")
+        ended["incremental_build"] = run("build", environment)
+        _restate(archive)
+        run("replay", environment, "--no-build")
+        ended["restatement_build"] = run("build", environment)
+        with open_warehouse(Settings.from_environment(environment)) as warehouse:
             marts = f"{warehouse.client.project}.{warehouse.dataset}"
             (counts,) = warehouse.query(
                 f"select (select count(*) from `{marts}.fct_daily_bars`) as bars,"
@@ -93,79 +174,14 @@ def bench(folder: Path) -> dict[str, Any]:
         results[name] = {
             "received_bars": counts["received"],
             "bars": counts["bars"],
-            "full_replay_and_build_seconds": full,
-            "incremental_build_seconds": incremental,
-            "restatement_build_seconds": restated,
-            "peak_process_megabytes": max(peak, incremental_peak, restated_peak),
+            **{f"{what}_seconds": command.seconds for what, command in ended.items()},
+            "peak_process_megabytes": max(command.largest_peak for command in ended.values()),
             "query_seconds": queries,
         }
     results["incremental_full_to_quarter_ratio"] = (
         results["full"]["incremental_build_seconds"] / results["quarter"]["incremental_build_seconds"]
     )
     return results
-
-
-def bench_providers(folder: Path) -> dict[str, Any]:
-    """Measure fetching against the simulated Kite, at its documented limits and 100 ms away.
-
-    The quotes go into the full-size warehouse that ``bench`` left behind.
-    """
-    results: dict[str, Any] = {}
-    with providers("--first", str(_HISTORIES["full"])) as address:
-        simulate(address, faults=[{"source": "kite", "kind": "latency", "seconds": 0.1}])
-        environment = (
-            os.environ
-            | address
-            | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN, "BIGQUERY_PROJECT": "", "BIGQUERY_EMULATOR_HOST": ""}
-        )
-        for name in ("KITE_REQUESTS_PER_SECOND", "YAHOO_REQUESTS_PER_SECOND", "BIGQUERY_DATASET"):
-            environment.pop(name, None)
-        full = _places(folder / "full")
-        # The first run against providers after a replay builds in full where the bench's own project has changed.
-        _report("run", environment | full, "--mode", "quotes")
-        seconds, report, landed = _report("run", environment | full, "--mode", "quotes")
-        results["quotes_in_raw_seconds"] = landed
-        results["quotes_built_and_tested_seconds"] = seconds
-        assert report["landed_rows"]["kite_quotes"] > 200
-        for name, command in (
-            ("full_mode", ("extract", "--source", "kite")),
-            ("backfill", ("backfill", "--source", "kite", "--from", "2010-01-01")),
-        ):
-            place = folder / name
-            shutil.rmtree(place, ignore_errors=True)
-            _, plan, _ = _report(command[0], environment | _places(place), *command[1:], "--dry-run")
-            (kite,) = plan["plan"]
-            requests = kite["requests"] - 1  # Without the instruments dump.
-            _, report, _ = _report(command[0], environment | _places(place), *command[1:])
-            results[f"{name}_requests"] = requests
-            results[f"{name}_seconds"] = report["seconds"]["kite"]
-            results[f"{name}_to_limit_ratio"] = report["seconds"]["kite"] / (requests / 3)
-    return results
-
-
-def _places(place: Path) -> dict[str, str]:
-    return {"WAREHOUSE_DIR": str(place / "warehouse"), "ARCHIVE_URI": str(place / "archive")}
-
-
-def _report(command: str, environment: dict[str, str], *arguments: str) -> tuple[float, dict[str, Any], float]:
-    """Run a command that fetches; return its seconds, its report, and the seconds until its first batch was in raw."""
-    began = time.time()
-    process = subprocess.run(
-        [sys.executable, "-m", "extract", command, *arguments, "--json"],
-        env=environment,
-        cwd=PROJECT_DIR,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.time() - began
-    # One symbol of the simulated market is not served by Kite, which is why a run ends with 3.
-    if process.returncode not in (0, 3):
-        raise SystemExit(f"trading-data {command} ended with status {process.returncode}:\n{process.stderr[-3000:]}")
-    lines = [json.loads(line) for line in process.stderr.splitlines() if line.startswith("{")]
-    landed = [datetime.fromisoformat(line["time"]).timestamp() for line in lines if line["message"] == "batch landed"]
-    report: dict[str, Any] = json.loads(process.stdout)
-    return seconds, report, min(landed, default=0.0) - began
 
 
 def _hold_out_last_run(place: Path) -> dict[Path, Path]:
@@ -198,39 +214,6 @@ def _restate(archive: Archive) -> None:
     archive.write(KITE_DAILY_BARS, latest, f"restated-{asked_at:%Y%m%dT%H%M%SZ}", 0, asked_at)
 
 
-def _run(command: str, environment: dict[str, str], *arguments: str) -> tuple[float, float]:
-    """Run one command; return its seconds, and the megabytes of the largest of its processes at its largest."""
-    began = time.monotonic()
-    with subprocess.Popen(
-        [sys.executable, "-m", "extract", command, *arguments],
-        env=environment,
-        cwd=PROJECT_DIR,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    ) as process:
-        peak = [0]
-        watch = threading.Thread(target=_watch, args=(process.pid, peak), daemon=True)
-        watch.start()
-        output, _ = process.communicate()
-        seconds = time.monotonic() - began
-        watch.join()
-    if process.returncode:
-        raise SystemExit(f"trading-data {command} ended with status {process.returncode}:\n{output[-3000:]}")
-    return seconds, peak[0] / 1e6
-
-
-def _watch(pid: int, peak: list[int]) -> None:
-    try:
-        root = psutil.Process(pid)
-        while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
-            for process in [root, *root.children(recursive=True)]:
-                peak[0] = max(peak[0], process.memory_info().rss)
-            time.sleep(0.1)
-    except psutil.NoSuchProcess:
-        return
-
-
 def _seconds(warehouse: Any, sql: str) -> float:
     began = time.monotonic()
     rows = list(warehouse.query(sql))
@@ -238,14 +221,38 @@ def _seconds(warehouse: Any, sql: str) -> float:
     return time.monotonic() - began
 
 
-def main() -> int:
-    """Run the benchmark and print it as a table, and as JSON on the last line."""
-    parser = argparse.ArgumentParser(description="Measure builds and queries on a simulated market.")
-    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / ".bench")
-    folder = parser.parse_args().folder.absolute()
-    results = bench(folder)
-    results["providers"] = bench_providers(folder)
-    table = Table("", *_HISTORIES, title="Simulated prices, real sizes, embedded warehouse")
+def _say(what: str) -> None:
+    sys.stderr.write(f"{datetime.now(UTC):%H:%M:%S} {what}\n")
+    sys.stderr.flush()
+
+
+def _show_comparison(comparison: Comparison) -> None:
+    table = Table(
+        "what",
+        "who",
+        "seconds, median",
+        "× ours, median (least to most)",
+        "rounds",
+        "what was timed",
+        title="Ours and others",
+    )
+    for line in comparison.lines():
+        ratios = f"{statistics.median(line.ratios):.2f} ({min(line.ratios):.2f} to {max(line.ratios):.2f})"
+        table.add_row(
+            line.what,
+            line.who,
+            f"{statistics.median(line.seconds):.2f}",
+            "" if line.who == "ours" else ratios,
+            str(len(line.seconds)),
+            line.does,
+        )
+    _console.print(table)
+    for name, reason in comparison.skipped.items():
+        _console.print(f"Left out: {name}, which {reason}", markup=False)
+
+
+def _show_builds(builds: dict[str, Any]) -> None:
+    table = Table("", "quarter", "full", title="Simulated prices, real sizes, embedded warehouse")
     rows = {
         "bars received": "received_bars",
         "bars in the mart": "bars",
@@ -255,23 +262,65 @@ def main() -> int:
         "largest process, MB": "peak_process_megabytes",
     }
     for label, key in rows.items():
-        table.add_row(label, *(f"{results[name][key]:,.1f}".removesuffix(".0") for name in _HISTORIES))
+        table.add_row(label, *(f"{builds[name][key]:,.1f}".removesuffix(".0") for name in ("quarter", "full")))
     for what in _QUERIES:
-        table.add_row(f"query: {what}, s", *(f"{results[name]['query_seconds'][what]:.2f}" for name in _HISTORIES))
+        label = f"query: {what}, s"
+        table.add_row(label, *(f"{builds[name]['query_seconds'][what]:.2f}" for name in ("quarter", "full")))
     _console.print(table)
-    ratio = results["incremental_full_to_quarter_ratio"]
-    _console.print(f"A build after one more session takes {ratio:.2f} × as long on four times the history.")
-    fetched = results["providers"]
+    ratio = builds["incremental_full_to_quarter_ratio"]
     _console.print(
-        f"Quotes of all symbols: in raw {fetched['quotes_in_raw_seconds']:.1f} s after the start of the command,"
-        f" built and tested after {fetched['quotes_built_and_tested_seconds']:.1f} s.",
-        soft_wrap=True,
+        f"A build after one more session takes {ratio:.2f} × as long on four times the history (target: at most 1.1)."
     )
-    for name, text in (("full_mode", "run --mode full"), ("backfill", "A backfill since 2010")):
+
+
+def main() -> int:
+    """Run the benchmark, or parts of it, and print it as tables, and as JSON on the last line."""
+    parser = argparse.ArgumentParser(description="Measure what the pipeline takes, and what others take.")
+    parser.add_argument("--folder", type=Path, default=PROJECT_DIR / ".bench")
+    parts = "; ".join(f"{name}: {text}" for name, text in _PARTS.items())
+    parser.add_argument("--only", default=",".join(_PARTS), metavar="A,B", help=f"{parts} (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="of what is compared (default: %(default)s)")
+    parser.add_argument(
+        "--first", type=date.fromisoformat, metavar="DAY", help="begin all histories here, to try the benchmark itself"
+    )
+    options = parser.parse_args()
+    chosen = options.only.split(",")
+    if unknown := set(chosen) - set(_PARTS):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}")
+    folder = options.folder.absolute()
+    last = last_closed_session(datetime.now(UTC))
+    first = options.first or _FIRST
+    comparison = Comparison()
+    results: dict[str, Any] = {}
+    if "bars" in chosen:
+        bench_bars(comparison, folder, last, options.first or given_bars.FIRST, options.rounds)
+    if "fetching" in chosen:
+        results["at_limit"] = bench_fetching(comparison, folder, last, options.rounds)
+    if "memory" in chosen:
+        results["backfill"] = bench_memory(folder, last, first)
+    if "builds" in chosen:
+        results["builds"] = bench_builds(folder, last, first)
+        results["quotes"] = bench_quotes(folder, first)
+    results["comparison"] = [asdict(line) for line in comparison.lines()]
+    results["left_out"] = comparison.skipped
+    if comparison.lines() or comparison.skipped:
+        _show_comparison(comparison)
+    if limited := results.get("at_limit"):
         _console.print(
-            f"{text}: {fetched[f'{name}_requests']} requests to Kite in {fetched[f'{name}_seconds']:.1f} s,"
-            f" {fetched[f'{name}_to_limit_ratio']:.3f} × what 3 requests a second allow.",
-            soft_wrap=True,
+            f"At Kite's limit: {limited['requests']} requests in {limited['seconds']:.1f} s, {limited['ratio']:.3f} ×"
+            f" what it allows (target: at most 1.05), {limited['too_fast']} of them refused as too fast."
+        )
+    if backfill := results.get("backfill"):
+        _console.print(
+            f"A backfill since {first}: {backfill['rows']:,} bars in {backfill['seconds']:.1f} s; the extractor was"
+            f" {backfill['megabytes']:.0f} MB at its largest (target: at most 300)."
+        )
+    if "builds" in results:
+        _show_builds(results["builds"])
+        quotes = results["quotes"]
+        _console.print(
+            f"Quotes of all symbols: in raw {quotes['in_raw_seconds']:.1f} s after the start of the command,"
+            f" built and tested after {quotes['built_and_tested_seconds']:.1f} s."
         )
     sys.stdout.write(json.dumps(results) + "\n")
     return 0

@@ -1,0 +1,205 @@
+"""Ours and the peers in turns, on the same bars, each into a warehouse of its own; a result counts if its bars do.
+
+A round is everybody once: a machine that is busy for a while is busy for all of them. Ratios are made within a round.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import bigquery
+
+from extract.settings import PROJECT_DIR
+from infra.bench.bars import Given
+from infra.bench.peer import DATASET, PROJECT, TABLE
+from infra.local import warehouse as embedded
+
+_SETTINGS = {
+    # Nobody reports to its maker that it ran here.
+    "RUNTIME__DLTHUB_TELEMETRY": "false",
+    "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
+    # The embedded warehouse takes no compressed JSON, in which dlt loads its state; its bars come as Parquet.
+    "DATA_WRITER__DISABLE_COMPRESSION": "true",
+    "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",
+}
+_STEP_SECONDS = 600
+
+
+class NotComparableError(Exception):
+    """Somebody did not run here, or left other bars than it was given; the text says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Something that a user would pick instead.
+
+    Attributes:
+        name: as the table shows it.
+        environment: its requirements are ``requirements-<environment>.txt``.
+        module: of ``infra.bench``.
+        does: what was timed.
+        variables: how it is to do it.
+    """
+
+    name: str
+    environment: str
+    module: str
+    does: str
+    variables: dict[str, str] = field(default_factory=dict)
+
+
+MERGING = (
+    Peer("dlt, delete-insert", "dlt", "dlt_merge", "Arrow; deduplicates, merges", {"DLT_STRATEGY": "delete-insert"}),
+    Peer("dlt, upsert", "dlt", "dlt_merge", "Arrow; deduplicates, merges", {"DLT_STRATEGY": "upsert"}),
+    Peer("pandas-gbq", "notebook", "pandas_gbq_load", "pandas deduplicates, load; MERGE for the delta"),
+    Peer("SQLMesh", "sqlmesh", "sqlmesh_model", "load, incremental model by key, audit of the key"),
+)
+LOOP = Peer("yfinance loop", "notebook", "yfinance_loop", "download and to_gbq, one by one", {"YFINANCE_THREADS": "0"})
+THREADS = Peer("yfinance threads", "notebook", "yfinance_loop", "eight at once, one to_gbq", {"YFINANCE_THREADS": "8"})
+
+
+@dataclass(slots=True)
+class Line:
+    """One line of the comparison.
+
+    Attributes:
+        who: ours, or a peer.
+        what: the part of the work.
+        does: what was timed.
+        seconds: of each round.
+        ratios: of each round, to ours.
+    """
+
+    who: str
+    what: str
+    does: str
+    seconds: list[float] = field(default_factory=list)
+    ratios: list[float] = field(default_factory=list)
+
+
+class Comparison:
+    """The lines of a comparison, and who is not among them."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._lines: dict[tuple[str, str], Line] = {}
+        self.skipped: dict[str, str] = {}
+
+    def note(self, who: str, what: str, does: str, seconds: float) -> None:
+        """Take a result of this round; ours comes first in it."""
+        line = self._lines.setdefault((who, what), Line(who, what, does))
+        line.seconds.append(seconds)
+        line.ratios.append(seconds / self._lines["ours", what].seconds[-1])
+
+    def lines(self) -> list[Line]:
+        """All lines, those of one part of the work together."""
+        parts = list(dict.fromkeys(what for _, what in self._lines))
+        return sorted(self._lines.values(), key=lambda line: parts.index(line.what))
+
+
+def environment_of(folder: Path, name: str) -> Path:
+    """The Python of a peer's environment, which is made where it is missing or its requirements have changed.
+
+    Raises:
+        NotComparableError: it cannot be installed here.
+    """
+    requirements = Path(__file__).parent / f"requirements-{name}.txt"
+    place = folder / "environments" / name
+    python, installed = place / "bin" / "python", place / "requirements.txt"
+    if not installed.exists() or installed.read_bytes() != requirements.read_bytes():
+        uv = str(PROJECT_DIR / ".uv" / "bin" / "uv")
+        install = ("pip", "install", "--no-config", "--quiet", "--compile-bytecode", "--require-hashes")
+        for command in (
+            (uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)),
+            (uv, *install, "--python", str(python), "-r", str(requirements)),
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise NotComparableError(f"not installed: {_last_line(done.stderr)}")
+        shutil.copy(requirements, installed)
+    return python
+
+
+def run_peer(peer: Peer, step: str, path: Path, folder: Path, address: str, **variables: str) -> tuple[float, float]:
+    """Let a peer do one step; return the seconds of the step, and of the whole command.
+
+    Raises:
+        NotComparableError: it cannot be installed, or failed.
+    """
+    python = environment_of(folder, peer.environment)
+    place = folder / "peer"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(place),
+        "PYTHONPATH": str(PROJECT_DIR),
+        "BIGQUERY_EMULATOR_HOST": address,
+        "DLT_DATA_DIR": str(place / "dlt"),
+    }
+    began = time.monotonic()
+    done = subprocess.run(
+        [str(python), "-m", "infra.bench.peer", peer.module, step, str(path)],
+        env=environment | _SETTINGS | peer.variables | variables,
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=_STEP_SECONDS,
+        check=False,
+    )
+    whole = time.monotonic() - began
+    if done.returncode:
+        raise NotComparableError(f"{step} failed: {_last_line(done.stderr)}")
+    seconds: float = json.loads(done.stdout.splitlines()[-1])["seconds"]
+    return seconds, whole
+
+
+def peer_round(comparison: Comparison, peer: Peer, given: Given, folder: Path) -> None:
+    """Let a peer load the bars and merge the delta, in an empty warehouse, and look at what it left."""
+    place = folder / "peer"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir(parents=True)
+    with embedded.running(place / "warehouse") as address:
+        client = connected(address)
+        results = {}
+        for step, path in (("load", given.bars), ("delta", given.delta)):
+            results[step] = run_peer(peer, step, path, folder, address)
+        closes = f"select symbol, close from {TABLE} where source_id = 'kite' and trade_date = '{given.restated_on}'"
+        check(
+            next(iter(client.query_and_wait(f"select count(*) as bars from {TABLE}")))["bars"],
+            {row["symbol"]: float(row["close"]) for row in client.query_and_wait(closes)},
+            given.distinct[0],
+            given.restated,
+        )
+    for step, (seconds, whole) in results.items():
+        comparison.note(peer.name, f"{step}, the work itself", peer.does, seconds)
+        comparison.note(peer.name, f"{step}, the whole command", f"{peer.does}; process start", whole)
+
+
+def check(bars: int, closes: dict[str, float], expected_bars: int, restated: dict[str, float]) -> None:
+    """Refuse a result that does not hold each bar once, with the restated closes.
+
+    Raises:
+        NotComparableError: what is wrong with it.
+    """
+    if bars != expected_bars:
+        raise NotComparableError(f"left {bars:,} bars instead of {expected_bars:,}")
+    stale = [symbol for symbol, close in restated.items() if abs(closes.get(symbol, 0.0) - close) > 0.001]
+    if stale:
+        raise NotComparableError(f"left {len(stale)} of {len(restated)} restated closes as they were: {stale[:3]}")
+
+
+def connected(address: str) -> bigquery.Client:
+    """A client of the embedded warehouse at an address, with the peers' dataset in it."""
+    client = bigquery.Client(PROJECT, AnonymousCredentials(), client_options={"api_endpoint": address})  # type: ignore[no-untyped-call]
+    client.create_dataset(DATASET, exists_ok=True)
+    return client
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip()[:300] if lines else "it said nothing"

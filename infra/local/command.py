@@ -1,0 +1,90 @@
+"""Commands as a user would start them, with what they took: for the benchmark."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from extract.settings import PROJECT_DIR
+
+
+def settings_of(place: Path) -> dict[str, str]:
+    """The environment of a command that keeps everything in this folder."""
+    return os.environ | {
+        "WAREHOUSE_DIR": str(place / "warehouse"),
+        "ARCHIVE_URI": str(place / "archive"),
+        "BIGQUERY_PROJECT": "",
+        "BIGQUERY_EMULATOR_HOST": "",
+        "BIGQUERY_DATASET": "",
+    }
+
+
+@dataclass(slots=True)
+class Ended:
+    """What a command took and said.
+
+    Attributes:
+        seconds: from its start to its end.
+        own_peak: megabytes of its own process at its largest.
+        largest_peak: megabytes of the largest of its processes, the embedded warehouse among them.
+        output: what it wrote to standard output.
+        log: what it wrote to standard error.
+    """
+
+    seconds: float = 0.0
+    own_peak: float = 0.0
+    largest_peak: float = 0.0
+    output: str = ""
+    log: str = ""
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The report of a command that was asked for JSON."""
+        report: dict[str, Any] = json.loads(self.output)
+        return report
+
+
+def run(command: str, environment: dict[str, str], *arguments: str, expected: tuple[int, ...] = (0,)) -> Ended:
+    """Run one command of ``trading-data`` to its end.
+
+    Raises:
+        SystemExit: it ended with another status than one of those expected.
+    """
+    ended = Ended()
+    began = time.monotonic()
+    with subprocess.Popen(
+        [sys.executable, "-m", "extract", command, *arguments],
+        env=environment,
+        cwd=PROJECT_DIR,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        watch = threading.Thread(target=_watch, args=(process.pid, ended), daemon=True)
+        watch.start()
+        ended.output, ended.log = process.communicate()
+        ended.seconds = time.monotonic() - began
+        watch.join()
+    if process.returncode not in expected:
+        said = (ended.output + ended.log)[-3000:]
+        raise SystemExit(f"trading-data {command} ended with status {process.returncode}:\n{said}")
+    return ended
+
+
+def _watch(pid: int, ended: Ended) -> None:
+    try:
+        root = psutil.Process(pid)
+        while root.is_running() and root.status() != psutil.STATUS_ZOMBIE:
+            ended.own_peak = max(ended.own_peak, root.memory_info().rss / 1e6)
+            others = [process.memory_info().rss / 1e6 for process in root.children(recursive=True)]
+            ended.largest_peak = max(ended.largest_peak, ended.own_peak, *others)
+            time.sleep(0.05)
+    except psutil.NoSuchProcess:
+        return
