@@ -31,7 +31,7 @@ def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
             marts = f"{warehouse.client.project}.{warehouse.dataset}"
             (counted,) = warehouse.query(f"select count(*) as bars from `{marts}.fct_daily_bars`")
             closes = f"select symbol, close from `{marts}.fct_daily_bars` where trade_date = '{given.restated_on}'"
-            found = {row["symbol"]: float(row["close"]) for row in warehouse.query(closes)}
+            found = {row["symbol"]: float(row["close"] or 0) for row in warehouse.query(closes)}
     check(counted["bars"], found, given.distinct[1], given.restated)
     for step, (seconds, whole) in results.items():
         does = "load; deduplicates, compares two sources, checks, merges"

@@ -12,6 +12,9 @@ from sqlmesh.core.model import load_sql_based_model
 
 from infra.bench.peer import DATASET, KEY, PROJECT, TABLE
 
+# SQLMesh reads through the Storage API where it is installed, whose address is Google's; without it, over REST.
+bigquery.Client._ensure_bqstorage_client = lambda *_, **__: None  # type: ignore[method-assign]
+
 _RECEIVED = f"{DATASET}_received.bars"
 _MODEL = f"""
 model (
