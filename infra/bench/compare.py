@@ -9,7 +9,9 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from google.auth.credentials import AnonymousCredentials
@@ -29,6 +31,8 @@ _SETTINGS = {
     "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",
 }
 _STEP_SECONDS = 600
+
+type Job = bigquery.LoadJob | bigquery.QueryJob
 
 
 class NotComparableError(Exception):
@@ -56,12 +60,27 @@ class Peer:
 
 MERGING = (
     Peer("dlt, delete-insert", "dlt", "dlt_merge", "Arrow; deduplicates, merges", {"DLT_STRATEGY": "delete-insert"}),
-    Peer("dlt, upsert", "dlt", "dlt_merge", "Arrow; deduplicates, merges", {"DLT_STRATEGY": "upsert"}),
+    Peer("dlt, upsert", "dlt", "dlt_merge", "Arrow deduplicates; merges", {"DLT_STRATEGY": "upsert"}),
     Peer("pandas-gbq", "notebook", "pandas_gbq_load", "pandas deduplicates, load; MERGE for the delta"),
     Peer("SQLMesh", "sqlmesh", "sqlmesh_model", "load, incremental model by key, audit of the key"),
 )
 LOOP = Peer("yfinance loop", "notebook", "yfinance_loop", "download and to_gbq, one by one", {"YFINANCE_THREADS": "0"})
 THREADS = Peer("yfinance threads", "notebook", "yfinance_loop", "eight at once, one to_gbq", {"YFINANCE_THREADS": "8"})
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one step took, in seconds.
+
+    Attributes:
+        work: from the first thing done to the last, without the start of the process.
+        warehouse: in which the warehouse was at work on load jobs and statements.
+        command: from the start of the process to its end.
+    """
+
+    work: float
+    warehouse: float
+    command: float
 
 
 @dataclass(slots=True)
@@ -95,7 +114,15 @@ class Comparison:
         """Take a result of this round; ours comes first in it."""
         line = self._lines.setdefault((who, what), Line(who, what, does))
         line.seconds.append(seconds)
+        # A full run takes long, and may be stopped: what is known so far is told.
+        sys.stderr.write(f"  {who}, {what}: {seconds:.2f} s\n")
         line.ratios.append(seconds / self._lines["ours", what].seconds[-1])
+
+    def note_taken(self, who: str, step: str, does: str, taken: Taken) -> None:
+        """Take all three results of a step."""
+        self.note(who, f"{step}: the work itself", does, taken.work)
+        self.note(who, f"{step}: of it in the warehouse", does, taken.warehouse)
+        self.note(who, f"{step}: the whole command", does, taken.command)
 
     def lines(self) -> list[Line]:
         """All lines, those of one part of the work together."""
@@ -130,7 +157,7 @@ def run_peer(peer: Peer, step: str, path: Path, folder: Path, address: str, **va
     """Let a peer do one step; return the seconds of the step, and of the whole command.
 
     Raises:
-        NotComparableError: it cannot be installed, or failed.
+        NotComparableError: it cannot be installed, failed, or took longer than ``_STEP_SECONDS``.
     """
     python = environment_of(folder, peer.environment)
     place = folder / "peer"
@@ -142,15 +169,18 @@ def run_peer(peer: Peer, step: str, path: Path, folder: Path, address: str, **va
         "DLT_DATA_DIR": str(place / "dlt"),
     }
     began = time.monotonic()
-    done = subprocess.run(
-        [str(python), "-m", "infra.bench.peer", peer.module, step, str(path)],
-        env=environment | _SETTINGS | peer.variables | variables,
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=_STEP_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(python), "-m", "infra.bench.peer", peer.module, step, str(path)],
+            env=environment | _SETTINGS | peer.variables | variables,
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=_STEP_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise NotComparableError(f"{step} took longer than {_STEP_SECONDS} s") from None
     whole = time.monotonic() - began
     if done.returncode:
         raise NotComparableError(f"{step} failed: {_last_line(done.stderr)}")
@@ -167,7 +197,10 @@ def peer_round(comparison: Comparison, peer: Peer, given: Given, folder: Path) -
         client = connected(address)
         results = {}
         for step, path in (("load", given.bars), ("delta", given.delta)):
-            results[step] = run_peer(peer, step, path, folder, address)
+            began = datetime.now(UTC)
+            work, command = run_peer(peer, step, path, folder, address)
+            at_work = covered((job.started, job.ended) for job in jobs_since(client, began))
+            results[step] = Taken(work, at_work, command)
         closes = f"select symbol, close from {TABLE} where source_id = 'kite' and trade_date = '{given.restated_on}'"
         check(
             next(iter(client.query_and_wait(f"select count(*) as bars from {TABLE}")))["bars"],
@@ -175,9 +208,29 @@ def peer_round(comparison: Comparison, peer: Peer, given: Given, folder: Path) -
             given.distinct[0],
             given.restated,
         )
-    for step, (seconds, whole) in results.items():
-        comparison.note(peer.name, f"{step}, the work itself", peer.does, seconds)
-        comparison.note(peer.name, f"{step}, the whole command", f"{peer.does}; process start", whole)
+    for step, taken in results.items():
+        comparison.note_taken(peer.name, step, peer.does, taken)
+
+
+def jobs_since(client: bigquery.Client, moment: datetime) -> list[Job]:
+    """The load jobs and statements of the warehouse since a moment, all of which have ended."""
+    # It notes them by the millisecond.
+    since = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+    return [
+        job
+        for job in client.list_jobs(min_creation_time=since)
+        if isinstance(job, bigquery.LoadJob | bigquery.QueryJob)
+    ]
+
+
+def covered(spans: Iterable[tuple[datetime, datetime]]) -> float:
+    """The seconds in which at least one of these spans is under way."""
+    seconds = 0.0
+    reached = datetime.min.replace(tzinfo=UTC)
+    for began, ended in sorted(spans):
+        seconds += max(0.0, (ended - max(began, reached)).total_seconds())
+        reached = max(reached, ended)
+    return seconds
 
 
 def check(bars: int, closes: dict[str, float], expected_bars: int, restated: dict[str, float]) -> None:

@@ -13,7 +13,8 @@ from google.auth.credentials import AnonymousCredentials
 
 from infra.bench.peer import DATASET, KEY, PROJECT
 
-# `delete-insert` is dlt's default; `upsert` is one MERGE, and needs keys that are unique in what is sent.
+# `delete-insert` is dlt's default, and deduplicates; `upsert` is one MERGE, and needs keys that are unique in what is
+# sent: its user deduplicates.
 _STRATEGY = os.environ.get("DLT_STRATEGY", "delete-insert")
 
 
@@ -24,6 +25,8 @@ GcpServiceAccountCredentials.to_native_credentials = lambda _: AnonymousCredenti
 def load(path: Path) -> None:
     """Merge what is in a file."""
     rows = pq.read_table(path)
+    if _STRATEGY == "upsert":
+        rows = _latest(rows)
 
     @dlt.resource(  # type: ignore[untyped-decorator]
         name="bars",
@@ -42,6 +45,12 @@ def load(path: Path) -> None:
         pipelines_dir=os.environ["DLT_DATA_DIR"],
     )
     pipeline.run(bars(), loader_file_format="parquet").raise_on_failed_jobs()
+
+
+def _latest(rows: pa.Table) -> pa.Table:
+    values = [(name, "last") for name in rows.column_names if name not in KEY]
+    latest = rows.sort_by("extracted_at").group_by(list(KEY), use_threads=False).aggregate(values)
+    return latest.rename_columns([name.removesuffix("_last") for name in latest.column_names])
 
 
 delta = load

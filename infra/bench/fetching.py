@@ -35,8 +35,8 @@ def fetching_round(comparison: Comparison, address: dict[str, str], last: date, 
     # One symbol of the simulated market is not served by Kite, which is why a run ends with 3.
     ended = run("extract", environment, "--source", "kite", *days, "--json", expected=(3,))
     bars = ended.report["landed_rows"]["kite_daily_bars"]
-    comparison.note("ours", "fetch, the work itself", "Kite, eight at once", ended.report["seconds"]["kite"])
-    comparison.note("ours", "fetch, the whole command", "and archive, and load; process start", ended.seconds)
+    comparison.note("ours", "fetch: the work itself", "Kite, eight at once", ended.report["seconds"]["kite"])
+    comparison.note("ours", "fetch: the whole command", "and archive, and load; process start", ended.seconds)
     for peer in (THREADS, LOOP):
         if peer.name in comparison.skipped:
             continue
@@ -59,8 +59,8 @@ def fetching_round(comparison: Comparison, address: dict[str, str], last: date, 
         except NotComparableError as reason:
             comparison.skipped[peer.name] = str(reason)
             continue
-        comparison.note(peer.name, "fetch, the work itself", peer.does, seconds)
-        comparison.note(peer.name, "fetch, the whole command", f"{peer.does}; process start", whole)
+        comparison.note(peer.name, "fetch: the work itself", peer.does, seconds)
+        comparison.note(peer.name, "fetch: the whole command", f"{peer.does}; process start", whole)
 
 
 def _check(symbols: int, bars: int, ours: int) -> None:

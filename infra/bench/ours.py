@@ -1,19 +1,28 @@
 """Our side of the comparison: ``trading-data replay`` of the same bars, from the archive to the tested marts."""
 
 import json
+import re
 import shutil
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from google.cloud import bigquery
 
+from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.settings import Settings
 from extract.warehouse import open_warehouse
 from infra.bench.bars import Given
-from infra.bench.compare import Comparison, check
+from infra.bench.compare import Comparison, Job, Taken, check, covered, jobs_since
 from infra.local.command import run, settings_of
 
 _MART = "model.trading_data.fct_daily_bars"
+_ALL_VERSIONS = "model.trading_data.fct_daily_bar_revisions"
+
+# What bars alone take, as the peers load them; and all that the mart is made of.
+_BARS = "ours"
+_WITH_ACTIONS = "ours, with corporate actions"
 
 
 def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
@@ -21,52 +30,62 @@ def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
     place = folder / "ours"
     shutil.rmtree(place, ignore_errors=True)
     environment = settings_of(place)
+    manifest = place / "warehouse" / "dbt" / "target" / "manifest.json"
     results = {}
-    for step, source in (("load", given.archive), ("delta", given.delta_archive)):
-        shutil.copytree(source, place / "archive", dirs_exist_ok=True)
-        began = datetime.now(UTC)
-        whole = run("replay", environment).seconds
-        with open_warehouse(Settings.from_environment(environment)) as warehouse:
-            results[step] = _loading(warehouse.client, began) + _building(place / "warehouse" / "dbt" / "target"), whole
-            marts = f"{warehouse.client.project}.{warehouse.dataset}"
-            (counted,) = warehouse.query(f"select count(*) as bars from `{marts}.fct_daily_bars`")
-            closes = f"select symbol, close from `{marts}.fct_daily_bars` where trade_date = '{given.restated_on}'"
-            found = {row["symbol"]: float(row["close"] or 0) for row in warehouse.query(closes)}
+    # One server for both steps, as the peers have it.
+    with open_warehouse(Settings.from_environment(environment)) as warehouse:
+        for step, source in (("load", given.archive), ("delta", given.delta_archive)):
+            shutil.copytree(source, place / "archive", dirs_exist_ok=True)
+            began = datetime.now(UTC)
+            command = run("replay", environment).seconds
+            landing, by_model = _split(jobs_since(warehouse.client, began))
+            ancestors, of_bars = models_of_bars(json.loads(manifest.read_text()))
+            for who, models in ((_BARS, of_bars), (_WITH_ACTIONS, ancestors)):
+                building = [jobs for model, jobs in by_model.items() if model in models]
+                results[step, who] = _taken(landing, building, command)
+        marts = f"{warehouse.client.project}.{warehouse.dataset}"
+        (counted,) = warehouse.query(f"select count(*) as bars from `{marts}.fct_daily_bars`")
+        closes = f"select symbol, close from `{marts}.fct_daily_bars` where trade_date = '{given.restated_on}'"
+        found = {row["symbol"]: float(row["close"] or 0) for row in warehouse.query(closes)}
     check(counted["bars"], found, given.distinct[1], given.restated)
-    for step, (seconds, whole) in results.items():
-        does = "load; deduplicates, compares two sources, checks, merges"
-        comparison.note("ours", f"{step}, the work itself", does, seconds)
-        comparison.note("ours", f"{step}, the whole command", "all marts and tests; process start", whole)
+    does = {
+        _BARS: "load; keeps all versions, deduplicates, compares two sources, checks, merges",
+        _WITH_ACTIONS: "the same, and finds splits and dividends and puts each series on one scale",
+    }
+    for (step, who), taken in results.items():
+        comparison.note_taken(who, step, does[who], taken)
 
 
-def _loading(client: bigquery.Client, since: datetime) -> float:
-    """What the load jobs took."""
-    jobs = client.list_jobs(min_creation_time=since)
-    spans = ((job.started, job.ended) for job in jobs if isinstance(job, bigquery.LoadJob))
-    return float(sum((ended - started).total_seconds() for started, ended in spans))
-
-
-def _building(target: Path) -> float:
-    """How long the last build was at work on the mart of bars and what it is made of, of the models alone."""
-    parents: dict[str, list[str]] = json.loads((target / "manifest.json").read_text())["parent_map"]
-    wanted: set[str] = set()
+def models_of_bars(manifest: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """All models that the mart of bars is made of, itself among them; and without those of the corporate actions."""
+    ancestors: set[str] = set()
     ahead = [_MART]
     while ahead:
         node = ahead.pop()
-        if node not in wanted:
-            wanted.add(node)
-            ahead += parents.get(node, [])
-    spans = sorted(
-        (datetime.fromisoformat(timing["started_at"]), datetime.fromisoformat(timing["completed_at"]))
-        for result in json.loads((target / "run_results.json").read_text())["results"]
-        if result["unique_id"] in wanted and result["unique_id"].startswith("model.")
-        for timing in result["timing"]
-        if timing["name"] == "execute"
+        if node.startswith("model.") and node not in ancestors:
+            ancestors.add(node)
+            ahead += manifest["parent_map"][node]
+    of_actions = {node for node in ancestors if manifest["nodes"][node]["config"]["tags"] == ["actions"]}
+    return ancestors, ancestors - of_actions | {_ALL_VERSIONS}
+
+
+def _split(jobs: list[Job]) -> tuple[list[Job], dict[str, list[Job]]]:
+    """The jobs that landed the bars, and by model those of the build."""
+    by_model: dict[str, list[Job]] = defaultdict(list)
+    others: list[Job] = []
+    for job in jobs:
+        # dbt begins a statement with a comment that names its node.
+        named = re.match(r'/\* \{.*?"node_id": "(model[^"]+)"', getattr(job, "query", ""))
+        (by_model[named[1]] if named else others).append(job)
+    of_bars = (KITE_DAILY_BARS.name, YAHOO_DAILY_BARS.name)
+    landed = max(
+        job.ended for job in others if isinstance(job, bigquery.LoadJob) and job.destination.table_id in of_bars
     )
-    # Four are at work at once: a second in which two of them are is one second.
-    seconds = 0.0
-    reached = spans[0][0]
-    for began, ended in spans:
-        seconds += max(0.0, (ended - max(began, reached)).total_seconds())
-        reached = max(reached, ended)
-    return seconds
+    return [job for job in others if job.created < landed], by_model
+
+
+def _taken(landing: list[Job], building: list[list[Job]], command: float) -> Taken:
+    # What is read, written and sent between two load jobs is work too; what dbt does between two models is not.
+    work = covered((min(job.created for job in jobs), max(job.ended for job in jobs)) for jobs in (landing, *building))
+    at_work = covered((job.started, job.ended) for jobs in (landing, *building) for job in jobs)
+    return Taken(work, at_work, command)

@@ -31,23 +31,33 @@ qualify row_number() over (partition by {", ".join(KEY)} order by extracted_at d
 
 
 def load(path: Path) -> None:
-    """Replace what was received by what is in a file, and let the model merge it."""
+    """Replace what was received by what is in a file, and let a new model take it in, as of two days ago."""
+    _receive(path)
+    context = _context(path.parent / "sqlmesh")
+    context.plan(auto_apply=True, no_prompts=True, execution_time="2 days ago")
+
+
+def delta(path: Path) -> None:
+    """Replace what was received by the delta, and let the model merge it: the days since its last run are due."""
+    _receive(path)
+    _context(path.parent / "sqlmesh").run()
+
+
+def _receive(path: Path) -> None:
     client = bigquery.Client(PROJECT, AnonymousCredentials())  # type: ignore[no-untyped-call]
     client.create_dataset(f"{DATASET}_received", exists_ok=True)
     config = bigquery.LoadJobConfig(source_format="PARQUET", write_disposition="WRITE_TRUNCATE")
     with path.open("rb") as file:
         client.load_table_from_file(file, f"{PROJECT}.{_RECEIVED}", job_config=config).result()
-    project = path.parent / "sqlmesh"
+
+
+def _context(project: Path) -> Context:
     project.mkdir(exist_ok=True)
     gateway = GatewayConfig(
         connection=BigQueryConnectionConfig(method="oauth-secrets", token="local", project=PROJECT),  # noqa: S106
         state_connection=DuckDBConnectionConfig(database=str(project / "state.db")),
     )
-    sqlmesh_config = Config(gateways={"bench": gateway}, model_defaults=ModelDefaultsConfig(dialect="bigquery"))
-    context = Context(paths=project, config=sqlmesh_config)
+    config = Config(gateways={"bench": gateway}, model_defaults=ModelDefaultsConfig(dialect="bigquery"))
+    context = Context(paths=project, config=config)
     context.upsert_model(load_sql_based_model(parse(_MODEL, default_dialect="bigquery"), dialect="bigquery"))
-    context.plan(auto_apply=True, no_prompts=True)
-    context.run(ignore_cron=True)
-
-
-delta = load
+    return context

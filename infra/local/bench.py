@@ -80,6 +80,7 @@ def bench_bars(comparison: Comparison, folder: Path, last: date, first: date, ro
                 try:
                     peer_round(comparison, peer, given, folder)
                 except NotComparableError as reason:
+                    _say(f"{peer.name} is left out: {reason}")
                     comparison.skipped[peer.name] = str(reason)
 
 
@@ -227,26 +228,16 @@ def _say(what: str) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
-    table = Table(
-        "what",
-        "who",
-        "seconds, median",
-        "× ours, median (least to most)",
-        "rounds",
-        "what was timed",
-        title="Ours and others",
-    )
+    table = Table("", "who", "seconds, median", "× ours, median", "least", "most", "rounds", title="Ours and others")
+    does = {}
     for line in comparison.lines():
-        ratios = f"{statistics.median(line.ratios):.2f} ({min(line.ratios):.2f} to {max(line.ratios):.2f})"
-        table.add_row(
-            line.what,
-            line.who,
-            f"{statistics.median(line.seconds):.2f}",
-            "" if line.who == "ours" else ratios,
-            str(len(line.seconds)),
-            line.does,
-        )
+        middle, least, most = statistics.median(line.ratios), min(line.ratios), max(line.ratios)
+        ratios = ("", "", "") if line.who == "ours" else (f"{middle:.2f}", f"{least:.2f}", f"{most:.2f}")
+        table.add_row(line.what, line.who, f"{statistics.median(line.seconds):.2f}", *ratios, str(len(line.seconds)))
+        does[line.who, line.does] = f"{line.who}: {line.does}"
     _console.print(table)
+    for text in does.values():
+        _console.print(text, markup=False)
     for name, reason in comparison.skipped.items():
         _console.print(f"Left out: {name}, which {reason}", markup=False)
 

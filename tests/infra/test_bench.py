@@ -1,7 +1,8 @@
 """The benchmark's own judgement: what everybody is given, and when a result does not count. Nothing here is timed."""
 
 import re
-from datetime import date
+import sys
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -9,8 +10,11 @@ import pytest
 
 from extract.archive import Archive
 from extract.raw import KITE_DAILY_BARS
+from extract.settings import PROJECT_DIR
+from infra.bench import compare
 from infra.bench.bars import Given, write_bars
-from infra.bench.compare import Comparison, NotComparableError, check
+from infra.bench.compare import Comparison, NotComparableError, check, covered
+from infra.bench.ours import models_of_bars
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +65,45 @@ def test_ratios_are_made_within_a_round() -> None:
     assert [line.ratios for line in comparison.lines()] == [[1.0, 1.0], [3.0, 2.0]]
 
 
-def test_every_peer_has_pinned_requirements() -> None:
-    from infra.bench import compare
+def test_seconds_in_which_two_jobs_run_are_counted_once() -> None:
+    at = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds) for seconds in range(8)]
+    assert covered([(at[5], at[7]), (at[0], at[3]), (at[1], at[2]), (at[2], at[4])]) == 6
+    assert covered([]) == 0
 
+
+def test_ours_is_measured_up_to_the_mart_with_and_without_the_corporate_actions() -> None:
+    parents = {
+        "fct_daily_bars": ["int_bars__compared"],
+        "int_bars__compared": ["int_share_factors", "fct_daily_bar_revisions"],
+        "int_share_factors": ["fct_daily_bar_revisions"],
+        "fct_daily_bar_revisions": ["stg_kite__daily_bars"],
+        "stg_kite__daily_bars": [],
+        "quality_coverage": ["fct_daily_bars"],
+    }
+    tags = {"int_share_factors": ["actions"], "fct_daily_bar_revisions": ["actions"]}
+    prefix = "model.trading_data."
+    parent_map = {prefix + child: [prefix + name for name in names] for child, names in parents.items()}
+    parent_map[prefix + "stg_kite__daily_bars"] = ["source.trading_data.raw.kite_daily_bars"]
+    nodes = {prefix + name: {"config": {"tags": tags.get(name, ["windowed"])}} for name in parents}
+    ancestors, of_bars = models_of_bars({"parent_map": parent_map, "nodes": nodes})
+    assert ancestors == {prefix + name for name in parents} - {prefix + "quality_coverage"}
+    assert of_bars == ancestors - {prefix + "int_share_factors"}
+    for name in ("fct_daily_bars", "fct_daily_bar_revisions"):
+        assert (PROJECT_DIR / "models" / "marts" / f"{name}.sql").exists()
+
+
+def test_a_peer_that_fails_is_left_out_with_its_last_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "environment_of", lambda *_: Path(sys.executable))
+    (tmp_path / "peer").mkdir()
+    missing = compare.Peer("a peer", "none", "no_such_module", "")
+    with pytest.raises(NotComparableError, match=r"load failed: ModuleNotFoundError: .*no_such_module"):
+        compare.run_peer(missing, "load", tmp_path, tmp_path, "http://127.0.0.1:1")
+    monkeypatch.setattr(compare, "_STEP_SECONDS", 0.01)
+    with pytest.raises(NotComparableError, match="load took longer than"):
+        compare.run_peer(missing, "load", tmp_path, tmp_path, "http://127.0.0.1:1")
+
+
+def test_every_peer_has_pinned_requirements() -> None:
     for peer in (*compare.MERGING, compare.LOOP, compare.THREADS):
         folder = Path(compare.__file__).parent
         assert "--hash=sha256:" in (folder / f"requirements-{peer.environment}.txt").read_text()
