@@ -228,18 +228,28 @@ def _say(what: str) -> None:
 
 
 def _show_comparison(comparison: Comparison) -> None:
-    table = Table("", "who", "seconds, median", "× ours, median", "least", "most", "rounds", title="Ours and others")
+    table = Table("", "seconds", "× ours", "least", "most", "rounds", title="Ours and others, medians", box=None)
     does = {}
+    what = ""
     for line in comparison.lines():
-        middle, least, most = statistics.median(line.ratios), min(line.ratios), max(line.ratios)
-        ratios = ("", "", "") if line.who == "ours" else (f"{middle:.2f}", f"{least:.2f}", f"{most:.2f}")
-        table.add_row(line.what, line.who, f"{statistics.median(line.seconds):.2f}", *ratios, str(len(line.seconds)))
+        if line.what != what:
+            what = line.what
+            table.add_row(what)
+        times = (statistics.median(line.ratios), min(line.ratios), max(line.ratios))
+        ratios = ("", "", "") if line.who == "ours" else [f"{ratio:.2f}" for ratio in times]
+        table.add_row(f"  {line.who}", f"{statistics.median(line.seconds):.2f}", *ratios, str(len(line.seconds)))
         does[line.who, line.does] = f"{line.who}: {line.does}"
     _console.print(table)
     for text in does.values():
         _console.print(text, markup=False)
     for name, reason in comparison.skipped.items():
         _console.print(f"Left out: {name}, which {reason}", markup=False)
+    for line in comparison.lines():
+        if line.who == "dlt, delete-insert" and line.what in ("load: the work itself", "delta: of it in the warehouse"):
+            _console.print(f"{line.what}: dlt took {statistics.median(line.ratios):.2f} × ours (target: above 1).")
+        if line.who == "ours" and line.what == "fetch: the work itself":
+            seconds = statistics.median(line.seconds)
+            _console.print(f"{line.what}: ours took {seconds:.1f} s for 250 symbols at 100 ms (target: at most 6).")
 
 
 def _show_builds(builds: dict[str, Any]) -> None:
