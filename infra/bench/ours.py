@@ -41,7 +41,7 @@ def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
             landing, by_model = _split(jobs_since(warehouse.client, began))
             ancestors, of_bars = models_of_bars(json.loads(manifest.read_text()))
             for who, models in ((_BARS, of_bars), (_WITH_ACTIONS, ancestors)):
-                building = [jobs for model, jobs in by_model.items() if model in models]
+                building = [job for model, jobs in by_model.items() if model in models for job in jobs]
                 results[step, who] = _taken(landing, building, command)
         marts = f"{warehouse.client.project}.{warehouse.dataset}"
         (counted,) = warehouse.query(f"select count(*) as bars from `{marts}.fct_daily_bars`")
@@ -84,8 +84,8 @@ def _split(jobs: list[Job]) -> tuple[list[Job], dict[str, list[Job]]]:
     return [job for job in others if job.created < landed], by_model
 
 
-def _taken(landing: list[Job], building: list[list[Job]], command: float) -> Taken:
-    # What is read, written and sent between two load jobs is work too; what dbt does between two models is not.
-    work = covered((min(job.created for job in jobs), max(job.ended for job in jobs)) for jobs in (landing, *building))
-    at_work = covered((job.started, job.ended) for jobs in (landing, *building) for job in jobs)
-    return Taken(work, at_work, command)
+def _taken(landing: list[Job], building: list[Job], command: float) -> Taken:
+    # What is read, written and sent between two load jobs is work too; what dbt does between two statements is not.
+    landed = (min(job.created for job in landing), max(job.ended for job in landing))
+    work = covered([landed, *((job.created, job.ended) for job in building)])
+    return Taken(work, covered((job.started, job.ended) for job in (*landing, *building)), command)
