@@ -48,11 +48,9 @@ class Instrument:
 def former_symbols(instrument_id: int, day: date) -> set[str]:
     """The NSE symbols that an instrument had before, and that nobody else may bear on a day; see the seed."""
     return {
-        row["identifier"]
-        for row in _seed("former_identifiers")
-        if int(row["instrument_id"]) == instrument_id
-        and row["kind"] == "symbol"
-        and day <= date.fromisoformat(row["last_used_on"] or "9999-12-31")
+        identifier
+        for owner, kind, identifier, last_used_on in _seed("former_identifiers", _former_identifier)
+        if (owner, kind) == (instrument_id, "symbol") and day <= last_used_on
     }
 
 
@@ -164,6 +162,11 @@ def _instrument(row: dict[str, str]) -> Instrument:
         _day(row, "listed_on", empty=date(1900, 1, 1)),
         _day(row, "delisted_on", empty=date(9999, 12, 31)),
     )
+
+
+def _former_identifier(row: dict[str, str]) -> tuple[int, str, str, date]:
+    last_used_on = _day(row, "last_used_on", empty=date(9999, 12, 31))
+    return _number(row, "instrument_id"), row["kind"], row["identifier"], last_used_on
 
 
 def _special_session(row: dict[str, str]) -> tuple[date, tuple[time, bool]]:

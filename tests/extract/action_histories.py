@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from extract.archive import Archive
+from extract.files.take import take_files
 from extract.raw import KITE_DAILY_BARS, NSE_CORPORATE_ACTIONS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments, trading_sessions
 from extract.settings import PROJECT_DIR
-from extract.sources.nse import archive_files
 from tests.conftest import write_bars
 
 # Kite took dividends out of its past by other rules in each; two shares were renamed within one of them.
@@ -132,10 +132,9 @@ class History:
         start = -1
         for number, end in enumerate(ends):
             lists = [self._list(drawn.randint(start + 1, end)) for _ in range(drawn.randint(4, 8))]
-            for path in [*self._fetches(start, end), *lists]:
+            for paths in [*([path] for path in self._fetches(start, end)), *lists]:
                 late = drawn.randrange(number, count) if drawn.random() < 0.15 else number
-                if not any(path in batches for batches in arriving):
-                    arriving[late].append(path)
+                arriving[late] += [path for path in paths if not any(path in batches for batches in arriving)]
             start = end
         return [batches for batches in arriving if batches]
 
@@ -247,7 +246,7 @@ class History:
         name = share.name(moment.date())
         return {"symbol": name, "date": self._at(day), **prices, "volume": volume}
 
-    def _list(self, as_of: int) -> str:
+    def _list(self, as_of: int) -> list[str]:
         """A file of the exchange, downloaded on a day: what it lists then, or a part of it, as `import` takes it in."""
         drawn = self._drawn
         first = drawn.choice((as_of, as_of, max(as_of - 60, 0)))
@@ -269,13 +268,15 @@ class History:
             records += [self._record(OTHER, subject, day, "-") for day in range(first, last + 1, 4)]
         if not records:
             records = [self._record(OTHER, "Dividend - Rs 2 Per Share", as_of, "-")]
-        path = self._folder / f"CF-CA-{as_of}-{drawn.random()}.csv"
+        path = self._folder / f"CA-{as_of}-{drawn.random()}.csv"
         with path.open("w", newline="", encoding="utf-8-sig") as file:
             writer = csv.DictWriter(file, NSE_CORPORATE_ACTIONS.provider_columns.names[:-1], restval="-")
             writer.writeheader()
             writer.writerows(records)
-        (written,) = archive_files(self.archive, [path], self.days[as_of])
-        return written
+        downloaded_on = self.days[as_of]
+        (report,) = take_files(self.archive, [path], downloaded_on, lambda *_: None, as_of=downloaded_on)
+        assert not report.shortfalls, report
+        return report.paths
 
     def _record(self, symbol: str, subject: str, day: int, isin: str) -> dict[str, str]:
         ex_date = f"{self.days[day]:%d-%b-%Y}"
