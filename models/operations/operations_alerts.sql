@@ -294,16 +294,17 @@ restatements as (
 
 ),
 
+-- In the last session with a valid bar. A join to `status` would read all that is under it twice.
 bars_apart as (
 
     select
-        countif('agrees_with_other_source' in unnest(daily_bars.failed_checks)) as bar_count,
-        daily_bars.trade_date
-    from {{ ref('fct_daily_bars') }} as daily_bars
-    inner join status
-        on daily_bars.trade_date = status.assessed_trade_date
-    where daily_bars.trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
-    group by daily_bars.trade_date
+        countif('agrees_with_other_source' in unnest(failed_checks)) as bar_count,
+        trade_date
+    from {{ ref('fct_daily_bars') }}
+    where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
+    group by trade_date
+    having countif(is_valid) > 0
+    qualify row_number() over (order by trade_date desc) = 1
 
 ),
 
