@@ -1,3 +1,6 @@
+-- A table, because two models read it, each of which is read by many.
+{{ config(materialized='table', tags=['actions']) }}
+
 with
 
 records as (
