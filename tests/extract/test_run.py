@@ -185,7 +185,7 @@ KITE_FAILURES = {
     "rate_limit": "429",
     "error_500": "500",
     "error_502_page": "502",
-    "cut_json": "no JSON",
+    "cut_json": "cut off",
     "null_fields": "malformed",
     "closed_connection": "could not be reached",
     "empty": "empty",
