@@ -41,29 +41,28 @@ bars as (
 
     select
         count(*) as record_count,
-        count(distinct daily_bars.symbol) as symbol_count,
-        countif(daily_bars.is_valid) as valid_record_count,
-        countif('is_reconciled' in unnest(daily_bars.failed_checks)) as unreconciled_record_count,
-        max(
-            if(
-                daily_bars.is_valid and daily_bars.trade_date <= due_session.trade_date,
-                daily_bars.trade_date,
-                null
-            )
-        ) as latest_trade_date
-    from {{ ref('fct_daily_bars') }} as daily_bars
-    cross join due_session
+        count(distinct symbol) as symbol_count,
+        countif(is_valid) as valid_record_count,
+        countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
+        -- A valid bar of a day to come cannot be, and would hide all that is missing until then.
+        max(if(is_valid and trade_date <= current_date('Asia/Kolkata'), trade_date, null))
+            as latest_trade_date
+    from {{ ref('fct_daily_bars') }}
 
 ),
 
--- Of the session that is due; on its evening, while it is on its way, still of the one before it.
-assessed_session as (
+-- Assessed is the session that is due; on its evening, while it is on its way, still the one before
+-- it.
+sessions as (
 
     select
+        bars.*,
+        due_session.session_number as due_session_number,
+        due_session.trade_date as due_trade_date,
         greatest(
             coalesce(bars.latest_trade_date, due_session.overdue_trade_date),
             coalesce(due_session.overdue_trade_date, bars.latest_trade_date)
-        ) as trade_date
+        ) as assessed_trade_date
     from bars
     cross join due_session
 
@@ -73,9 +72,9 @@ marked_bars as (
 
     select
         expected_bars.*,
-        coalesce(expected_bars.trade_date = assessed_session.trade_date, false) as is_latest
+        coalesce(expected_bars.trade_date = sessions.assessed_trade_date, false) as is_latest
     from {{ ref('int_expected_bars__matched') }} as expected_bars
-    cross join assessed_session
+    cross join sessions
 
 ),
 
@@ -139,31 +138,29 @@ described as (
         session_summary.stale_sources,
         unknown_symbols.unknown_symbols,
         instruments.instrument_count,
-        bars.symbol_count,
-        bars.record_count,
-        bars.valid_record_count,
-        bars.unreconciled_record_count,
+        sessions.symbol_count,
+        sessions.record_count,
+        sessions.valid_record_count,
+        sessions.unreconciled_record_count,
         expected_summary.valid_record_count as latest_valid_record_count,
         expected_summary.provisional_record_count as latest_provisional_record_count,
         expected_summary.fallback_record_count as latest_fallback_record_count,
         session_summary.repeated_session_count,
         session_summary.overdue_session_count,
-        due_session.session_number - latest.session_number as sessions_behind,
+        sessions.due_session_number - latest.session_number as sessions_behind,
         expected_summary.latest_quality_score,
         expected_summary.quality_score,
-        bars.latest_trade_date,
-        due_session.trade_date as due_trade_date,
-        assessed_session.trade_date as assessed_trade_date,
+        sessions.latest_trade_date,
+        sessions.due_trade_date,
+        sessions.assessed_trade_date,
         date '{{ var("calendar_end") }}' as calendar_ends_on
-    from bars
+    from sessions
     cross join instruments
-    cross join due_session
-    cross join assessed_session
     cross join expected_summary
     cross join unknown_symbols
     cross join session_summary
     left join trading_sessions as latest
-        on bars.latest_trade_date = latest.trade_date
+        on sessions.latest_trade_date = latest.trade_date
 
 )
 
