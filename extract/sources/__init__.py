@@ -137,9 +137,12 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:_NAMED]) + (f", ... ({len(every)} in all)" if len(every) > _NAMED else "")
 
 
+def exchange_dates(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The exchange's date of each time of a column, which are in UTC."""
+    return pc.local_timestamp(times.cast(pa.timestamp("us", EXCHANGE_ZONE.key))).cast(pa.date32())
+
+
 def _days(dates: pa.ChunkedArray) -> Sequence[date]:
     """The exchange's dates of a column of dates or of times."""
-    if pa.types.is_timestamp(dates.type):
-        dates = pc.local_timestamp(dates.cast(pa.timestamp("us", EXCHANGE_ZONE.key))).cast(pa.date32())
-    days: list[date] = dates.to_pylist()
+    days: list[date] = (exchange_dates(dates) if pa.types.is_timestamp(dates.type) else dates).to_pylist()
     return days

@@ -5,12 +5,12 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from extract.archive import Archive
 from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments, trading_sessions
+from extract.sources import exchange_dates
 from infra.bench.peer import KEY
 from infra.local.market import DEFAULT_SEED, TICKS_PER_RUPEE, clean_bars, write_market
 
@@ -107,8 +107,8 @@ def _delta(first: date, last: date) -> tuple[pa.Table, dict[str, float]]:
 
 def _for_peers(rows: pa.Table, source_id: str | None) -> pa.Table:
     """A batch of either provider in the columns that they share, with its key."""
-    day = pc.local_timestamp(rows["date"].cast(pa.timestamp("us", EXCHANGE_ZONE.key))).cast(pa.date32())
-    keys = {"symbol": rows["symbol"], "source_id": pa.repeat(pa.scalar(source_id), rows.num_rows), "trade_date": day}
+    source_ids = pa.repeat(pa.scalar(source_id), rows.num_rows)
+    keys = {"symbol": rows["symbol"], "source_id": source_ids, "trade_date": exchange_dates(rows["date"])}
     values = {name: rows[name] for name in ("open", "high", "low", "close", "volume")}
     return pa.table(keys | values | {"extracted_at": rows["_extracted_at"]})
 
