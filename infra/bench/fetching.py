@@ -6,10 +6,10 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from extract.seeds import listed_instruments
+from infra.bench.command import run, settings_of
 from infra.bench.compare import LOOP, THREADS, Comparison, NotComparableError, connected, run_peer
 from infra.bench.peer import TABLE
 from infra.local import warehouse as embedded
-from infra.local.command import run, settings_of
 from infra.local.demo import simulate
 from infra.local.providers import ACCESS_TOKEN
 

@@ -14,8 +14,8 @@ from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.settings import Settings
 from extract.warehouse import open_warehouse
 from infra.bench.bars import Given
+from infra.bench.command import run, settings_of
 from infra.bench.compare import Comparison, Job, Taken, check, covered, jobs_since
-from infra.local.command import run, settings_of
 
 _MART = "model.trading_data.fct_daily_bars"
 _ALL_VERSIONS = "model.trading_data.fct_daily_bar_revisions"

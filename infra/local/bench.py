@@ -27,10 +27,10 @@ from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse import open_warehouse
 from infra.bench import bars as given_bars
 from infra.bench.bars import write_bars
+from infra.bench.command import Ended, run, settings_of
 from infra.bench.compare import MERGING, Comparison, NotComparableError, peer_round
 from infra.bench.fetching import LATENCY, fetching_round, unlimited
 from infra.bench.ours import our_round
-from infra.local.command import Ended, run, settings_of
 from infra.local.demo import providers, simulate
 from infra.local.market import write_market
 from infra.local.providers import ACCESS_TOKEN, Limits

@@ -62,7 +62,7 @@ def test_nothing_else_stands_at_the_top_level() -> None:
 
 
 # What measures and checks runs in the environment of the tests.
-_OF_THE_TESTS = {"infra/local/bench.py", "infra/local/command.py", "infra/local/googlesql.py"}
+_OF_THE_TESTS = {"infra/local/bench.py", "infra/local/googlesql.py"}
 
 
 @pytest.mark.parametrize("folder", ["extract", "infra/delivery", "infra/local"])
