@@ -45,13 +45,13 @@ class Instrument:
         return self.listed_on <= day <= self.delisted_on
 
 
-def former_symbols(instrument_id: int, day: date) -> set[str]:
-    """The NSE symbols that an instrument had before, and that nobody else may bear on a day; see the seed."""
-    return {
-        identifier
-        for owner, kind, identifier, last_used_on in _seed("former_identifiers", _former_identifier)
-        if (owner, kind) == (instrument_id, "symbol") and day <= last_used_on
-    }
+def former_symbols() -> dict[int, dict[str, date]]:
+    """By instrument, the NSE symbols that it had before, each with the last day on which nobody else may bear it."""
+    found: dict[int, dict[str, date]] = {}
+    for instrument_id, kind, identifier, last_used_on in _seed("former_identifiers", _former_identifier):
+        if kind == "symbol":
+            found.setdefault(instrument_id, {})[identifier] = last_used_on
+    return found
 
 
 @dataclass(frozen=True, slots=True)

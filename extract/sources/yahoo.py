@@ -60,6 +60,7 @@ class Yahoo:
         # What yfinance still owes pandas is no news to whoever reads our log.
         warnings.filterwarnings("ignore", module=r"yfinance\.")
         self._session = _Session(base_url)
+        self._former_symbols = former_symbols()
 
     def hold(self, seconds: float) -> None:
         """Send nothing for some seconds."""
@@ -109,7 +110,9 @@ class Yahoo:
 
     def _symbols(self, instrument: Instrument) -> set[str]:
         """The NSE symbols under which Yahoo may answer: of a renamed share, the new one or the old one."""
-        return {instrument.symbol} | former_symbols(instrument.instrument_id, exchange_date(self._clock()))
+        today = exchange_date(self._clock())
+        former = self._former_symbols.get(instrument.instrument_id, {})
+        return {instrument.symbol} | {symbol for symbol, last_used_on in former.items() if today <= last_used_on}
 
 
 _FORESEEN = (
