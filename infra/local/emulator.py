@@ -5,9 +5,12 @@ when upstream no longer needs it.
 """
 
 import os
+import re
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Hashable
+from contextvars import ContextVar
+from dataclasses import dataclass
 from functools import lru_cache, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,11 +80,12 @@ def open_emulator(data_dir: Path) -> None:
     """Open the emulator's database in this folder, in this process, with our replacements in place."""
     from local_bigquery.catalog import tabledata, tables
     from local_bigquery.engine import database
-    from local_bigquery.jobs import query
+    from local_bigquery.jobs import merge, query
     from local_bigquery.settings import settings
     from local_bigquery.sql.rules import partitions
 
     query.execute = _with_destination(_keeping_few_results(_on_fresh_cursors(query.execute)))  # type: ignore[no-untyped-call]
+    query.translate = merge.translate = _in_one_snapshot(query.translate)  # type: ignore[no-untyped-call]
     database.objects = objects
     tables.columns = tabledata.columns = columns
     partitions._hidden = is_hidden
@@ -200,32 +204,121 @@ def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
 
 # local-bigquery 0.3.2 looks for a table in duckdb_tables(), which goes through every table of every database, the kept
 # results of all queries among them: half of a build's time, and more with each query. The lake's own catalogue is a
-# DuckDB database with an index.
-_LIVE = """
-    "__ducklake_metadata_{project}".ducklake_schema as s
-    join "__ducklake_metadata_{project}".ducklake_{kind} as o using (schema_id)
-    where s.schema_name = $1 and s.end_snapshot is null and o.end_snapshot is null
-    and o.{kind}_name = coalesce($2, o.{kind}_name)
+# DuckDB database. What it holds changes with its snapshot alone, so all of it is read once for each.
+_OBJECTS = """
+    with stats as (select table_id, any_value(record_count) as row_count from {lake}.ducklake_table_stats group by 1)
+    select s.schema_name, o.table_name, 'TABLE', coalesce(row_count, 0), table_id, null, null
+    from {lake}.ducklake_table as o
+    join {lake}.ducklake_schema as s using (schema_id)
+    left join stats using (table_id)
+    where o.end_snapshot is null and s.end_snapshot is null
+    union all
+    select s.schema_name, o.view_name, 'VIEW', 0, null, o.sql, o.column_aliases
+    from {lake}.ducklake_view as o
+    join {lake}.ducklake_schema as s using (schema_id)
+    where o.end_snapshot is null and s.end_snapshot is null
+"""
+_COLUMNS = """
+    select table_id, column_name, column_type, nulls_allowed, parent_column
+    from {lake}.ducklake_column where end_snapshot is null order by table_id, column_order, column_id
 """
 
 
-def _once_per_snapshot[*A, T](ask: Callable[[str, *A], T]) -> Callable[[str, *A], T]:
-    """Keep what a function told of a project until its lake has another snapshot.
+@dataclass(frozen=True, slots=True)
+class _Object:
+    """A table or view of the lake.
 
-    What our one lake holds changes with its snapshot alone, views and numbers of rows included. A statement asks many
-    times, and to find the columns of a view takes as long as to plan it.
+    Attributes:
+        kind: ``TABLE`` or ``VIEW``.
+        rows: of a table, as the lake's statistics have them.
+        columns: of a table, as (name, type, may be null, column that it is a part of).
+        text: of a view, with the names of its columns.
     """
-    kept = lru_cache(maxsize=5000)(lambda _, *arguments: ask(*arguments))
 
-    def asked(project_id: str, *arguments: *A) -> T:
-        from local_bigquery.engine import database
+    kind: str
+    rows: int
+    columns: tuple[tuple[str, str, bool, int | None], ...]
+    text: str
 
-        ((snapshot,),) = database.fetch(
-            f'select max(snapshot_id) from "__ducklake_metadata_{project_id}".ducklake_snapshot'
-        )
-        return kept(snapshot, project_id, *arguments)
 
-    return asked
+@dataclass(frozen=True, slots=True)
+class _Lake:
+    """What the lake holds in a snapshot, by dataset and name."""
+
+    objects: dict[tuple[str, str], _Object]
+    named: dict[str, tuple[_Object, ...]]
+
+    def reads(self, view: _Object) -> frozenset[Hashable]:
+        """What a view's columns depend on: its text, and all that it may read, however deep.
+
+        Whatever bears a name that stands in the text counts: a column of that name makes the set larger, never smaller.
+        """
+        found: set[_Object] = set()
+        waiting = [view]
+        while waiting:
+            each = waiting.pop()
+            if each not in found:
+                found.add(each)
+                waiting += [other for word in _words(each.text) for other in self.named.get(word, ())]
+        return frozenset((each.columns, each.text) for each in found)
+
+
+# While a statement is translated: what was seen of the lakes.
+_seen: ContextVar[dict[str, _Lake] | None] = ContextVar("_seen", default=None)
+
+
+@lru_cache(maxsize=1000)
+def _words(text: str) -> frozenset[str]:
+    return frozenset(re.findall(r"\w+", text.lower()))
+
+
+def _lake(project_id: str) -> _Lake:
+    seen = _seen.get()
+    if seen is None:
+        return _lake_at(project_id, _snapshot(project_id))
+    if project_id not in seen:
+        seen[project_id] = _lake_at(project_id, _snapshot(project_id))
+    return seen[project_id]
+
+
+def _snapshot(project_id: str) -> int:
+    from local_bigquery.engine import database
+
+    query = f'select max(snapshot_id) from "__ducklake_metadata_{project_id}".ducklake_snapshot'
+    ((snapshot,),) = database.fetch(query)
+    assert isinstance(snapshot, int)
+    return snapshot
+
+
+def _in_one_snapshot(translate):  # type: ignore[no-untyped-def]
+    """Translate a statement by what the lakes hold at one moment: it asks for each table many times."""
+
+    @wraps(translate)
+    def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
+        token = _seen.set({})
+        try:
+            return translate(*args, **kwargs)
+        finally:
+            _seen.reset(token)
+
+    return wrapped
+
+
+@lru_cache(maxsize=3)
+def _lake_at(project_id: str, _: int) -> _Lake:
+    from local_bigquery.engine import database
+
+    lake = f'"__ducklake_metadata_{project_id}"'
+    columns: dict[int, list[tuple[str, str, bool, int | None]]] = {}
+    for table, *column in database.fetch(_COLUMNS.format(lake=lake)):
+        columns.setdefault(table, []).append(tuple(column))
+    objects: dict[tuple[str, str], _Object] = {}
+    named: dict[str, tuple[_Object, ...]] = {}
+    for dataset, name, kind, rows, table, text, aliases in database.fetch(_OBJECTS.format(lake=lake)):
+        each = _Object(kind, rows, tuple(columns.get(table, ())), f"{text or ''} {aliases or ''}")
+        objects[dataset, name] = each
+        named[name.lower()] = (*named.get(name.lower(), ()), each)
+    return _Lake(objects, named)
 
 
 def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> list[tuple[str, str, int]]:
@@ -240,30 +333,29 @@ def objects(project_id: str, dataset_id: str, table_id: str | None = None) -> li
         except duckdb.CatalogException:
             return []
         return [(table_id, "TABLE", rows)]
-    return list(_objects_of_lake(project_id, dataset_id, table_id))
-
-
-@_once_per_snapshot
-def _objects_of_lake(project_id: str, dataset_id: str, table_id: str | None) -> tuple[tuple[str, str, int], ...]:
-    from local_bigquery.engine import database
-
-    stats = f'"__ducklake_metadata_{project_id}".ducklake_table_stats'
-    rows_of_table = f"(select any_value(record_count) from {stats} as t where t.table_id = o.table_id)"
-    found: list[tuple[str, str, int]] = database.fetch(
-        f"select o.table_name, 'TABLE', coalesce({rows_of_table}, 0)"
-        f" from {_LIVE.format(project=project_id, kind='table')}"
-        f" union all select o.view_name, 'VIEW', 0 from {_LIVE.format(project=project_id, kind='view')} order by 1",
-        [dataset_id, table_id],
-    )
-    return tuple(found)
+    found = _lake(project_id).objects
+    if table_id is not None:
+        each = found.get((dataset_id, table_id))
+        return [(table_id, each.kind, each.rows)] if each else []
+    return sorted((name, each.kind, each.rows) for (dataset, name), each in found.items() if dataset == dataset_id)
 
 
 def columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFieldSchema]":
     """The columns of a table, a view or the result of a query, in their order."""
     from local_bigquery.catalog import tables
 
-    columns_of = _columns if dataset_id == tables.RESULTS else _columns_of_lake
-    return list(columns_of(project_id, dataset_id, table_id))
+    if dataset_id == tables.RESULTS:
+        return _columns(project_id, dataset_id, table_id)
+    lake = _lake(project_id)
+    each = lake.objects.get((dataset_id, table_id))
+    reads: Hashable = each and (lake.reads(each) if each.kind == "VIEW" else each.columns)
+    return list(_columns_of_lake(reads, project_id, dataset_id, table_id))
+
+
+@lru_cache(maxsize=5000)
+def _columns_of_lake(_: Hashable, project_id: str, dataset_id: str, table_id: str) -> "tuple[TableFieldSchema, ...]":
+    # To find the columns of a view takes as long as to plan it.
+    return tuple(_columns(project_id, dataset_id, table_id))
 
 
 def _columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFieldSchema]":
@@ -273,7 +365,7 @@ def _columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFiel
     from local_bigquery.errors import not_found
 
     database_name, schema, table = tables.physical(project_id, dataset_id, table_id)
-    required = _columns_where(database_name, schema, table, "not nulls_allowed")
+    required = {name for name, _, is_nullable, _ in _top_columns(database_name, schema, table) if not is_nullable}
     with database.cursor() as cursor:
         try:
             relation = cursor.sql(f"select * from {tables.name(project_id, dataset_id, table_id)} limit 0")
@@ -286,9 +378,6 @@ def _columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFiel
         ]
 
 
-_columns_of_lake = _once_per_snapshot(_columns)
-
-
 def is_hidden(table: Any) -> bool:
     """Whether the table of a statement has the hidden column of a partitioning by time of ingestion."""
     from local_bigquery.catalog import tables
@@ -296,23 +385,12 @@ def is_hidden(table: Any) -> bool:
 
     if not (table.catalog and table.db) or not isinstance(table.this, exp.Identifier):
         return False
-    return tables.INGESTION_TIME in _columns_where(table.catalog, table.db, table.name, "true")
+    return any(name == tables.INGESTION_TIME for name, *_ in _top_columns(table.catalog, table.db, table.name))
 
 
-def _columns_where(project_id: str, dataset_id: str, table_id: str, condition: str) -> frozenset[str]:
+def _top_columns(project_id: str, dataset_id: str, table_id: str) -> list[tuple[str, str, bool, int | None]]:
+    """The columns of a table that are no part of another."""
     if project_id == RESULTS_DATABASE:
-        return frozenset()  # A result has no required columns, and hides none.
-    return _columns_of_lake_where(project_id, dataset_id, table_id, condition)
-
-
-@_once_per_snapshot
-def _columns_of_lake_where(project_id: str, dataset_id: str, table_id: str, condition: str) -> frozenset[str]:
-    from local_bigquery.engine import database
-
-    rows = database.fetch(
-        f'select column_name from "__ducklake_metadata_{project_id}".ducklake_column'
-        f" where end_snapshot is null and parent_column is null and {condition}"
-        f" and table_id in (select o.table_id from {_LIVE.format(project=project_id, kind='table')})",
-        [dataset_id, table_id],
-    )
-    return frozenset(name for (name,) in rows)
+        return []  # A result has no required columns, and hides none.
+    each = _lake(project_id).objects.get((dataset_id, table_id))
+    return [column for column in each.columns if column[3] is None] if each else []
