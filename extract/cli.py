@@ -162,13 +162,14 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="files, folders and zips of corporate actions and index lists",
+        help="files, folders and zips of corporate actions, index lists and daily records (bhavcopies)",
     )
     imported.add_argument(
         "--as-of",
         type=_day,
         metavar="DAY",
-        help="the day that the files are of, YYYY-MM-DD (default: the date in a file's name, or today)",
+        help="the day that the lists are of, YYYY-MM-DD (default: the date in a file's name, or today); a daily record"
+        " tells its own",
     )
     imported.add_argument("--index", metavar="NAME", help="whose list it is, where the file's name does not tell")
     imported.add_argument("--dry-run", action="store_true", help="say what would be taken, and take nothing")
@@ -520,7 +521,7 @@ def _import(settings: Settings, options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--as-of {options.as_of} lies in the future; today is {today}")
     with _starting(settings) if not options.dry_run else nullcontext():
         from extract.archive import Archive
-        from extract.files.report import import_refusal, import_report, say_import
+        from extract.files.report import import_refusal, import_report, say_import, shortfalls
         from extract.files.take import take_files
 
         with _progress("files read") as advance:
@@ -531,24 +532,25 @@ def _import(settings: Settings, options: argparse.Namespace) -> int:
                 advance,
                 as_of=options.as_of,
                 index=options.index,
+                received_at=_clock(),
                 is_dry=options.dry_run,
             )
-        shortfalls = [sentence for file in files for sentence in file.shortfalls]
+        lacking = shortfalls(files)
         if refusal := import_refusal(files):
             if options.json:
                 status = USAGE if isinstance(refusal, ConfigurationError) else FAILED
                 _print_import(status, import_report(files))
             raise refusal
         if options.dry_run:
-            status = INCOMPLETE if shortfalls else OK
+            status = INCOMPLETE if lacking else OK
             if options.json:
                 _print_import(status, import_report(files))
             else:
                 say_import(files, _say, is_dry=True)
             return status
         with _writing(settings, options) as (archive, outcome):
-            _load_and_build(settings, outcome, archive, since=min(file.as_of for file in files if file.as_of))
-            outcome.shortfalls += shortfalls
+            _load_and_build(settings, outcome, archive, since=min(filter(None, (file.received_on for file in files))))
+            outcome.shortfalls += lacking
     if options.json:
         return _report(options, outcome, archive.uri, import_report(files))
     say_import(files, _say)

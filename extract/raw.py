@@ -189,11 +189,28 @@ NSE_INDEX_CONSTITUENTS = _table(
     dates=(),
 )
 
+NSE_DAILY_BARS = _table(
+    "nse_daily_bars",
+    "nse",
+    {
+        **dict.fromkeys(("symbol", "series", "isin"), pa.string()),
+        "exchange_token": pa.int64(),
+        "date": pa.date32(),
+        **_PRICES,
+        **dict.fromkeys(("last", "prev_close"), pa.float64()),
+        "volume": pa.int64(),
+        "turnover": pa.float64(),
+        **dict.fromkeys(("trades", "delivered_volume"), pa.int64()),
+    },
+    keys=("symbol", "series", "date", "close"),
+    values=_BAR_VALUES,
+)
+
 NSE_FILES = _table(
     "nse_files",
     "nse",
     {
-        **dict.fromkeys(("file_name", "sha256", "raw_table", "batch_path", "unread_symbols"), pa.string()),
+        **dict.fromkeys(("file_name", "sha256", "file_kind", "raw_table", "batch_path", "unread_symbols"), pa.string()),
         **dict.fromkeys(("row_count", "left_out_row_count", "refused_row_count"), pa.int64()),
         **dict.fromkeys(("covers_from", "covers_to"), pa.date32()),
     },
@@ -259,6 +276,7 @@ RAW_TABLES = {
         ALPHA_VANTAGE_DAILY_BARS,
         NSE_CORPORATE_ACTIONS,
         NSE_INDEX_CONSTITUENTS,
+        NSE_DAILY_BARS,
         NSE_FILES,
         EXTRACT_REQUESTS,
         EXTRACT_RUNS,

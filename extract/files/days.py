@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 
 from extract.seeds import EXCHANGE_ZONE
@@ -18,6 +19,14 @@ _NUMBERS = re.compile(r"(?P<first>[0-9]{1,2})([-/.])(?P<second>[0-9]{1,2})\2(?P<
 # How a spreadsheet counts days: 36526 is 2000-01-01.
 _SERIAL = re.compile(r"[34][0-9]{4}(?:\.0+)?")
 _SERIAL_START = date(1899, 12, 30)
+
+# How a day stands in a file's name: 2024-07-05, 20240705, 05072024, 05JUL2024, 05-07-2024.
+_IN_NAME = (
+    re.compile(r"(?<!\d)[0-9]{4}([-_.])[0-9]{1,2}\1[0-9]{1,2}(?!\d)"),
+    re.compile(r"(?<!\d)[0-9]{8}(?!\d)"),
+    re.compile(r"(?<!\d)[0-9]{1,2}[-_. ]?[A-Za-z]{3,9}[-_. ]?[0-9]{4}(?!\d)"),
+    re.compile(r"(?<!\d)[0-9]{1,2}([-_.])[0-9]{1,2}\1[0-9]{4}(?!\d)"),
+)
 
 _MONTHS = (
     "january",
@@ -73,6 +82,19 @@ def read_day(text: str, *, month_first: bool = False) -> date:
     if _SERIAL.fullmatch(text):
         return _SERIAL_START + timedelta(days=int(float(text)))
     raise ValueError("no day")
+
+
+def days_in_name(basename: str) -> set[date]:
+    """The days, of 1994 to 2099, that a file's name tells, as the exchange and as people write them."""
+    found = set()
+    for pattern in _IN_NAME:
+        for match in pattern.finditer(basename):
+            text = match[0].replace("_", "-")
+            # The exchange writes 05072024 as well as 20240705; no digits can be both, of these years.
+            for spelling in (text, f"{text[:2]}-{text[2:4]}-{text[4:]}") if text.isdigit() else (text,):
+                with suppress(ValueError):
+                    found.add(read_day(spelling))
+    return {day for day in found if 1994 <= day.year < 2100}
 
 
 def _year(text: str) -> int:

@@ -8,13 +8,14 @@ from itertools import islice
 from typing import Any
 
 from extract.files.corporate_actions import CORPORATE_ACTIONS
+from extract.files.daily_record import DAILY_RECORDS, DailyRecord, SentRow, neighbour, read_by_rows
 from extract.files.days import is_month_first
 from extract.files.index_lists import INDEX_LISTS
 from extract.files.kind import Download, Kind, Reading, SaysNothing
 from extract.files.opened import FileRefused
-from extract.files.text import Row, csv_rows, decoded, is_json, json_rows
+from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
 
-KINDS = (CORPORATE_ACTIONS, INDEX_LISTS)
+KINDS = (CORPORATE_ACTIONS, INDEX_LISTS, *DAILY_RECORDS)
 
 _DELIMITERS = ",;\t|"
 
@@ -25,25 +26,6 @@ _ROWS_TO_HEADINGS = 20
 _FOOTER = re.compile(
     r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of|\*|©|#|--", re.I
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadRow:
-    """A record that was not taken.
-
-    Attributes:
-        place: ``line 3``.
-        symbol: what it says there; None where that cannot be told.
-        reason: why, as a sentence about the record.
-    """
-
-    place: str
-    symbol: str | None
-    reason: str
-
-    def __str__(self) -> str:
-        """The place, the symbol and the reason."""
-        return f"{self.place}{f' {self.symbol}' if self.symbol else ''}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,29 +71,56 @@ class IdentifiedFile:
         Raises:
             FileRefused: no record can be taken, or the file was cut, so that nobody knows what it lacks.
         """
-        if not self.records:
-            raise FileRefused("is empty but for its headings; download it again")
         common = self.kind.of_file(download)
         days = (cell for row in self.records for cell in self._days(row))
-        reading = Reading(download.as_of, is_month_first(days))
-        read = ReadFile([], covers=self.kind.covers(download.basename))
+        rows, left_out, refused = self._read_each(Reading(download.as_of, is_month_first(days)))
+        return ReadFile([row.values | common for row in rows], left_out, refused, self.kind.covers(download.basename))
+
+    def read_record(self, basename: str, today: date) -> DailyRecord:
+        """Read a daily record row by row; see ``extract.files.daily_record.read_by_rows``."""
+        texts = {
+            column: [row.cells[place] for row in self.records if place < len(row.cells)]
+            for column, place in self.columns.items()
+        }
+        read = read_by_rows(
+            self.kind, texts, basename, today, lambda month_first: self._read_whole(Reading(today, month_first))
+        )
+        if not self.ends_in_line:
+            read.remarks.append("does not end with a line end: it may be cut; compare it with the exchange's")
+        return read
+
+    def _read_whole(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
+        """Read each record, and refuse a last one whose last number may have been cut."""
+        rows, left_out, refused = self._read_each(reading)
+        last = self.records[-1]
+        if not self.ends_in_line and rows[-1].place == last.place and len(last.cells) - 1 in self.columns.values():
+            refused.append(rows.pop().refused("the file ends in it without a line end, so its last value may be cut"))
+        return rows, left_out, refused
+
+    def _read_each(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
+        """The rows that can be read, those that are left out, and those that are refused; at least one of the first."""
+        if not self.records:
+            raise FileRefused("is empty but for its headings; download it again")
+        rows: list[SentRow] = []
+        left_out: list[UnreadRow] = []
+        refused: list[UnreadRow] = []
         last = self.records[-1]
         for row in self.records:
             symbol = self._symbol(row)
             try:
-                read.rows.append(self._read(row, reading) | common)
+                rows.append(SentRow(row.place, self._read(row, reading)))
             except SaysNothing as nothing:
-                read.left_out.append(UnreadRow(row.place, symbol, str(nothing)))
+                left_out.append(UnreadRow(row.place, symbol, str(nothing)))
             except ValueError as error:
                 if row is last and (self._is_short(row) or row.problem or not self.ends_in_line):
                     reason = f"ends in the middle of a record ({UnreadRow(row.place, symbol, str(error))})"
                     raise FileRefused(f"{reason}: it is torn; download it again") from None
-                read.refused.append(UnreadRow(row.place, symbol, str(error)))
-        if not read.rows:
-            unread = [*read.refused, *read.left_out]
+                refused.append(UnreadRow(row.place, symbol, str(error)))
+        if not rows:
+            unread = [*refused, *left_out]
             more = f"; and {len(unread) - 3} more" if len(unread) > 3 else ""
             raise FileRefused(f"has no record that can be taken: {'; '.join(map(str, unread[:3]))}{more}")
-        return read
+        return rows, left_out, refused
 
     def _read(self, row: Row, reading: Reading) -> dict[str, Any]:
         filled = row.filled
@@ -180,6 +189,8 @@ def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:
 
 def _unknown(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]]:
     rows = [row for top in tops for row in top if row.filled]
+    if known := next(filter(None, (neighbour(row.cells) for row in rows)), None):
+        raise FileRefused(f"is {known}, which is not taken; leave it out")
     nearest = max(
         ((kind, kind.columns(row.cells)) for row in rows for kind in KINDS), key=lambda each: len(each[1]), default=None
     )
@@ -189,5 +200,7 @@ def _unknown(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]]:
         missing = [f"{column} ({', '.join(kind.headings[column])})" for column in lacking]
         raise FileRefused(f"looks like {kind.name}, and has no column for {'; nor for '.join(missing)}")
     first = " ".join(" ".join(filter(None, rows[0].cells)).split())[:80] if rows else ""
-    known = "; or ".join(f"{kind.name} ({', '.join(kind.required)})" for kind in KINDS)
+    known = "; or ".join(
+        kind.name if kind in DAILY_RECORDS else f"{kind.name} ({', '.join(kind.required)})" for kind in KINDS
+    )
     raise FileRefused(f"is no file that we know: it begins with {first!r}, and has not the columns of {known}")

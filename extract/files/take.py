@@ -3,65 +3,25 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
 from extract.archive import Archive
-from extract.files.kind import Download, is_symbol
+from extract.files.daily_record import DAILY_RECORDS, read_by_columns
+from extract.files.kind import Download
 from extract.files.opened import FileRefused, OpenedFile, listed, opened
-from extract.files.read import IdentifiedFile, ReadFile, UnreadRow, identify
-from extract.raw import NSE_FILES, RawTable
+from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport, Held, row_count, unread_symbols
+from extract.files.read import IdentifiedFile, ReadFile, identify
+from extract.files.records import Records
+from extract.raw import NSE_FILES
 from extract.seeds import EXCHANGE_ZONE
-
-TAKEN, HERE, REFUSED = "taken", "already here", "refused"
 
 # A day's files are dated from when the exchange's day begins, so that the same file makes the same batch all day.
 _DAY_BEGINS = time(8, 30)
 
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
-
-
-@dataclass(slots=True)
-class FileReport:
-    """What became of a file.
-
-    Attributes:
-        name: as the person knows it; in a zip, with its place there.
-        outcome: ``taken``, ``already here`` or ``refused``.
-        reason: why it was not taken.
-        kind: what it is; None where that was not told.
-        as_of: the day that it is of.
-        row_count: records taken.
-        first_date: of these records; None where they have none.
-        last_date: the same.
-        left_out: records that say nothing.
-        refused: records that cannot be read.
-        is_usage: what is wrong is the command line, and not what the file holds.
-        paths: of the batches that it is in.
-    """
-
-    name: str
-    outcome: str
-    reason: str | None = None
-    kind: str | None = None
-    as_of: date | None = None
-    row_count: int = 0
-    first_date: date | None = None
-    last_date: date | None = None
-    left_out: list[UnreadRow] = field(default_factory=list)
-    refused: list[UnreadRow] = field(default_factory=list)
-    is_usage: bool = False
-    paths: list[str] = field(default_factory=list)
-
-    @property
-    def shortfalls(self) -> list[str]:
-        """What was refused, a sentence each."""
-        if self.outcome == REFUSED:
-            return [f"{self.name} {self.reason}"]
-        return [f"{self.name}, {row}" for row in self.refused]
 
 
 def take_files(
@@ -72,46 +32,64 @@ def take_files(
     *,
     as_of: date | None = None,
     index: str | None = None,
+    received_at: datetime | None = None,
     is_dry: bool = False,
 ) -> list[FileReport]:
-    """Archive what files hold, each as a batch, and tell what became of each. A bad file costs itself alone.
+    """Archive what files hold, and tell what became of each. A bad file costs itself alone.
 
-    A batch is named after what is in it: the same again makes no other. Beside it goes a row of ``nse_files``, by which
-    the same file is known again, and what its list reaches over.
+    A list makes a batch, and many daily records make one together. A batch is named after what is in it: the same again
+    makes no other. Beside it goes a row of ``nse_files`` for each file, by which the same file is known again, and what
+    it reaches over.
 
     Args:
         archive: where the batches go.
         paths: files, folders and zips.
         today: the exchange's date.
         progress: is told how many files are done, and how many there are; a zip is one.
-        as_of: the day that the files are of; by default the date in a file's name, or today.
+        as_of: the day that the lists are of; by default the date in a file's name, or today. A daily record
+            tells its own.
         index: whose constituents the one list among them holds whose name does not tell.
+        received_at: when the daily records came, a time with zone; by default, when today began.
         is_dry: archive nothing.
 
     Raises:
         PipelineError: the archive failed. What was taken before stays; take the files again for the rest.
     """
-    taking = _Taking(archive, today, as_of, index, is_dry)
+    held = Held(archive)
+    received_at = received_at or datetime.combine(today, _DAY_BEGINS, EXCHANGE_ZONE)
+    records = Records(archive, held, received_at, is_dry=is_dry)
+    taking = _Taking(archive, held, records, today, as_of, index, is_dry)
     files = listed(paths)
     reports: list[FileReport] = []
     progress(0, len(files))
     for done, path in enumerate(files, 1):
         reports += [taking.take(file) for file in opened(path)]
         progress(done, len(files))
+    records.finish()
     return reports
 
 
 class _Taking:
     """One import: what it was told, and what it has seen."""
 
-    def __init__(self, archive: Archive, today: date, as_of: date | None, index: str | None, is_dry: bool) -> None:
+    def __init__(
+        self,
+        archive: Archive,
+        held: Held,
+        records: Records,
+        today: date,
+        as_of: date | None,
+        index: str | None,
+        is_dry: bool,
+    ) -> None:
         self._archive = archive
+        self._held = held.of
+        self._records = records
         self._today = today
         self._as_of = as_of
         self._index = index
         self._is_dry = is_dry
         self._index_is_of: str | None = None
-        self._names: dict[str, set[str]] = {}
 
     def take(self, file: OpenedFile) -> FileReport:
         report = FileReport(file.name, REFUSED)
@@ -119,19 +97,30 @@ class _Taking:
             if file.refusal:
                 raise file.refusal
             self._take(file, report)
+            report.received_on = report.received_on or report.as_of
         except FileRefused as refusal:
             report.outcome, report.reason, report.is_usage = REFUSED, str(refusal), refusal.is_usage
         return report
 
     def _take(self, file: OpenedFile, report: FileReport) -> None:
-        identified = identify(file.body)
         basename = PurePosixPath(file.kept_name).name
+        known_by = hashlib.sha256(file.body)
+        sha256 = known_by.hexdigest()
+        if self._records.is_here(sha256, report):
+            return
+        if record := read_by_columns(file.body, basename, self._today):
+            self._records.take(file.kept_name, sha256, record, report)
+            return
+        identified = identify(file.body)
+        if identified.kind in DAILY_RECORDS:
+            record = identified.read_record(basename, self._today)
+            self._records.take(file.kept_name, sha256, record, report)
+            return
         dated = self._as_of or self._day_in(basename)
         download = Download(basename, dated or self._today, self._index)
         report.kind, report.as_of = identified.kind.name, download.as_of
         common = identified.kind.of_file(download)
         self._note_index(identified, download, file.name)
-        known_by = hashlib.sha256(file.body)
         # The same list under the name of another index says something else.
         known_by.update(repr([value for value in common.values() if not isinstance(value, date)]).encode())
         digest = known_by.hexdigest()[:16]
@@ -170,17 +159,20 @@ class _Taking:
         # A file of which a record was refused is read again when it comes again: we may have learnt to.
         known_by = f"{digest}-{content}" if read.refused else digest
         kept_run_id = f"import-{download.as_of:%Y%m%d}-{known_by}"
-        if not self._is_dry:
+        if self._is_dry:
+            self._held(table)[f"{run_id}-0000.parquet"] = self._held(NSE_FILES)[f"{kept_run_id}-0000.parquet"] = ""
+        else:
             path = self._archive.write(table, rows, run_id, 0, received_at)
             kept = {
                 "file_name": file.kept_name,
                 "sha256": hashlib.sha256(file.body).hexdigest(),
+                "file_kind": identified.kind.name,
                 "raw_table": table.name,
                 "batch_path": path,
-                "unread_symbols": ",".join(sorted({_listed_symbol(row) for row in read.refused})) or None,
+                "unread_symbols": unread_symbols(read.refused),
                 "row_count": rows.num_rows,
-                "left_out_row_count": len(read.left_out),
-                "refused_row_count": len(read.refused),
+                "left_out_row_count": row_count(read.left_out),
+                "refused_row_count": row_count(read.refused),
                 "covers_from": read.covers[0],
                 "covers_to": read.covers[1],
             }
@@ -188,8 +180,8 @@ class _Taking:
             if f"{kept_run_id}-0000.parquet" not in self._held(NSE_FILES):
                 kept_rows = pa.Table.from_pylist([kept], NSE_FILES.provider_columns)
                 report.paths.append(self._archive.write(NSE_FILES, kept_rows, kept_run_id, 0, received_at))
-        self._held(table).add(f"{run_id}-0000.parquet")
-        self._held(NSE_FILES).add(f"{kept_run_id}-0000.parquet")
+            self._held(table)[f"{run_id}-0000.parquet"] = path
+            self._held(NSE_FILES)[f"{kept_run_id}-0000.parquet"] = report.paths[-1]
 
     def _day_in(self, basename: str) -> date | None:
         """The one date in a name, where the file can be of that day."""
@@ -211,15 +203,3 @@ class _Taking:
                 reason = f"is a second list whose name does not tell of which index, beside {self._index_is_of}"
                 raise FileRefused(f"{reason}; import it by itself, with its own --index", is_usage=True) from None
             self._index_is_of = name
-
-    def _held(self, table: RawTable) -> set[str]:
-        """The names of a table's batches that imports have made."""
-        if table.name not in self._names:
-            paths = self._archive.listed(prefix=f"{table.name}/")
-            self._names[table.name] = {PurePosixPath(path).name for path in paths if "/import-" in path}
-        return self._names[table.name]
-
-
-def _listed_symbol(row: UnreadRow) -> str:
-    symbol = (row.symbol or "").upper()
-    return symbol if is_symbol(symbol) else "?"

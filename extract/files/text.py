@@ -54,6 +54,27 @@ class Row:
         return [cell.strip() for cell in self.cells if cell and cell.strip()]
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadRow:
+    """A record that was not taken, or several for one reason.
+
+    Attributes:
+        place: ``line 3``.
+        symbol: what it says there; None where that cannot be told.
+        reason: why, as a sentence about the record.
+        count: how many records.
+    """
+
+    place: str
+    symbol: str | None
+    reason: str
+    count: int = 1
+
+    def __str__(self) -> str:
+        """The place, the symbol and the reason."""
+        return f"{self.place}{f' {self.symbol}' if self.symbol else ''}: {self.reason}"
+
+
 def decoded(body: bytes) -> str:
     """The text of a file: by its byte order mark, as UTF-8, else in the charset that it looks like.
 

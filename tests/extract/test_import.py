@@ -15,7 +15,8 @@ import pytest
 from extract.files.days import is_month_first, read_day
 from extract.files.index_lists import index_name
 from extract.files.opened import FileRefused
-from extract.files.take import HERE, REFUSED, TAKEN, FileReport, take_files
+from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
+from extract.files.take import take_files
 from extract.seeds import exchange_date
 from tests.conftest import Pipeline
 

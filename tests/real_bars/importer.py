@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from extract.archive import Archive
-from extract.files.take import TAKEN, take_files
+from extract.files.outcome import TAKEN
+from extract.files.take import take_files
 from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"

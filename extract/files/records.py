@@ -1,0 +1,204 @@
+"""Daily records on their way into the archive: many sessions make one batch, and each file is known again."""
+
+import hashlib
+import re
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from typing import Any
+
+import pyarrow as pa
+
+from extract.archive import Archive, BatchRefused
+from extract.files.daily_record import DailyRecord
+from extract.files.outcome import HERE, TAKEN, FileReport, Held, row_count, unread_symbols
+from extract.raw import NSE_DAILY_BARS, NSE_FILES
+
+# A load job takes a batch of this size at once (extract/sources/archive.py): eighty sessions of today's size.
+_ROWS_PER_BATCH = 240_000
+
+# How the rows of nse_files lie there: those of one file that was read whole, under its digest; else of many.
+_OF_FILES = re.compile(r"import-(?P<day>\d{8})-(?P<number>record|records)-(?P<digest>[0-9a-f]+)-0000\.parquet")
+
+# A session is compared with those about it: a share of their rows that no short or special session has fallen to.
+_NEAR = timedelta(days=30)
+_FEW = 0.6
+_FEWEST_NEIGHBOURS = 3
+# Of the files that were taken one by one, so many of the latest.
+_LATEST_READ = 5
+
+
+class Records:
+    """The daily records of one import.
+
+    A batch is archived when it is full, and then what is known of its files. So a process may die anywhere: what lacks
+    its row of ``nse_files`` is read again, makes the same batch, and lands once.
+    """
+
+    def __init__(self, archive: Archive, held: Held, received_at: datetime, *, is_dry: bool) -> None:
+        """Begin an import.
+
+        Args:
+            archive: where the batches go.
+            held: what it holds.
+            received_at: when the files came; a time with zone.
+            is_dry: archive nothing.
+        """
+        self._archive = archive
+        self._held = held
+        self._received_at = received_at
+        self._is_dry = is_dry
+        self._known: dict[str, tuple[date, tuple[object, ...] | None]] = {}
+        self._is_known_read = False
+        self._sessions: dict[str, list[tuple[date, int]]] = defaultdict(list)
+        self._pending: list[tuple[dict[str, Any], DailyRecord, FileReport]] = []
+        self._taken: list[FileReport] = []
+
+    def is_here(self, sha256: str, report: FileReport) -> bool:
+        """Whether the file of these bytes was taken before, and wholly; then say so."""
+        self._read_known()
+        day, read = self._known.get(sha256[:16], (None, None))
+        if day is None or read is not None:
+            return False
+        self._say_here(day, report)
+        return True
+
+    def take(self, file_name: str, sha256: str, record: DailyRecord, report: FileReport) -> None:
+        """Take a record, and say so; it is archived when its batch is full."""
+        report.kind, report.as_of = record.kind.name, record.day
+        report.first_date = report.last_date = record.day
+        report.row_count = record.rows.num_rows
+        report.left_out, report.refused, report.remarks = record.left_out, record.refused, record.remarks
+        self._read_known()
+        day, read = self._known.get(sha256[:16], (None, None))
+        if day and read == _read(record):
+            # A file of which a row was refused is read again when it comes again: we may have learnt to.
+            self._say_here(day, report)
+            return
+        report.outcome = TAKEN
+        report.received_on = self._received_at.astimezone(UTC).date()
+        self._known[sha256[:16]] = report.received_on, _read(record)
+        is_corrected = any(
+            (other.kind.name, other.day) == (record.kind.name, record.day) for _, other, _ in self._pending
+        )
+        rows = sum(other.rows.num_rows for _, other, _ in self._pending) + record.rows.num_rows
+        if is_corrected or rows > _ROWS_PER_BATCH:
+            self.archive_pending()
+        self._pending.append((_kept(file_name, sha256, record), record, report))
+        self._sessions[record.kind.name].append((record.day, record.rows.num_rows))
+        self._taken.append(report)
+
+    def archive_pending(self) -> None:
+        """Archive what was read and is not in a batch yet.
+
+        Raises:
+            PipelineError: the archive failed.
+        """
+        pending, self._pending = self._pending, []
+        if not pending:
+            return
+        # Of two files of one session, the one that was named later counts: its batch is later.
+        received_at, self._received_at = self._received_at, self._received_at + timedelta(microseconds=1)
+        if self._is_dry:
+            return
+        kept = [kept for kept, _, _ in pending]
+        content = [(file["sha256"], file["row_count"]) for file in kept]
+        digest = hashlib.sha256(repr(content).encode()).hexdigest()[:12]
+        of_bars = self._held.of(NSE_DAILY_BARS)
+        path = next((path for name, path in of_bars.items() if name.endswith(f"-{digest}-0000.parquet")), None)
+        if path is None:
+            rows = pa.concat_tables([record.rows for _, record, _ in pending])
+            run_id = f"import-{received_at:%Y%m%d}-{digest}"
+            path = self._archive.write(NSE_DAILY_BARS, rows, run_id, 0, received_at)
+            of_bars[f"{run_id}-0000.parquet"] = path
+        for file in kept:
+            file["batch_path"] = path
+        run_id = f"import-{received_at:%Y%m%d}-records-{digest}"
+        if len(pending) == 1 and not pending[0][1].refused:
+            run_id = f"import-{received_at:%Y%m%d}-record-{kept[0]['sha256'][:16]}"
+        rows = pa.Table.from_pylist(kept, NSE_FILES.provider_columns)
+        paths = [path, self._archive.write(NSE_FILES, rows, run_id, 0, received_at)]
+        for _, _, report in pending:
+            report.paths = paths
+
+    def finish(self) -> None:
+        """Archive the rest, and remark on each session that has far fewer rows than those about it."""
+        self.archive_pending()
+        self._read_latest()
+        sessions = {kind: sorted(told) for kind, told in self._sessions.items()}
+        for report in self._taken:
+            assert report.kind
+            assert report.as_of
+            told = sessions[report.kind]
+            first = bisect_left(told, (report.as_of - _NEAR, 0))
+            last = bisect_right(told, (report.as_of + _NEAR, 0))
+            near = [count for day, count in told[first:last] if day != report.as_of]
+            if len(near) >= _FEWEST_NEIGHBOURS and report.row_count < _FEW * median(near):
+                report.remarks.append(
+                    f"has {report.row_count:,} rows, and the sessions about it have {median(near):,.0f}:"
+                    " it may be cut; compare it with the exchange's"
+                )
+
+    def _say_here(self, day: date, report: FileReport) -> None:
+        report.outcome, report.reason = HERE, f"it was taken on {day}"
+        report.received_on = day
+
+    def _read_known(self) -> None:
+        """Read which files earlier imports have taken: one that came alone is in its batch's name."""
+        if self._is_known_read:
+            return
+        self._is_known_read = True
+        for name, path in self._held.of(NSE_FILES).items():
+            found = _OF_FILES.fullmatch(name)
+            if found and found["number"] == "record":
+                self._known[found["digest"]] = _day_of(path), None
+            elif found:
+                for row in self._kept(path):
+                    read = (row["row_count"], row["refused_row_count"], row["unread_symbols"])
+                    self._known[row["sha256"][:16]] = _day_of(path), read if row["refused_row_count"] else None
+
+    def _read_latest(self) -> None:
+        """Read how many rows the sessions had that came one by one, where the import itself is small."""
+        if not self._taken or len(self._taken) > _FEWEST_NEIGHBOURS:
+            return
+        alone = sorted((name, path) for name, path in self._held.of(NSE_FILES).items() if "-record-" in name)
+        for _, path in alone[-_LATEST_READ:]:
+            self._kept(path)
+
+    def _kept(self, path: str) -> list[dict[str, Any]]:
+        """What ``nse_files`` keeps of a batch's files; none where it is damaged, which a replay names."""
+        rows: list[dict[str, Any]] = []
+        with suppress(BatchRefused):
+            rows = self._archive.read(path).rows.to_pylist()
+        for row in rows:
+            self._sessions[row["file_kind"]].append((row["covers_from"], row["row_count"]))
+        return rows
+
+
+def _day_of(path: str) -> date:
+    return date.fromisoformat(path.partition("extracted_on=")[2][:10])
+
+
+def _read(record: DailyRecord) -> tuple[object, ...] | None:
+    """What was read of a record of which something was not; None of a whole one."""
+    if not record.refused:
+        return None
+    return record.rows.num_rows, row_count(record.refused), unread_symbols(record.refused)
+
+
+def _kept(file_name: str, sha256: str, record: DailyRecord) -> dict[str, Any]:
+    """A file's row of ``nse_files``, but for the batch that it is in."""
+    return {
+        "file_name": file_name,
+        "sha256": sha256,
+        "file_kind": record.kind.name,
+        "raw_table": NSE_DAILY_BARS.name,
+        "unread_symbols": unread_symbols(record.refused),
+        "row_count": record.rows.num_rows,
+        "left_out_row_count": row_count(record.left_out),
+        "refused_row_count": row_count(record.refused),
+        "covers_from": record.day,
+        "covers_to": record.day,
+    }
