@@ -31,6 +31,7 @@ INCREMENTAL_MODELS = (
     "fct_daily_bar_revisions",
     "fct_daily_bars",
     "int_dividends__priced",
+    "int_exchange_scales__measured",
     "int_kite_levels__measured",
     "int_scale_breaks__found",
     "int_share_events__measured",
@@ -188,7 +189,7 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     window = f"{dataset}_operations.operations_build_window"
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
     # Without the scales of the last merge, nothing tells which of them have changed.
-    kept = (*INCREMENTAL_MODELS, "int_scales__merged")
+    kept = (*INCREMENTAL_MODELS, "int_scales__merged", "int_suspect_sessions__merged")
     needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), window]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None

@@ -92,6 +92,7 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
         "All bars",
         f"{status.record_count:,} of {status.symbol_count} symbols, {status.valid_record_count:,} valid",
     )
+    yield "  by the exchange's record", f"{status.exchange_record_count:,}"
     yield "  held back", f"{status.unreconciled_record_count:,} from a fallback whose scale cannot be told"
     yield "  score", _score(status.quality_score)
     yield (

@@ -11,6 +11,9 @@ from extract.settings import PROJECT_DIR
 
 EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
 
+# The source whose bars are the exchange's own record.
+EXCHANGE = "nse"
+
 # From this hour on, IST, the providers serve the exchange's official close of the day before.
 FINAL_HOUR = 8
 
@@ -79,9 +82,9 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
 
 
 def source_order() -> list[str]:
-    """The sources of bars, the first choice first."""
+    """The sources that are asked for bars, the first choice first: not the exchange, whose files a person downloads."""
     rows = sorted(_seed("source_precedence", lambda row: (_number(row, "precedence"), row["source_id"])))
-    return list(dict.fromkeys(source_id for _, source_id in rows))
+    return list(dict.fromkeys(source_id for _, source_id in rows if source_id != EXCHANGE))
 
 
 def trading_holidays() -> list[date]:

@@ -37,6 +37,7 @@ class Status:
     symbol_count: int
     record_count: int
     valid_record_count: int
+    exchange_record_count: int
     unreconciled_record_count: int
     latest_valid_record_count: int
     latest_provisional_record_count: int

@@ -24,16 +24,15 @@ scaled as (
 
     select
         bars.*,
-        if(bars.is_from_primary, 'same', coalesce(own_scales.verdict, 'thin')) as verdict,
+        coalesce(
+            own_scales.verdict, if(bars.is_from_primary or bars.is_from_exchange, 'same', 'thin')
+        ) as verdict,
         -- A bar that is held back stays as it is.
-        if(bars.is_from_primary, 1, coalesce(own_scales.price_ratio, 1)) as price_ratio,
-        if(bars.is_from_primary, 1, coalesce(own_scales.volume_ratio, 1)) as volume_ratio,
-        -- Between a bar and its peer, whichever of the two is the primary source.
-        if(
-            bars.is_from_primary,
-            peer_scales.expected_ratio,
-            1 / nullif(own_scales.expected_ratio, 0)
-        ) as peer_ratio
+        coalesce(own_scales.price_ratio, 1) as price_ratio,
+        coalesce(own_scales.volume_ratio, 1) as volume_ratio,
+        -- From the scale of a bar's peer to its own.
+        coalesce(peer_scales.expected_ratio, 1)
+        / coalesce(nullif(own_scales.expected_ratio, 0), 1) as peer_ratio
     from bars
     left join scales as own_scales
         on
@@ -84,13 +83,13 @@ checked as (
         -- Within a month that has one ratio, some days may still be on another scale. A jump since
         -- the primary source's last bar gives them away, unless the third opinion shows it too.
         if(
-            is_from_primary,
+            is_from_primary or is_from_exchange,
             null,
             verdict in ('same', 'apart', 'alone')
             and (
-                last_primary_close is null
+                last_reference_close is null
                 or abs(
-                    cast(close as float64) * price_ratio / cast(last_primary_close as float64) - 1
+                    cast(close as float64) * price_ratio / cast(last_reference_close as float64) - 1
                 ) <= 0.2
                 or coalesce(
                     abs(cast(third_close as float64) - cast(close as float64) * price_ratio)
@@ -99,18 +98,22 @@ checked as (
                 )
             )
         ) as is_reconciled,
-        if(is_from_primary, null, verdict != 'apart') as is_on_own_scale,
+        if(
+            is_from_exchange or (is_from_primary and verdict != 'apart'),
+            null,
+            verdict != 'apart'
+        ) as is_on_own_scale,
         if(last_close > 0, not is_jump or is_move_shared, null) as has_explained_return,
         has_settled_scale,
-        -- A flat bar without volume is no opinion.
+        -- A flat bar without volume is no opinion; and nobody judges the exchange's record.
         if(
-            close > 0 and not is_peer_flat,
+            close > 0 and not is_peer_flat and not is_from_exchange,
             abs(peer_close * peer_ratio - close) <= close * numeric '0.005',
             null
         ) as agrees_with_other_source,
         -- In rupees as they are: where the scales differ, the third close is near neither.
         if(
-            third_close > 0 and peer_close > 0,
+            third_close > 0 and peer_close > 0 and not is_from_exchange,
             abs(close - peer_close) <= peer_close * numeric '0.005'
             or abs(third_close - close) <= close * numeric '0.005'
             or abs(third_close - peer_close) > peer_close * numeric '0.005',
@@ -121,8 +124,9 @@ checked as (
             null,
             volume between average_volume / 50 and average_volume * 50
         ) as has_usual_volume,
+        not is_of_suspect_session as is_of_sound_session,
         not is_provisional as is_final,
-        is_from_primary,
+        is_from_primary or is_from_exchange as is_from_primary,
         trade_date,
         extracted_at
     from scaled

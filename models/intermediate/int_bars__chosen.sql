@@ -70,6 +70,7 @@ scored as (
             {% endfor -%}
         ) as applicable_weight,
         bars.is_provisional,
+        bars.is_of_sound_session,
         (
             0
             {% for check_ids in var('bar_checks') | batch(6) -%}
@@ -88,14 +89,19 @@ scored as (
 
 ),
 
--- The first source whose bar nothing forbids; where there is none, the first one's, not valid.
+-- The first source whose bar nothing forbids; where there is none, the first one's, not valid. A
+-- bar of a session that its source got wrong stands behind any other.
 chosen as (
 
-    select * from scored
+    select * except (is_of_sound_session) from scored
     qualify
         row_number() over (
             partition by symbol, trade_date
-            order by is_valid desc, precedence asc, source_id asc
+            order by
+                is_valid desc,
+                if(is_of_sound_session is false, 1, 0) asc,
+                precedence asc,
+                source_id asc
         ) = 1
 
 )

@@ -107,6 +107,22 @@ primary_source as (
 
 ),
 
+exchange as (
+
+    select source_id from sources
+    where is_exchange
+
+),
+
+suspect_sessions as (
+
+    select
+        source_id,
+        trade_date
+    from {{ ref('quality_suspect_sessions') }}
+
+),
+
 with_last_bar as (
 
     select
@@ -118,6 +134,7 @@ with_last_bar as (
         close,
         volume,
         last_value(close) over last_bar as last_close,
+        last_value(trade_date) over last_bar as last_trade_date,
         last_value(
             to_json_string(struct(open, high, low, close, volume))
         ) over last_bar as last_values,
@@ -153,19 +170,25 @@ primary_closes as (
         last_value(
             if(bars.source_id = primary_source.source_id and bars.close > 0, bars.close, null)
             ignore nulls
-        ) over (
-            partition by bars.symbol
-            order by unix_date(bars.trade_date)
-            range between 7 preceding and 1 preceding
-        ) as last_primary_close,
+        ) over week_before as last_primary_close,
+        last_value(
+            if(bars.source_id = exchange.source_id and bars.close > 0, bars.close, null)
+            ignore nulls
+        ) over week_before as last_exchange_close,
         bars.trade_date
     from bars
     cross join primary_source
+    cross join exchange
+    window
+        week_before as (
+            partition by bars.symbol
+            order by unix_date(bars.trade_date)
+            range between 7 preceding and 1 preceding
+        )
 
 ),
 
--- The other source's bar of the same day: of the first source for a fallback, of the first fallback
--- for the first source.
+-- Another source's bar of the same day: the one that comes first of the others.
 peers as (
 
     select
@@ -207,7 +230,9 @@ compared as (
         with_last_bar.low,
         with_last_bar.close,
         with_last_bar.last_close,
-        primary_closes.last_primary_close,
+        with_last_bar.last_trade_date,
+        coalesce(primary_closes.last_exchange_close, primary_closes.last_primary_close)
+            as last_reference_close,
         peers.peer_close,
         third_opinions.close as third_close,
         with_last_bar.volume,
@@ -219,8 +244,10 @@ compared as (
         source_precedence.precedence,
         with_last_bar.is_provisional,
         with_last_bar.source_id = primary_source.source_id as is_from_primary,
+        with_last_bar.source_id = exchange.source_id as is_from_exchange,
         trading_sessions.trade_date is not null as is_on_session,
         coalesce(trading_sessions.is_short, false) as is_short_session,
+        suspect_sessions.source_id is not null as is_of_suspect_session,
         coalesce(peers.is_peer_flat, false) as is_peer_flat,
         -- A share moves by at most a fifth in a session, beside what it pays.
         coalesce(
@@ -266,6 +293,7 @@ compared as (
             with_last_bar.source_id = source_precedence.source_id
             and with_last_bar.is_provisional = source_precedence.is_provisional
     cross join primary_source
+    cross join exchange
     inner join primary_closes
         on
             with_last_bar.symbol = primary_closes.symbol
@@ -284,6 +312,10 @@ compared as (
         on with_last_bar.symbol = instruments.symbol
     left join trading_sessions
         on with_last_bar.trade_date = trading_sessions.trade_date
+    left join suspect_sessions
+        on
+            with_last_bar.source_id = suspect_sessions.source_id
+            and with_last_bar.trade_date = suspect_sessions.trade_date
     left join corporate_actions
         on
             with_last_bar.symbol = corporate_actions.symbol

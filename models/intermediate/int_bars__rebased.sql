@@ -6,7 +6,7 @@ bars as (
 
     select
         *,
-        {{ day_of_receipt('known_from') }} as known_on
+        {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on
     from {{ ref('int_bars__deduplicated') }}
 
 ),
@@ -43,11 +43,12 @@ latest_share_factors as (
 
 ),
 
--- A version of a bar is in shares of the day on which the source first sent it: after a split, the
--- source sends another version. Here all versions are put in shares of the latest session. A source
--- that applies a split late is on another scale until then; the comparison of the sources finds it.
--- The dividends that Kite had taken out of its past by that day are put back, and a split that a
--- source applied by half is applied whole.
+-- A version of a bar is in shares of the day on which the source first sent it: after a
+-- split, the source sends another version. The exchange's record stays as it was traded.
+-- Here all versions are put in shares of the latest session. A source that applies a split
+-- late is on another scale until then; the comparison of the sources finds it. The
+-- dividends that Kite had taken out of its past by that day are put back, and a split that
+-- a source applied by half is applied whole.
 with_factors as (
 
     select

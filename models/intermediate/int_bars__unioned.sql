@@ -82,6 +82,30 @@ renamed as (
             come.symbol = current_symbols.former_symbol
             and date(come.extracted_at, 'UTC') <= current_symbols.last_used_on
 
+),
+
+-- The exchange's record names a share as it was called on the day itself, and is final when it
+-- appears.
+with_exchange as (
+
+    select * from renamed
+
+    union all
+
+    select
+        symbol,
+        source_id,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        false as is_provisional,
+        trade_date,
+        extracted_at
+    from {{ ref('int_exchange_bars__resolved') }}
+    where trade_date <= date(extracted_at, 'Asia/Kolkata')
+
 )
 
-select * from renamed
+select * from with_exchange

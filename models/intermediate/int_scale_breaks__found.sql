@@ -30,6 +30,14 @@ share_events as (
 
 ),
 
+-- The exchange's record is as traded: it steps at every event.
+sources as (
+
+    select source_id from {{ ref('int_sources__ranked') }}
+    where not is_exchange
+
+),
+
 bars as (
 
     select
@@ -68,7 +76,7 @@ found as (
         ) as break_date,
         share_events.ex_date
     from share_events
-    cross join {{ ref('int_sources__ranked') }} as sources
+    cross join sources
     left join bars
         on
             share_events.symbol = bars.symbol

@@ -21,7 +21,10 @@ restatements as (
     from {{ ref('fct_price_restatements') }} as restatements
     inner join sources
         on restatements.source_id = sources.source_id
-    where restatements.kind = 'share_event' and restatements.ex_date is not null
+    where
+        restatements.kind = 'share_event'
+        and restatements.ex_date is not null
+        and not sources.is_exchange
 
 ),
 
@@ -122,15 +125,52 @@ steps as (
 
     select
         measured.symbol,
-        max(if(sources.is_primary, measured.traded_step, null)) as primary_step,
-        max(if(sources.is_primary, null, measured.traded_step)) as fallback_step,
+        -- The exchange's record shows the step as it was traded, whatever the sources made of it.
+        coalesce(
+            max(if(sources.is_exchange, measured.traded_step, null)),
+            max(if(sources.is_primary, measured.traded_step, null))
+        ) as primary_step,
+        coalesce(
+            max(if(sources.is_exchange, measured.traded_step, null)),
+            max(if(sources.is_primary, null, measured.traded_step))
+        ) as fallback_step,
         max(if(sources.is_primary, measured.retold_step, null)) as primary_retold_step,
-        max(if(sources.is_primary, null, measured.retold_step)) as fallback_retold_step,
+        max(if(sources.is_primary or sources.is_exchange, null, measured.retold_step))
+            as fallback_retold_step,
         measured.ex_date
     from {{ ref('int_share_events__measured') }} as measured
     inner join sources
         on measured.source_id = sources.source_id
     group by measured.symbol, measured.ex_date
+
+),
+
+exchange_steps as (
+
+    select * from {{ ref('int_exchange_steps__found') }}
+
+),
+
+-- A step that nothing else explains. Providers take rights and demergers out of their past too, by
+-- a ratio of their own.
+unexplained_steps as (
+
+    select
+        exchange_steps.symbol,
+        exchange_steps.ex_date
+    from exchange_steps
+    left join {{ ref('int_corporate_actions__reported') }} as reported
+        on
+            exchange_steps.symbol = reported.symbol
+            and abs(date_diff(exchange_steps.ex_date, reported.ex_date, day)) <= 5
+    left join restated
+        on
+            exchange_steps.symbol = restated.symbol
+            and abs(date_diff(exchange_steps.ex_date, restated.ex_date, day)) <= 5
+    where
+        exchange_steps.share_ratio is not null
+        and reported.symbol is null
+        and restated.symbol is null
 
 ),
 
@@ -147,6 +187,13 @@ all_events as (
         symbol,
         ex_date
     from restated
+
+    union distinct
+
+    select
+        symbol,
+        ex_date
+    from unexplained_steps
 
 ),
 
@@ -198,24 +245,16 @@ gathered as (
         restated.fallback_ratio,
         steps.primary_step,
         steps.fallback_step,
+        exchange_steps.price_ratio as exchange_ratio,
+        exchange_steps.share_ratio as exchange_share_ratio,
+        exchange_steps.source_ids as taken_out_by,
         steps.primary_retold_step,
         steps.fallback_retold_step,
         -- Both restated by one ratio that a split or a bonus can have: 10, 2, 1.5, 4/3.
         if(
             abs(restated.primary_ratio / restated.fallback_ratio - 1) <= 0.005
             and abs(ln(restated.primary_ratio)) > 0.04,
-            (
-                select round(round(denominator / restated.primary_ratio) / denominator, 6)
-                from unnest([1, 2, 3, 4, 5, 10]) as denominator
-                where
-                    abs(
-                        round(denominator / restated.primary_ratio)
-                        / (denominator / restated.primary_ratio)
-                        - 1
-                    ) <= 0.002
-                order by denominator
-                limit 1
-            ),
+            {{ plausible_ratio('restated.primary_ratio') }},
             null
         ) as shown_ratio,
         coalesce(events.is_official, false) as is_official,
@@ -234,6 +273,10 @@ gathered as (
         on all_events.symbol = restated.symbol and all_events.ex_date = restated.ex_date
     left join steps
         on all_events.symbol = steps.symbol and all_events.ex_date = steps.ex_date
+    left join exchange_steps
+        on
+            all_events.symbol = exchange_steps.symbol
+            and all_events.ex_date = exchange_steps.ex_date
     left join unlisted
         on all_events.symbol = unlisted.symbol and all_events.ex_date = unlisted.ex_date
     left join {{ ref('int_symbols__traded') }} as traded

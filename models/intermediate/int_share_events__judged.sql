@@ -27,7 +27,8 @@ candidates as (
                     round(1 / gathered.primary_ratio, 6),
                     round(1 / gathered.fallback_ratio, 6)
                 ) as share_ratio
-            )
+            ),
+            struct('step' as claimed_by, gathered.exchange_share_ratio as share_ratio)
         ]) as claim
     where claim.share_ratio > 0
 
@@ -50,6 +51,9 @@ compared as (
         <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_primary_ratio,
         abs(fallback_ratio * claimed_ratio - 1)
         <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_fallback_ratio,
+        -- What the exchange's record shows and a source has taken out of its past.
+        abs(exchange_ratio * claimed_ratio - 1)
+        <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_exchange_ratio,
         abs(ln(claimed_ratio)) > 0.3 as is_large
     from candidates
 
@@ -60,6 +64,7 @@ weighed as (
     select
         *,
         coalesce(is_primary_ratio and claimed_by != 'restatement', false)
+        or coalesce(is_exchange_ratio, false)
         or coalesce(is_primary_step, false)
         or coalesce(
             is_fallback_step and not (is_large and not coalesce(is_primary_step, true)), false
@@ -73,7 +78,8 @@ weighed as (
             and not (is_large and not coalesce(is_fallback_step, true))
         ) as is_borne_out,
         coalesce(
-            (is_large and not is_primary_step)
+            not is_exchange_ratio
+            or (is_large and not is_primary_step)
             or (is_large and not is_fallback_step)
             or not is_primary_ratio
             or not is_fallback_ratio,
@@ -92,7 +98,7 @@ best as (
             partition by symbol, ex_date
             order by
                 is_borne_out desc,
-                if(claimed_by = 'nse', 0, if(claimed_by = 'yahoo', 1, 2)) asc
+                case claimed_by when 'nse' then 0 when 'yahoo' then 1 when 'step' then 2 else 3 end
         ) = 1
 
 ),
@@ -104,7 +110,7 @@ with_denials as (
         * except (is_doubted),
         coalesce(official_ratio, yahoo_ratio) as reported_ratio,
         if(
-            claimed_by = 'restatement',
+            claimed_by in ('restatement', 'step'),
             coalesce(official_ratio, yahoo_ratio) is not null,
             is_doubted
         ) as is_denied
@@ -118,7 +124,8 @@ with_status as (
         *,
         case
             when is_coming and not is_withdrawn then 'announced'
-            when is_borne_out and not (claimed_by = 'restatement' and is_denied) then 'confirmed'
+            when is_borne_out and not (claimed_by in ('restatement', 'step') and is_denied)
+                then 'confirmed'
             when claimed_by = 'restatement' and shown_ratio is not null and not is_denied
                 then 'confirmed'
             when is_withdrawn and not is_by_yahoo then 'withdrawn'
@@ -158,10 +165,21 @@ judged as (
                 then 'No session from the ex-date on is known yet; no price is changed.'
             when status = 'confirmed' and claimed_by = 'restatement'
                 then 'Nobody reports it. The sources changed the prices before it by this ratio.'
+            when status = 'confirmed' and claimed_by = 'step'
+                then concat(
+                        "Nobody reports it. The exchange's prices change by this ratio, and ",
+                        taken_out_by, ' has changed the prices before it.'
+                    )
             when status = 'confirmed' and is_borne_out then 'The prices change by this ratio.'
             when status = 'confirmed' then 'The exchange and Yahoo report the same ratio.'
             when status = 'withdrawn'
                 then 'A later list of the exchange reaches over this day and does not name it.'
+            when status = 'contradicted' and is_denied and claimed_by = 'step'
+                then concat(
+                        "The exchange's prices deny the reported ratio of ",
+                        cast(reported_ratio as string), '. They change by ',
+                        cast(claimed_ratio as string), ', which is applied.'
+                    )
             when status = 'contradicted' and is_denied and shown_ratio is not null
                 then concat(
                         'The prices deny the reported ratio of ', cast(reported_ratio as string),
@@ -188,9 +206,10 @@ judged as (
             is_official and is_by_yahoo, 'nse,yahoo',
             if(is_official, 'nse', if(is_by_yahoo, 'yahoo', null))
         ) as reported_by,
-        restated_by as inferred_from,
+        coalesce(restated_by, if(claimed_by = 'step', 'nse', null)) as inferred_from,
         reported_ratio,
         case
+            when status = 'contradicted' and is_denied and claimed_by = 'step' then claimed_ratio
             when status = 'contradicted' and is_denied then shown_ratio
             when status in ('withdrawn', 'contradicted') then null
             -- Rewritten prices of one source are no report.

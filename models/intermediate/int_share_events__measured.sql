@@ -31,6 +31,14 @@ share_events as (
     from {{ ref('fct_price_restatements') }}
     where kind = 'share_event' and ex_date is not null
 
+    union distinct
+
+    select
+        symbol,
+        ex_date
+    from {{ ref('int_exchange_steps__found') }}
+    where share_ratio is not null
+
 ),
 
 -- A bar of the days after it is a part of the evidence. An event without bars has a row as well: it
@@ -55,7 +63,7 @@ versions as (
         close,
         known_to is null as is_current,
         trade_date,
-        {{ day_of_receipt('known_from') }} as known_on,
+        {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on,
         known_from
     from {{ ref('fct_daily_bar_revisions') }}
     where

@@ -129,6 +129,89 @@ scaled as (
         month
     from judged
 
+),
+
+-- What the exchange's record of the month itself says of a source.
+records as (
+
+    select
+        symbol,
+        source_id,
+        case
+            when agreeing_count < 0.8 * overlap_count then 'unstable'
+            when abs(median_ratio - 1) > {{ var('scale_tolerance') }} then 'apart'
+            else 'same'
+        end as verdict,
+        cast(median_ratio as float64) as median_ratio,
+        median_volume_ratio,
+        month
+    from {{ ref('int_exchange_scales__measured') }}
+    where overlap_count >= {{ var('scale_minimum_overlap') }}
+
+),
+
+primary_records as (
+
+    select
+        records.symbol,
+        if(records.verdict = 'apart', records.median_ratio, 1) as price_ratio,
+        if(records.verdict = 'apart', records.median_volume_ratio, 1) as volume_ratio,
+        records.month
+    from records
+    inner join {{ ref('int_sources__ranked') }} as sources
+        on records.source_id = sources.source_id
+    where sources.is_primary
+
+),
+
+-- Where there is a record, it is what a source is compared with. Where there is none, a fallback
+-- follows the primary source, and with it to the scale of the record.
+with_records as (
+
+    select
+        coalesce(records.symbol, scaled.symbol) as symbol,
+        coalesce(records.source_id, scaled.source_id) as source_id,
+        coalesce(records.verdict, scaled.verdict) as verdict,
+        case
+            when records.verdict = 'same' then 1
+            when records.verdict = 'apart' then records.median_ratio
+            when records.verdict is null
+                then scaled.price_ratio * coalesce(primary_records.price_ratio, 1)
+        end as price_ratio,
+        case
+            when records.verdict = 'same' then 1
+            when records.verdict = 'apart' then records.median_volume_ratio
+            when records.verdict is null
+                then scaled.volume_ratio * coalesce(primary_records.volume_ratio, 1)
+        end as volume_ratio,
+        coalesce(
+            cast(records.median_ratio as numeric),
+            scaled.expected_ratio
+            * cast(coalesce(primary_records.price_ratio, 1) as numeric)
+        ) as expected_ratio,
+        scaled.median_ratio,
+        scaled.median_volume_ratio,
+        coalesce(scaled.bar_count, 0) as bar_count,
+        coalesce(scaled.primary_bar_count, 0) as primary_bar_count,
+        coalesce(scaled.overlap_count, 0) as overlap_count,
+        coalesce(scaled.agreeing_count, 0) as agreeing_count,
+        coalesce(scaled.jump_count, 0) as jump_count,
+        coalesce(scaled.primary_jump_count, 0) as primary_jump_count,
+        coalesce(scaled.is_compared, false) as is_compared,
+        coalesce(scaled.is_scale_break, false) as is_scale_break,
+        records.verdict is not null as is_by_record,
+        coalesce(records.month, scaled.month) as month
+    from scaled
+    full outer join records
+        on
+            scaled.symbol = records.symbol
+            and scaled.source_id = records.source_id
+            and scaled.month = records.month
+    left join primary_records
+        on
+            scaled.symbol = primary_records.symbol
+            and scaled.month = primary_records.month
+
 )
 
-select * from scaled
+select * from with_records

@@ -55,7 +55,7 @@ comparable as (
 fallback_sources as (
 
     select source_id from {{ ref('int_sources__ranked') }}
-    where not is_primary
+    where not is_primary and not is_exchange
 
 ),
 

@@ -10,13 +10,26 @@ best_precedence as (
 
 ),
 
+-- The exchange tells prices as they were traded, and is asked by nobody: it judges the others.
+marked as (
+
+    select
+        source_id,
+        precedence,
+        source_id = 'nse' as is_exchange
+    from best_precedence
+
+),
+
 ranked as (
 
     select
         source_id,
         precedence,
-        row_number() over (order by precedence) = 1 as is_primary
-    from best_precedence
+        not is_exchange
+        and row_number() over (partition by is_exchange order by precedence) = 1 as is_primary,
+        is_exchange
+    from marked
 
 )
 

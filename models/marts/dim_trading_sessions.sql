@@ -1,3 +1,6 @@
+-- A table of seeds, and of the days of which the exchange has a record.
+{{ config(tags=['actions']) }}
+
 with
 
 trading_holidays as (
@@ -70,6 +73,30 @@ all_sessions as (
 
 ),
 
+-- A day of which the exchange has a record was a session, whatever the calendar says.
+with_records as (
+
+    select
+        coalesce(calendar.trade_date, records.trade_date) as trade_date,
+        coalesce(calendar.kind, 'recorded') as kind,
+        coalesce(
+            calendar.opens_at_ist, if(calendar.trade_date is null, time '09:15:00', null)
+        ) as opens_at_ist,
+        coalesce(
+            calendar.closes_at_ist, if(calendar.trade_date is null, time '15:30:00', null)
+        ) as closes_at_ist,
+        coalesce(calendar.is_short, false) as is_short,
+        if(
+            calendar.trade_date is null, 'The calendar does not have it; the exchange has a record',
+            calendar.reason
+        ) as reason,
+        records.trade_date is not null as is_recorded
+    from all_sessions as calendar
+    full outer join {{ ref('int_exchange_sessions') }} as records
+        on calendar.trade_date = records.trade_date
+
+),
+
 numbered as (
 
     select
@@ -77,13 +104,21 @@ numbered as (
         reason,
         row_number() over (order by trade_date) as session_number,
         is_short,
+        -- Between two sessions that have a record, one without was none, or its file is missing.
+        case
+            when is_recorded then true
+            when
+                lag(is_recorded) over (order by trade_date)
+                and lead(is_recorded) over (order by trade_date)
+                then false
+        end as is_recorded,
         trade_date,
         timestamp(datetime(trade_date, opens_at_ist), 'Asia/Kolkata') as opens_at,
         -- Where the hours are not documented, the latest end of any known session (muhurat, 19:30).
         timestamp(
             datetime(trade_date, coalesce(closes_at_ist, time '19:30:00')), 'Asia/Kolkata'
         ) as closes_at
-    from all_sessions
+    from with_records
 
 )
 

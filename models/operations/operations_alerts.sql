@@ -1,11 +1,28 @@
 with
 
-overdue_sessions as (
+-- All that the alerts want of the calendar, in one reading of it.
+calendar as (
 
-    select array_agg(trade_date order by trade_date desc) as trade_dates
+    select
+        array_agg(
+            if(
+                closes_at < timestamp_sub(
+                    current_timestamp(), interval {{ var('late_after_hours') }} hour
+                ),
+                trade_date,
+                null
+            )
+            ignore nulls order by trade_date desc
+        ) as overdue_sessions,
+        array_agg(
+            if(kind = 'recorded', cast(trade_date as string), null)
+            ignore nulls order by trade_date desc
+        ) as unlisted_sessions,
+        array_agg(
+            if(is_recorded is false, cast(trade_date as string), null)
+            ignore nulls order by trade_date desc
+        ) as unrecorded_sessions
     from {{ ref('dim_trading_sessions') }}
-    where
-        closes_at < timestamp_sub(current_timestamp(), interval {{ var('late_after_hours') }} hour)
 
 ),
 
@@ -14,10 +31,12 @@ status as (
     select
         data_status.*,
         array(
-            select trade_date from unnest(overdue_sessions.trade_dates) as trade_date
+            select trade_date from unnest(calendar.overdue_sessions) as trade_date
             where trade_date > coalesce(data_status.latest_trade_date, date '1900-01-01')
             order by trade_date desc
         ) as missed_sessions,
+        calendar.unlisted_sessions,
+        calendar.unrecorded_sessions,
         -- As many names as a line holds.
         if(
             array_length(data_status.unserved_symbols) <= 8,
@@ -25,7 +44,7 @@ status as (
             null
         ) as unserved_names
     from {{ ref('data_status') }} as data_status
-    cross join overdue_sessions
+    cross join calendar
 
 ),
 
@@ -138,6 +157,35 @@ status_alerts as (
                             ' is known.'
                         ) as text,
                         'infra/README.md says how to extend the calendar' as remedy
+                    ),
+                    struct(
+                        array_length(status.unlisted_sessions) > 0 as is_raised,
+                        'calendar_disputed' as alert_id,
+                        'ERROR' as severity,
+                        'sessions that the calendar lacks' as subject,
+                        concat(
+                            'The exchange has a record of ',
+                            cast(array_length(status.unlisted_sessions) as string),
+                            ' days that the calendar does not have, the last ',
+                            status.unlisted_sessions[safe_offset(0)], '.'
+                        ) as text,
+                        'Add them to seeds/special_sessions.csv, or take them out of'
+                        || ' seeds/trading_holidays.csv' as remedy
+                    ),
+                    struct(
+                        array_length(status.unrecorded_sessions) > 0 as is_raised,
+                        'calendar_disputed' as alert_id,
+                        'WARNING' as severity,
+                        'sessions without a record' as subject,
+                        concat(
+                            'The exchange has no record of ',
+                            cast(array_length(status.unrecorded_sessions) as string),
+                            ' sessions of the calendar, and has one of the sessions before and',
+                            ' after each. The last is ', status.unrecorded_sessions[safe_offset(0)],
+                            '.'
+                        ) as text,
+                        'Import the files of these days; where the exchange has none, add the'
+                        || ' days to seeds/trading_holidays.csv' as remedy
                     )
                 ],
                 array(
@@ -253,6 +301,38 @@ suspect_sessions as (
     where
         trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
         and (is_repeated or is_overdue)
+
+),
+
+wrong_sessions as (
+
+    select
+        'suspect_session' as alert_id,
+        'WARNING' as severity,
+        concat(source_id, ' ', cast(trade_date as string)) as subject,
+        concat(
+            source_id, ' got the session of ', cast(trade_date as string), ' wrong: ',
+            case reason
+                when 'record'
+                    then concat(
+                            cast(wrong_count as string), ' of ', cast(compared_count as string),
+                            " closes are not the exchange's."
+                        )
+                when 'lost'
+                    then concat(
+                            cast(round(100 * lost_share) as string),
+                            ' % of its bars repeat the close before, without a move.'
+                        )
+                when 'reversed' then 'its closes come back with the next open.'
+                else 'its volumes are far under usual.'
+            end
+        ) as text,
+        concat(
+            'trading-data backfill --again --source ', source_id, ' --from ',
+            cast(trade_date as string), ' --to ', cast(trade_date as string)
+        ) as remedy
+    from {{ ref('quality_suspect_sessions') }}
+    where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
 
 ),
 
@@ -428,6 +508,8 @@ alerts as (
     select * from parts_left_out
     union all
     select * from suspect_sessions
+    union all
+    select * from wrong_sessions
     union all
     select * from restatements
     union all

@@ -91,9 +91,9 @@ scales as (
         symbol,
         bar_count,
         primary_bar_count,
-        is_compared,
+        overlap_count >= {{ var('scale_minimum_overlap') }} as is_compared,
         month
-    from {{ ref('int_source_scales__judged') }}
+    from {{ ref('int_source_scales__measured') }}
 
 ),
 
@@ -219,6 +219,19 @@ symbol_windows as (
 
 ),
 
+-- A session of a source that has become suspect, or is no longer: all its bars are chosen anew.
+changed_sessions as (
+
+    select min(coalesce(suspect.trade_date, merged.trade_date)) as trade_date
+    from {{ ref('quality_suspect_sessions') }} as suspect
+    full outer join {{ ref('int_suspect_sessions__merged') }} as merged
+        on
+            suspect.source_id = merged.source_id
+            and suspect.trade_date = merged.trade_date
+    where suspect.source_id is null or merged.source_id is null
+
+),
+
 -- A few symbols whose past has changed do not deepen the window of all.
 ranked as (
 
@@ -244,6 +257,19 @@ collected as (
 
 ),
 
+with_sessions as (
+
+    select
+        least(
+            collected.window_start,
+            coalesce(date_trunc(changed_sessions.trade_date, month), date '9999-12-31')
+        ) as window_start,
+        collected.symbol_windows
+    from collected
+    cross join changed_sessions
+
+),
+
 unmeasured as (
 
     select count(*) as symbol_count from unmeasured_symbols
@@ -253,24 +279,24 @@ unmeasured as (
 bounded as (
 
     select
-        collected.window_start,
+        with_sessions.window_start,
         coalesce(
             (
-                select min(deeper.starts_on) from unnest(collected.symbol_windows) as deeper
-                where deeper.starts_on < collected.window_start
+                select min(deeper.starts_on) from unnest(with_sessions.symbol_windows) as deeper
+                where deeper.starts_on < with_sessions.window_start
             ),
-            collected.window_start
+            with_sessions.window_start
         ) as deep_window_start,
         coalesce(
             (
                 select string_agg(deeper.deep_symbol, ',' order by deeper.deep_symbol)
-                from unnest(collected.symbol_windows) as deeper
-                where deeper.starts_on < collected.window_start
+                from unnest(with_sessions.symbol_windows) as deeper
+                where deeper.starts_on < with_sessions.window_start
             ),
             ''
         ) as deep_window_symbols,
         unmeasured.symbol_count > 0 as has_unmeasured_actions
-    from collected
+    from with_sessions
     cross join unmeasured
 
 )

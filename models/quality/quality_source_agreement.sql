@@ -33,11 +33,21 @@ agreement as (
         scales.primary_bar_count,
         scales.overlap_count,
         scales.agreeing_count,
+        coalesce(records.overlap_count, 0) as exchange_overlap_count,
+        coalesce(records.level_count, 0) as exchange_level_count,
+        coalesce(records.return_count, 0) as exchange_return_count,
+        coalesce(records.agreeing_return_count, 0) as exchange_agreeing_return_count,
         scales.is_compared,
         scales.is_scale_break,
+        scales.is_by_record,
         scales.month
     from scales
     cross join primary_source
+    left join {{ ref('int_exchange_scales__measured') }} as records
+        on
+            scales.symbol = records.symbol
+            and scales.source_id = records.source_id
+            and scales.month = records.month
 
 )
 

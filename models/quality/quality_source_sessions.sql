@@ -14,8 +14,8 @@ trading_sessions as (
 
 sources as (
 
-    select source_id from {{ ref('source_precedence') }}
-    group by source_id
+    select source_id from {{ ref('int_sources__ranked') }}
+    where not is_exchange
 
 ),
 

@@ -1,0 +1,16 @@
+{#- The day in whose shares a bar is told. The exchange's record is as traded, whenever it came; a
+    provider tells all of its past in shares of the day of receipt.
+
+    Arguments:
+        source_id (string): whose bar it is.
+        trade_date (date): of the bar.
+        received_at (timestamp): when it was first received.
+
+    Example: {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on -#}
+{% macro day_of_shares(source_id, trade_date, received_at) -%}
+    if(
+            {{ source_id }} = 'nse',
+            {{ trade_date }},
+            {{ day_of_receipt(received_at) }}
+        )
+{%- endmacro %}

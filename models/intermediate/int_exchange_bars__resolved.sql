@@ -1,0 +1,87 @@
+with
+
+share_codes as (
+
+    select
+        symbol,
+        substr(isin, 1, 9) as share_code
+    from {{ ref('instruments') }}
+
+    union distinct
+
+    select
+        instruments.symbol,
+        substr(former.identifier, 1, 9) as share_code
+    from {{ ref('former_identifiers') }} as former
+    inner join {{ ref('instruments') }} as instruments
+        on former.instrument_id = instruments.instrument_id
+    where former.kind = 'isin'
+
+),
+
+former_symbols as (
+
+    select * from {{ ref('int_symbols__resolved') }}
+
+),
+
+-- A share trades in one of these. What else bears its ISIN on a day is a block deal.
+records as (
+
+    select * from {{ ref('stg_nse__daily_bars') }}
+    where series in ('EQ', 'BE', 'BZ')
+
+),
+
+-- The first nine letters of an ISIN stay when a share is split. Records of before 2011 have none,
+-- nor have those with the delivered volumes: there the symbol of the day tells. A record with the
+-- ISIN of another share is of that share, whatever its symbol.
+named as (
+
+    select
+        records.*,
+        if(
+            records.isin is null,
+            coalesce(former_symbols.symbol, records.symbol),
+            share_codes.symbol
+        ) as symbol_today
+    from records
+    left join share_codes
+        on substr(records.isin, 1, 9) = share_codes.share_code
+    left join former_symbols
+        on
+            records.symbol = former_symbols.former_symbol
+            and records.trade_date <= former_symbols.last_used_on
+
+),
+
+resolved as (
+
+    select
+        instruments.symbol,
+        named.source_id,
+        named.open,
+        named.high,
+        named.low,
+        named.close,
+        named.volume,
+        named.trade_date,
+        named.extracted_at
+    from named
+    inner join {{ ref('instruments') }} as instruments
+        on named.symbol_today = instruments.symbol
+    -- The first of the series that a share can be in; of two records, the one that names its ISIN.
+    qualify
+        row_number() over (
+            partition by instruments.symbol, named.trade_date, named.extracted_at
+            order by
+                if(named.series = 'EQ', 0, 1) asc,
+                named.series asc,
+                named.isin desc,
+                named.volume desc,
+                named.close desc
+        ) = 1
+
+)
+
+select * from resolved

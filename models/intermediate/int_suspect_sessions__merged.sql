@@ -1,0 +1,9 @@
+-- The suspect sessions by which the bars in fct_daily_bars were chosen. It is built last: where a
+-- build died before it, the next one merges the same sessions again.
+{{ config(materialized='table', tags=['windowed']) }}
+-- depends_on: {{ ref('fct_daily_bars') }}
+
+select
+    source_id,
+    trade_date
+from {{ ref('quality_suspect_sessions') }}

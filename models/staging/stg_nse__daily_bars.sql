@@ -1,0 +1,27 @@
+with
+
+source as (
+
+    select * from {{ source('raw', 'nse_daily_bars') }}
+
+),
+
+renamed as (
+
+    select
+        symbol,
+        series,
+        isin,
+        'nse' as source_id,
+        round(safe_cast(open as numeric), 2) as open,
+        round(safe_cast(high as numeric), 2) as high,
+        round(safe_cast(low as numeric), 2) as low,
+        round(safe_cast(close as numeric), 2) as close,
+        volume,
+        date as trade_date,
+        _extracted_at as extracted_at
+    from source
+
+)
+
+select * from renamed
