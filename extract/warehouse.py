@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from io import BytesIO
@@ -31,6 +32,9 @@ _TIMEOUT = 60.0
 _RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(120.0)
 _NO_RETRY: Retry = Retry(predicate=lambda _: False)
 _LOAD_SECONDS = 600.0
+
+# As many tables are looked at together.
+_LOOKS_AT_ONCE = 8
 
 # A load job keeps its id for ever, also when it failed or when the table that it filled was dropped since; the next one
 # takes the next number.
@@ -90,7 +94,9 @@ class Warehouse:
         return f"{self.client.project}.{self.dataset}_raw"
 
     def create_raw(self) -> None:
-        """Create the raw dataset and its tables where they do not exist.
+        """Create the raw dataset and its tables where they do not exist, and add the columns that a table lacks.
+
+        A column is added to what an older release made. One that a newer release added stays.
 
         Raises:
             PipelineError: BigQuery refused or failed; the text is its own.
@@ -104,9 +110,19 @@ class Warehouse:
             except NotFound:
                 existing = set()
                 self.client.create_dataset(dataset, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
-            for table in raw_tables(self.raw):
+            tables = raw_tables(self.raw)
+            for table in tables:
                 if table.table_id not in existing:
                     self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
+            with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+                list(pool.map(self._add_columns, (table for table in tables if table.table_id in existing)))
+
+    def _add_columns(self, wanted: bigquery.Table) -> None:
+        there = self.client.get_table(wanted.reference, timeout=_TIMEOUT, retry=_RETRY)
+        known = {field.name.casefold() for field in there.schema}
+        if added := [field for field in wanted.schema if field.name.casefold() not in known]:
+            there.schema = [*there.schema, *added]
+            self.client.update_table(there, ["schema"], timeout=_TIMEOUT, retry=_RETRY)
 
     def query(
         self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter | bigquery.ScalarQueryParameter] = ()

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from extract.api.access import REFUSALS, Wrong, refuse_other_sites, unavailable
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order
 from extract.archive import Archive
-from extract.cli import FIRST_DAY, RUN_ID
+from extract.cli import RUN_ID
 from extract.diagnosis import Run, read_runs
 from extract.errors import INCOMPLETE, OK
-from extract.seeds import exchange_date, listed_instruments, trading_sessions
+from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, trading_sessions
 from extract.settings import Settings
 from extract.sources import Clock
 from extract.warehouse import Warehouse
