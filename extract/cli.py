@@ -54,6 +54,9 @@ _output = Console(highlight=False)
 # What can name a run: in paths of the archive, and in addresses.
 RUN_ID = "[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
 
+# What a server that is asked to stop still waits for those whom it is answering.
+_ANSWER_SECONDS = 5
+
 type _Advance = Callable[[int, int], None]
 
 # The symbols whose past has come anew, and the state of the data.
@@ -831,19 +834,13 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         import uvicorn
 
         from extract.api import application
-        from extract.warehouse import Warehouse, open_warehouse
+        from extract.api.opened import OpenedWarehouse
 
-        opened: list[Warehouse] = []
-        opening = threading.Lock()
-
-        def warehouse() -> Warehouse:
-            with opening:
-                if not opened:
-                    opened.append(leave.enter_context(open_warehouse(settings)))
-            return opened[0]
-
+        warehouse = leave.enter_context(OpenedWarehouse(settings))
         listener = leave.enter_context(_listening(options.host, options.port))
-        config = uvicorn.Config(application(settings, warehouse, _clock), log_config=None)
+        config = uvicorn.Config(
+            application(settings, warehouse, _clock), log_config=None, timeout_graceful_shutdown=_ANSWER_SECONDS
+        )
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host
         _screen.print(f"Listening on http://{host}:{port}; Ctrl-C stops it.", markup=False)

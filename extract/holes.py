@@ -18,6 +18,9 @@ from extract.warehouse import Warehouse
 
 _TABLES = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS)}
 
+# How far back a daily run asks: Kite counts requests and not rows, so a deep window costs what a short one does.
+DEEP_DAYS = 1990
+
 _ASKED_TIMES = 3
 _ASKED_OVER = timedelta(days=7)
 
@@ -87,6 +90,8 @@ def read_holes(
         """
         for table in tables
     )
+    # Its first day is a month's, and its last one may be some days after the due session.
+    deep = (DEEP_DAYS - 40, DEEP_DAYS + 40)
     rows = warehouse.query(
         f"""
         with
@@ -101,12 +106,37 @@ def read_holes(
 
         ),
 
+        held as (
+            {held}
+        ),
+
+        firsts as (
+
+            select
+                source_id,
+                symbol,
+                min(trade_date) as trade_date
+            from held
+            group by source_id, symbol
+
+        ),
+
         asked as (
 
             select
                 requests.source_id,
                 requests.symbol,
-                greatest(requests.asked_from, listings.listed_on) as asked_from,
+                greatest(
+                    requests.asked_from,
+                    listings.listed_on,
+                    -- A daily run looks so far back for what was rewritten, wherever the source's series begins.
+                    if(
+                        requests.asked_to = date(requests.requested_at, 'Asia/Kolkata')
+                        and date_diff(requests.asked_to, requests.asked_from, day) between {deep[0]} and {deep[1]},
+                        firsts.trade_date,
+                        listings.listed_on
+                    )
+                ) as asked_from,
                 least(
                     requests.asked_to, listings.delisted_on, {FINAL_THROUGH.format(time="requests.requested_at")}
                 ) as asked_to,
@@ -114,16 +144,14 @@ def read_holes(
             from `{warehouse.raw}.{EXTRACT_REQUESTS.name}` as requests
             inner join listings
                 on requests.symbol = listings.symbol
+            left join firsts
+                on requests.source_id = firsts.source_id and requests.symbol = firsts.symbol
             where
                 requests.outcome in ('ok', 'empty')
                 and requests.raw_table in ({", ".join(f"'{table.name}'" for table in tables)})
                 and requests.asked_from <= '{sessions[-1]}'
                 and requests.asked_to >= '{sessions[0]}'
 
-        ),
-
-        held as (
-            {held}
         ),
 
         ranges as (
@@ -143,15 +171,15 @@ def read_holes(
             select
                 ranges.source_id,
                 ranges.symbol,
-                trade_date
+                session as trade_date
             from ranges
-            cross join unnest(@sessions) as trade_date
+            cross join unnest(@sessions) as session
             left join held
                 on
                     ranges.source_id = held.source_id
                     and ranges.symbol = held.symbol
-                    and trade_date = held.trade_date
-            where trade_date between ranges.asked_from and ranges.asked_to and held.symbol is null
+                    and session = held.trade_date
+            where session between ranges.asked_from and ranges.asked_to and held.symbol is null
 
         ),
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from extract.holes import Hole, read_holes
+from extract.holes import DEEP_DAYS, Hole, read_holes
 from extract.raw import (
     ALPHA_VANTAGE_DAILY_BARS,
     KITE_DAILY_BARS,
@@ -28,8 +28,7 @@ DAILY_BARS = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_
 
 # The longest range that one request to a provider may span, in days. Kite's own limit is 2,000; Yahoo has none.
 _LONGEST_RANGE = {"kite": 1990, "yahoo": 36_500}
-# Kite counts requests and not rows, so a deep window costs what a short one does, and shows restatements.
-_DEEP_DAYS = 1990
+_DEEP_DAYS = DEEP_DAYS
 _QUOTES_PER_REQUEST = 500
 # 100 sessions, which is as far back as a free key of Alpha Vantage sees.
 _THIRD_OPINION_DAYS = 140

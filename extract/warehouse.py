@@ -5,7 +5,7 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from io import BytesIO
 
@@ -32,6 +32,8 @@ _TIMEOUT = 60.0
 _RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(120.0)
 _NO_RETRY: Retry = Retry(predicate=lambda _: False)
 _LOAD_SECONDS = 600.0
+# An emulator is on this machine, or beside it.
+_HELLO_SECONDS = 10.0
 
 # As many tables are looked at together.
 _LOOKS_AT_ONCE = 8
@@ -81,12 +83,24 @@ class Warehouse:
         dataset: the base name of the datasets.
         location: where they are.
         address: the API's address where it is not Google's, for dbt.
+        seconds: how long a statement may take.
+        retry: what is tried again, and for how long.
     """
 
     client: bigquery.Client
     dataset: str
     location: str
     address: str | None
+    seconds: float = _LOAD_SECONDS
+    retry: Retry = _RETRY
+
+    def hurried(self, seconds: float) -> "Warehouse":
+        """The same for who would rather be told soon that there is no answer: nothing is tried twice."""
+        return replace(self, seconds=seconds, retry=_NO_RETRY)
+
+    @property
+    def _timeout(self) -> float:
+        return min(_TIMEOUT, self.seconds)
 
     @property
     def raw(self) -> str:
@@ -134,8 +148,8 @@ class Warehouse:
         """
         config = bigquery.QueryJobConfig(query_parameters=list(parameters))
         with _as_pipeline_error("the query failed"):
-            job = self.client.query(sql, job_config=config, timeout=_TIMEOUT, retry=_RETRY, job_retry=None)
-            return job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
+            job = self.client.query(sql, job_config=config, timeout=self._timeout, retry=self.retry, job_retry=None)
+            return job.result(timeout=self.seconds, retry=self.retry)
 
     def recent_queries(self, since: datetime) -> list[bigquery.QueryJob]:
         """The statements that ended since a moment, of this account, the latest first; at most a thousand.
@@ -153,7 +167,7 @@ class Warehouse:
         """Whether the table or view ``dataset.table`` exists."""
         with _as_pipeline_error(f"looking for {table} failed"):
             try:
-                self.client.get_table(f"{self.client.project}.{table}", timeout=_TIMEOUT, retry=_RETRY)
+                self.client.get_table(f"{self.client.project}.{table}", timeout=self._timeout, retry=self.retry)
             except NotFound:
                 return False
         return True
@@ -319,7 +333,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     elif settings.emulator_host:
         warehouse = _connect(settings, settings.project or "local", settings.emulator_host)
         try:
-            list(warehouse.client.list_datasets(max_results=1, timeout=_TIMEOUT, retry=_NO_RETRY))
+            list(warehouse.client.list_datasets(max_results=1, timeout=_HELLO_SECONDS, retry=_NO_RETRY))
         except (RequestException, GoogleAPICallError) as error:
             raise ConfigurationError(
                 f"BIGQUERY_EMULATOR_HOST is {settings.emulator_host}, and no BigQuery answers there"
