@@ -33,7 +33,7 @@ from extract.seeds import (
     last_closed_session,
     listed_instruments,
 )
-from extract.settings import Settings, archive_uri
+from extract.settings import Settings, archive_uri, past_proxies, require_project
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
 # start, which takes as long.
@@ -75,7 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     _configure_logs(options.run_id)
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
+    past_proxies(os.environ)
     try:
+        require_project()
         settings = Settings.from_environment(os.environ)
         status: int = options.run(settings, options)
     except (ConfigurationError, PipelineError) as error:
@@ -283,7 +285,7 @@ def _asked_range(options: argparse.Namespace) -> tuple[date, date] | None:
     now = _clock()
     last = min(options.last, exchange_date(now)) if options.last else _due(now)
     if last < options.first:
-        end = f"--to {last}" if last == options.last else f"the last day that can be asked for, {last}"
+        end = last if last == options.last else f"{last}, the last session that has closed"
         raise ConfigurationError(f"--from {options.first} lies after {end}; choose an earlier day")
     return options.first, last
 

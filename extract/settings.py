@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -61,6 +61,28 @@ class Variables:
         if not re.fullmatch(r"[0-9]{1,7}", given) or not at_least <= int(given) <= 1_000_000:
             raise ConfigurationError(f"{name} is {given!r}: use a whole number of {unit}, {at_least} or more")
         return int(given)
+
+
+def past_proxies(environment: MutableMapping[str, str]) -> None:
+    """Let no proxy of the environment stand before what is on this machine: the embedded warehouse, an emulator."""
+    names = ("no_proxy", "NO_PROXY")
+    # A program reads the one or the other, so both say the same.
+    hosts = [host.strip() for name in names for host in environment.get(name, "").split(",") if host.strip()]
+    past = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))
+    environment.update(dict.fromkeys(names, past))
+
+
+def require_project() -> None:
+    """Go on only where models and seeds are beside the code.
+
+    Raises:
+        ConfigurationError: they are not.
+    """
+    if not (PROJECT_DIR / "dbt_project.yml").is_file():
+        raise ConfigurationError(
+            f"{PROJECT_DIR} has no dbt_project.yml: the models and seeds are not part of a plain `pip install .`; run"
+            " `make setup` in the checkout, or `pip install -e .` there"
+        )
 
 
 def folder(given: str, name: str) -> Path:

@@ -95,8 +95,12 @@ class Warehouse:
     retry: Retry = _RETRY
 
     def hurried(self, seconds: float) -> "Warehouse":
-        """The same for who would rather be told soon that there is no answer: nothing is tried twice."""
-        return replace(self, seconds=seconds, retry=_NO_RETRY)
+        """The same for who would rather be told soon that there is no answer.
+
+        Args:
+            seconds: that a statement may take; what fails is tried again for a fifth of that.
+        """
+        return replace(self, seconds=seconds, retry=_RETRY.with_timeout(seconds / 5))
 
     @property
     def _timeout(self) -> float:
@@ -320,6 +324,11 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
                 "neither BIGQUERY_PROJECT nor BIGQUERY_EMULATOR_HOST is set, and the embedded warehouse is not"
                 " installed; set one of them, or run `make setup`"
             ) from error
+        if unusable := sorted(set("'?\\\n") & set(str(settings.warehouse_dir))):
+            raise ConfigurationError(
+                f"WAREHOUSE_DIR is {settings.warehouse_dir}, and the embedded warehouse can use no folder with"
+                f" {' or '.join(map(repr, unusable))} in its path; name another one"
+            )
         with contextlib.ExitStack() as leave:
             try:
                 address = leave.enter_context(embedded.running(settings.warehouse_dir, settings.warehouse_idle_seconds))

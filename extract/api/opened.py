@@ -9,6 +9,9 @@ from typing import Self
 from extract.settings import Settings
 from extract.warehouse import Warehouse, open_warehouse
 
+# Cloud Run cuts an answer off after a minute.
+_STATEMENT_SECONDS = 50.0
+
 
 class OpenedWarehouse:
     """Gives the warehouse, to as many as ask at once; a context that closes it."""
@@ -45,7 +48,8 @@ class OpenedWarehouse:
                 self._leave.close()
             try:
                 if self._warehouse is None:
-                    self._warehouse = self._leave.enter_context(open_warehouse(self._settings))
+                    opened = self._leave.enter_context(open_warehouse(self._settings))
+                    self._warehouse = opened.hurried(_STATEMENT_SECONDS)
             except Exception as error:
                 self._failed = (time.monotonic(), error)
                 raise
