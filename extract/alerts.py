@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -45,10 +46,12 @@ def tell(alerts: Sequence[Alert], settings: Settings) -> None:
 
     A webhook that fails is logged, and is no failure of the run.
     """
-    for alert in alerts:
-        # Cloud Monitoring's filter looks for alert_id; see infra/terraform/monitoring.tf.
-        level = logging.getLevelNamesMapping()[alert.severity]
-        _log.log(level, alert.text, alert_id=alert.alert_id, subject=alert.subject, remedy=alert.remedy)
+    # Where nobody reads the log any more, the webhook is told all the same.
+    with suppress(OSError, ValueError):
+        for alert in alerts:
+            # Cloud Monitoring's filter looks for alert_id; see infra/terraform/monitoring.tf.
+            level = logging.getLevelNamesMapping()[alert.severity]
+            _log.log(level, alert.text, alert_id=alert.alert_id, subject=alert.subject, remedy=alert.remedy)
     urgent = [alert for alert in alerts if alert.severity != "INFO"]
     if not urgent or not settings.alert_webhook_url:
         return
@@ -59,10 +62,15 @@ def tell(alerts: Sequence[Alert], settings: Settings) -> None:
     try:
         httpx.post(settings.alert_webhook_url, json=body, timeout=_SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:
-        _log.warning("alerts not sent", status=error.response.status_code)
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        _warn(status=error.response.status_code)
+    except Exception as error:
         # Its text may quote the address, which is a secret.
-        _log.warning("alerts not sent", reason=type(error).__name__)
+        _warn(reason=type(error).__name__)
+
+
+def _warn(**why: object) -> None:
+    with suppress(OSError, ValueError):
+        _log.warning("alerts not sent", **why)
 
 
 def message(alert: Alert) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from io import BytesIO
@@ -11,8 +12,8 @@ import obstore
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, from_url
+from obstore.exceptions import AlreadyExistsError
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from extract.errors import ConfigurationError, PipelineError
 from extract.raw import PROVENANCE, RAW_TABLES, RawTable
@@ -69,15 +70,28 @@ class Batch:
 class Archive:
     """Batches in a folder or a bucket, written once and never changed."""
 
-    def __init__(self, uri: str) -> None:
-        """Open the archive at ``uri``: a folder, which is made where it does not exist, or ``gs://bucket/prefix``."""
+    def __init__(self, uri: str, *, must_exist: bool = False) -> None:
+        """Open the archive at ``uri``: a folder, or ``gs://bucket/prefix``.
+
+        Args:
+            uri: where it is.
+            must_exist: a folder that is not there is an error; by default, it is made.
+
+        Raises:
+            ConfigurationError: it cannot be opened.
+        """
         self.uri = uri
+        is_bucket = uri.startswith("gs://")
+        self.folder = None if is_bucket else Path(uri.removeprefix("file://"))
+        if self.folder and must_exist and not self.folder.is_dir():
+            raise ConfigurationError(f"there is no archive at {uri}: no such folder; give the one with its batches")
         try:
-            if uri.startswith("gs://"):
-                self._store = from_url(uri, retry_config={"retry_timeout": _RETRY_TIMEOUT})
+            if self.folder:
+                self._store: ObjectStore = LocalStore(self.folder, mkdir=True)
             else:
-                self._store = LocalStore(Path(uri.removeprefix("file://")), mkdir=True)
-        except (BaseError, OSError) as error:
+                self._store = from_url(uri, retry_config={"retry_timeout": _RETRY_TIMEOUT})
+        # Whatever its library raises: builtin errors among them.
+        except Exception as error:
             raise ConfigurationError(f"the archive {uri} cannot be opened: {_first_line(error)}") from error
 
     def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:
@@ -108,11 +122,17 @@ class Archive:
         whole = rows.select(table.provider_columns.names).cast(table.provider_columns)
         for field, column in zip(PROVENANCE, columns, strict=True):
             whole = whole.append_column(field, column)
-        if not self.create(path, _parquet(whole)) and not self.read(path).rows.equals(whole):
+        if not self.create(path, _parquet(whole)) and not self._holds(path, whole):
             raise PipelineError(
                 f"the archive already holds another batch as {path}; nothing was written. Use a new run id"
             )
         return path
+
+    def _holds(self, path: str, rows: pa.Table) -> bool:
+        try:
+            return bool(self.read(path).rows.equals(rows))
+        except BatchRefused:
+            return False
 
     def create(self, path: str, body: bytes) -> bool:
         """Write an object, whole or not at all; return False where there is one of this name, which stays.
@@ -120,12 +140,11 @@ class Archive:
         Raises:
             PipelineError: the archive cannot be written.
         """
-        try:
-            obstore.put(self._store, path, body, mode="create")
-        except AlreadyExistsError:
-            return False
-        except BaseError as error:
-            raise PipelineError(f"the archive {self.uri} cannot be written: {_first_line(error)}") from error
+        with self._told("written"):
+            try:
+                obstore.put(self._store, path, body, mode="create")
+            except AlreadyExistsError:
+                return False
         return True
 
     def body(self, path: str) -> bytes:
@@ -134,10 +153,8 @@ class Archive:
         Raises:
             PipelineError: the archive cannot be read.
         """
-        try:
+        with self._told("read", path):
             return bytes(obstore.get(self._store, path).bytes())
-        except BaseError as error:
-            raise PipelineError(f"{self.uri}/{path} cannot be read: {_first_line(error)}") from error
 
     def paths(self) -> list[str]:
         """The paths of all files that could be batches, sorted: every ``.parquet`` file, whatever its name."""
@@ -156,10 +173,8 @@ class Archive:
         Raises:
             PipelineError: the archive cannot be listed.
         """
-        try:
+        with self._told("listed"):
             return list(obstore.list_with_delimiter(self._store, prefix=prefix)["common_prefixes"])
-        except BaseError as error:
-            raise PipelineError(f"the archive {self.uri} cannot be listed: {_first_line(error)}") from error
 
     def listed(self, prefix: str | None = None, offset: str | None = None) -> Iterator[str]:
         """The paths of the objects that begin with a prefix and come after an offset, in no order.
@@ -167,11 +182,18 @@ class Archive:
         Raises:
             PipelineError: the archive cannot be listed.
         """
-        try:
+        with self._told("listed"):
             for page in obstore.list(self._store, prefix=prefix, offset=offset):
                 yield from (entry["path"] for entry in page)
-        except BaseError as error:
-            raise PipelineError(f"the archive {self.uri} cannot be listed: {_first_line(error)}") from error
+
+    @contextmanager
+    def _told(self, what: str, path: str | None = None) -> Iterator[None]:
+        """Tell of what the store raises in one sentence; its library raises builtin errors too, such as for a 404."""
+        try:
+            yield
+        except Exception as error:
+            where = f"{self.uri}/{path}" if path else f"the archive {self.uri}"
+            raise PipelineError(f"{where} cannot be {what}: {_first_line(error)}") from error
 
     def read(self, path: str) -> Batch:
         """Read one batch and prove that it is what its name says.
@@ -187,7 +209,9 @@ class Archive:
             )
         table = RAW_TABLES.get(named["table"])
         if table is None:
-            raise BatchRefused(path, f"there is no raw table {named['table']}; there are {', '.join(RAW_TABLES)}")
+            raise BatchRefused(
+                path, f"this release has no raw table {named['table']}; there are {', '.join(RAW_TABLES)}"
+            )
         body = self.body(path)
         if not body:
             raise BatchRefused(path, "it is empty (0 bytes); fetch it again, and delete this file")
@@ -199,7 +223,17 @@ class Archive:
                 path, f"it is torn or no Parquet file ({_first_line(error)}); fetch it again, and delete this file"
             ) from error
         _check_rows(path, table, rows, named["run_id"], named["extracted_on"])
+        for field in table.schema:
+            # An older release did not know it yet.
+            if field.name not in rows.column_names:
+                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
         return Batch(path, table, rows.select(table.schema.names).cast(table.schema))
+
+
+def extraction_day(path: str) -> str | None:
+    """The day (UTC) on which a batch was extracted, as its path says it; None where it is no batch's path."""
+    named = _BATCH_PATH.fullmatch(path)
+    return named["extracted_on"] if named else None
 
 
 def _check_rows(path: str, table: RawTable, rows: pa.Table, run_id: str, extracted_on: str) -> None:
@@ -207,13 +241,20 @@ def _check_rows(path: str, table: RawTable, rows: pa.Table, run_id: str, extract
         raise BatchRefused(path, "it holds no rows; delete this file")
     expected = {field.name: field.type for field in table.schema}
     found = {field.name: field.type for field in rows.schema}
+    needed = {*table.keys, *(field.name for field in PROVENANCE)}
     differences = [
-        f"{name} is {found.get(name, 'absent')} instead of {expected.get(name, 'absent')}"
-        for name in [*expected, *(name for name in found if name not in expected)]
-        if found.get(name) != expected.get(name)
+        f"{name} is {found.get(name, 'absent')} instead of {kind}"
+        for name, kind in expected.items()
+        if found.get(name) != kind and (name in found or name in needed)
     ]
     if differences:
         raise BatchRefused(path, f"its schema is not that of {table.name}: {'; '.join(differences)}")
+    if newer := [f"{name} is {kind} instead of absent" for name, kind in found.items() if name not in expected]:
+        raise BatchRefused(
+            path,
+            f"its schema is not that of {table.name}: {'; '.join(newer)}. Where a later release wrote it, run"
+            " `trading-data replay` with that one; the file stays as it is",
+        )
     for key in table.keys:
         if rows[key].null_count:
             raise BatchRefused(path, f"{rows[key].null_count} of its {rows.num_rows} rows have no {key}")

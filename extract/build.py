@@ -257,6 +257,7 @@ def _invoke_dbt(
 
     Raises:
         PipelineError: it could not start.
+        KeyboardInterrupt: the command was stopped while it ran.
     """
     from dbt.cli.main import dbtRunner
 
@@ -265,6 +266,9 @@ def _invoke_dbt(
         result = dbtRunner(callbacks=list(listeners)).invoke(
             ["--log-level", "none", "--log-level-file", "debug", *arguments, *project]
         )
+    if isinstance(result.exception, KeyboardInterrupt):
+        # dbt takes it for an error of its own.
+        raise result.exception
     if result.exception is not None:
         raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
     return result

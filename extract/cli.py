@@ -1,12 +1,12 @@
 """``trading-data``: the pipeline's one command line."""
 
 import argparse
-import csv
 import json
 import logging
 import os
 import re
 import signal
+import socket
 import sys
 import threading
 import uuid
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,10 +22,18 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from extract.errors import FAILED, INCOMPLETE, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
+from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
 from extract.imports import without
-from extract.seeds import EXCHANGE_ZONE, exchange_date, last_closed_session, listed_instruments
-from extract.settings import Settings
+from extract.seeds import (
+    EXCHANGE_ZONE,
+    FIRST_DAY,
+    Instrument,
+    exchange_date,
+    known_symbol,
+    last_closed_session,
+    listed_instruments,
+)
+from extract.settings import Settings, archive_uri, past_proxies, require_project
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
 # start, which takes as long.
@@ -44,11 +51,11 @@ if TYPE_CHECKING:
 _screen = Console(stderr=True, highlight=False)
 _output = Console(highlight=False)
 
-# As far back as the trading calendar in the seeds goes.
-FIRST_DAY = date(2010, 1, 1)
-
 # What can name a run: in paths of the archive, and in addresses.
 RUN_ID = "[A-Za-z0-9][A-Za-z0-9_.-]{0,79}"
+
+# What a server that is asked to stop still waits for those whom it is answering.
+_ANSWER_SECONDS = 5
 
 type _Advance = Callable[[int, int], None]
 
@@ -57,9 +64,10 @@ type _End = tuple[list[str], Status | None]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 1 failed, 2 bad usage or configuration, 3 incomplete.
+    """Run one command and return its exit status.
 
-    As a Cloud Run execution, what is incomplete ends with 0.
+    0 done, 1 failed, 2 bad usage or configuration, 3 incomplete, 130 stopped by a person or the system. As a Cloud Run
+    execution, what is incomplete ends with 0.
     """
     options = _parser().parse_args(arguments)
     options.began_at = _clock()
@@ -67,7 +75,9 @@ def main(arguments: list[str] | None = None) -> int:
     _configure_logs(options.run_id)
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
+    past_proxies(os.environ)
     try:
+        require_project()
         settings = Settings.from_environment(os.environ)
         status: int = options.run(settings, options)
     except (ConfigurationError, PipelineError) as error:
@@ -89,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         return OK
     except KeyboardInterrupt:
         _screen.print("trading-data: interrupted; run the same command again to go on", markup=False)
-        return FAILED
+        return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
@@ -127,12 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         " symbols in a request or two, provisional",
     )
     extracted = command("extract", _extract, "fetch and land only; without --from, what is new")
-    extracted.add_argument("--from", dest="first", type=_day, metavar="DAY", help="YYYY-MM-DD")
+    extracted.add_argument("--from", dest="first", type=_first_day, metavar="DAY", help="YYYY-MM-DD")
     filled = command(
         "backfill", _backfill, "fetch a range of the past, going on where the last one stopped; then build"
     )
     filled.add_argument(
-        "--from", dest="first", type=_day, metavar="DAY", default=FIRST_DAY, help="(default: %(default)s)"
+        "--from", dest="first", type=_first_day, metavar="DAY", default=FIRST_DAY, help="(default: %(default)s)"
     )
     for ranged in (extracted, filled):
         ranged.add_argument("--to", dest="last", type=_day, metavar="DAY", help="(default: the last closed session)")
@@ -184,9 +194,9 @@ def _parser() -> argparse.ArgumentParser:
     asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
     served = command("serve", _serve, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C")
     served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
-    served.add_argument("--port", type=int, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
+    served.add_argument("--port", type=_port, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
     documented = command("docs", _docs, "write dbt's documentation, lineage and columns, and show it until Ctrl-C")
-    documented.add_argument("--port", type=int, default=8080, help="(default: %(default)s; 0: one that is free)")
+    documented.add_argument("--port", type=_port, default="8080", help="(default: %(default)s; 0: one that is free)")
     documented.add_argument("--no-serve", action="store_true", help="write it only, and print the path of its page")
     kept = command("warehouse", _warehouse, "keep the embedded warehouse running and print its address, until Ctrl-C")
     kept.add_argument("--stop", action="store_true", help="stop the one that the last command left running")
@@ -197,9 +207,24 @@ def _parser() -> argparse.ArgumentParser:
 
 def _day(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.strip()):
+            return date.fromisoformat(text.strip())
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD") from None
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD")
+
+
+def _first_day(text: str) -> date:
+    day = _day(text)
+    if day < FIRST_DAY:
+        raise argparse.ArgumentTypeError(f"{day} lies before {FIRST_DAY}, with which the trading calendar begins")
+    return day
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; use a number from 0 (one that is free) to 65535")
 
 
 def _id(text: str) -> str:
@@ -222,8 +247,8 @@ def _run_id(options: argparse.Namespace) -> str:
     if given is None:
         return new_run_id(options.command, options.began_at)
     # Cloud Run gives each attempt of a task the same arguments; two runs of one id would archive under the same names.
-    attempt = int(os.environ.get("CLOUD_RUN_TASK_ATTEMPT") or 0)
-    return f"{given}.{attempt}" if attempt else str(given)
+    attempt = os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "").strip()
+    return f"{given}.{attempt}" if re.fullmatch("[0-9]*[1-9][0-9]*", attempt) else str(given)
 
 
 def _run(settings: Settings, options: argparse.Namespace) -> int:
@@ -249,35 +274,68 @@ def _backfill(settings: Settings, options: argparse.Namespace) -> int:
     return _fetch_range(settings, options, is_built=True)
 
 
+def _asked_range(options: argparse.Namespace) -> tuple[date, date] | None:
+    """The trade dates that were asked for, up to the last closed session or today; None where it is what is new.
+
+    Looked at before anything is opened: whoever mistypes a day reads so at once, and nobody else does.
+    """
+    if options.first is None:
+        if options.last or options.again:
+            raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
+        return None
+    now = _clock()
+    last = min(options.last, exchange_date(now)) if options.last else _due(now)
+    if last < options.first:
+        end = last if last == options.last else f"{last}, the last session that has closed"
+        raise ConfigurationError(f"--from {options.first} lies after {end}; choose an earlier day")
+    return options.first, last
+
+
+def _due(now: datetime) -> date:
+    try:
+        return last_closed_session(now)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
 def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
+    asked = _asked_range(options)
     with _job(settings, options) as (job, outcome):
         from extract.run import daily_plan, fetch, range_plan
 
-        if options.first is None:
-            if options.last or options.again:
-                raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
+        if asked is None:
             plan = daily_plan(job, options.source)
         else:
-            last = min(options.last or job.due, job.today)
-            if last < options.first:
-                raise ConfigurationError(f"--from {options.first} lies after {last}; choose an earlier day")
-            plan = range_plan(job, options.source, options.first, last, again=options.again)
+            plan = range_plan(job, options.source, *asked, again=options.again)
         if options.dry_run:
             return _show_plan(settings, options, plan)
         fetch(job, plan)
-        end = _end_job(options, job, outcome, is_built=is_built)
-    return _report_job(options, job, outcome, end)
+        end = _end_job(options, job, outcome, asked, is_built=is_built)
+    return _report_job(options, job, outcome, end, asked)
+
+
+def _instruments(typed: str) -> list[Instrument]:
+    """The instruments that a person means by ``--symbols``.
+
+    Raises:
+        ConfigurationError: a symbol is none of ours.
+    """
+    if typed.strip().upper() == "ALL":
+        return listed_instruments()
+    names = [name for name in re.split(r"[\s,;]+", typed) if name]
+    if not names:
+        raise ConfigurationError("--symbols is empty; write TCS,INFY, or leave it out for all")
+    try:
+        return listed_instruments([known_symbol(name) for name in names])
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
 
 
 @contextmanager
 def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job, Outcome]]":
     """A run on its way, with a warehouse that is opened when it is first asked for."""
-    now = _clock()
-    try:
-        symbols = None if options.symbols == "ALL" else options.symbols.split(",")
-        instruments, due = listed_instruments(symbols), last_closed_session(now)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+    due = _due(_clock())
+    instruments = _instruments(options.symbols)
     with _starting(settings), ExitStack() as leave:
         from extract.archive import Archive
         from extract.report import Outcome
@@ -308,7 +366,7 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job
 def _writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Archive, Outcome]]":
     """Be the only one who fetches, loads and builds; and report how that ended, once, however it did."""
     from extract.archive import Archive
-    from extract.lease import held
+    from extract.lease import LOST, held
     from extract.report import Outcome, Report, archive_report, load_report
 
     about = (options.command, getattr(options, "mode", None), getattr(options, "symbols", None))
@@ -316,36 +374,41 @@ def _writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple
     outcome = Outcome()
     archive: Archive | None = None
     is_ours = False
+    is_lost = threading.Event()
     with ExitStack() as leave:
         try:
             archive = Archive(settings.archive_uri)
-            leave.enter_context(held(archive, options.run_id, what, _clock, settings.execution))
+            is_lost = leave.enter_context(held(archive, options.run_id, what, _clock, settings.execution))
             is_ours = True
             yield archive, outcome
             told = Report.of(options.command, outcome, options.began_at, _clock())
             path = archive_report(told, options.run_id, archive)
         except AlreadyRunning:
             raise
-        except (Exception, KeyboardInterrupt) as error:
+        except (Exception, KeyboardInterrupt) as raised:
+            error = PipelineError(LOST) if is_lost.is_set() else raised
             told = Report.of(options.command, outcome, options.began_at, _clock(), error)
             filed = None
             if archive is not None:
                 # First: Cloud Run kills what it has asked to stop ten seconds later.
-                with suppress(PipelineError):
+                with suppress(Exception):
                     filed = archive_report(told, options.run_id, archive)
-            # Before the load, because the warehouse may be what failed. Who presses Ctrl-C knows.
-            if not (isinstance(error, KeyboardInterrupt) and _screen.is_terminal):
-                with suppress(BrokenPipeError):
+            # Before the load, because the warehouse may be what failed. Who stops a command knows that it has stopped.
+            if not isinstance(error, KeyboardInterrupt):
+                with suppress(Exception):
                     _alert_failure(settings, options.run_id, told, outcome)
             # Else the next run loads it, because somebody else is loading.
-            if filed and archive and is_ours:
+            if filed and archive and is_ours and not is_lost.is_set():
                 load_report(filed, archive, settings)
             if isinstance(error, BrokenPipeError):
                 raise PipelineError("nobody reads standard error any more; run the same command again") from error
+            if error is not raised:
+                raise error from raised
             raise
         outcome.told = told
         if told.exit_status == FAILED:
-            _alert_failure(settings, options.run_id, told, outcome)
+            with suppress(Exception):
+                _alert_failure(settings, options.run_id, told, outcome)
         # The report stands, and the next run loads it.
         with suppress(KeyboardInterrupt):
             load_report(path, archive, settings)
@@ -416,9 +479,16 @@ def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[
     return OK
 
 
-def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_built: bool) -> _End:
-    """Build what has come, and see what is missing, and what is wrong."""
-    from extract.run import build_and_heal, shortfalls
+def _end_job(
+    options: argparse.Namespace,
+    job: "Job",
+    outcome: "Outcome",
+    asked: tuple[date, date] | None = None,
+    *,
+    is_built: bool,
+) -> _End:
+    """Build what has come; and see what is missing, of the range that was asked for or of what is new, and wrong."""
+    from extract.run import build_and_heal, holes_left, shortfalls
     from extract.status import read_status
 
     rewritten: list[str] = []
@@ -426,11 +496,18 @@ def _end_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", *, is_
         with _progress("models and tests") as advance:
             rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
     outcome.shortfalls = shortfalls(job)
+    outcome.shortfalls += holes_left(job, getattr(options, "source", "auto"), asked, options.began_at)
     is_good = outcome.built is not None and not outcome.built.failed
     return rewritten, read_status(job.warehouse()) if is_good else None
 
 
-def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end: _End) -> int:
+def _report_job(
+    options: argparse.Namespace,
+    job: "Job",
+    outcome: "Outcome",
+    end: _End,
+    asked: tuple[date, date] | None = None,
+) -> int:
     """Tell what is wrong, and how the run ended.
 
     Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
@@ -467,6 +544,7 @@ def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end
             "run_id": extraction.run_id,
             "due": job.due,
             "outcomes": outcomes,
+            "requests": dict(extraction.requests),
             "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
             "landed_rows": dict(extraction.landed_rows),
             "rewritten_pasts": rewritten,
@@ -476,9 +554,12 @@ def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end
         return outcome.exit_status
     for source, counts in outcomes.items():
         came = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        _say(f"Asked {source} for {sum(counts.values())} symbols in {extraction.seconds.get(source, 0):.1f} s: {came}.")
+        requests = _counted(extraction.requests[source], "request")
+        symbols = _counted(sum(counts.values()), "symbol")
+        _say(f"Asked {source} for {symbols} in {requests}, {extraction.seconds.get(source, 0):.1f} s: {came}.")
     if not outcomes:
-        _say(f"Nothing was missing up to {job.due}.")
+        what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
+        _say(f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}.")
     if extraction.landed_rows:
         landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
         _say(f"Landed rows: {landed}.")
@@ -488,6 +569,10 @@ def _report_job(options: argparse.Namespace, job: "Job", outcome: "Outcome", end
         _say(f"  {sentence}", style="yellow")
     _say_build(outcome.built)
     return outcome.exit_status
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _kite_login(settings: Settings, options: argparse.Namespace) -> int:
@@ -509,8 +594,10 @@ def _replay(settings: Settings, options: argparse.Namespace) -> int:
     with _starting(settings):
         from extract.archive import Archive
 
+        # Before anything is written: recovery from a mistyped address is none.
+        other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive else None
         with _writing(settings, options) as (own, outcome):
-            archive = Archive(options.archive) if options.archive else own
+            archive = other or own
             _load_and_build(settings, outcome, archive, is_built=not options.no_build)
     return _report(options, outcome, archive.uri)
 
@@ -677,35 +764,31 @@ def _diagnose(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _query(settings: Settings, options: argparse.Namespace) -> int:
+    from extract.rows import write_rows
+
     sql = sys.stdin.read() if options.sql == "-" else options.sql
+    if not sql.strip():
+        raise ConfigurationError("there is no statement; write one in quotes, or - to read it from standard input")
     with _starting(settings):
         from extract.warehouse import open_warehouse
 
         with open_warehouse(settings) as warehouse:
             rows = warehouse.query(sql)
             names = [field.name for field in rows.schema]
-            values = [tuple(row.values()) for row in rows]
-    if options.format == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([names, *([_plain(value) for value in row] for row in values)])
-    elif options.format == "json":
-        for row in values:
-            record = {name: _plain(value) for name, value in zip(names, row, strict=True)}
-            sys.stdout.write(json.dumps(record, default=str) + "\n")
+            count = write_rows(names, (row.values() for row in rows), options.format, sys.stdout) if names else 0
+            sys.stdout.flush()
+            changed = rows.num_dml_affected_rows
+    said = "Done" if not names and changed is None else _counted(count if changed is None else changed, "row")
+    if options.format == "table":
+        _say(f"{said}.")
+    elif _screen.is_terminal:
+        # Beside the rows: whoever reads them by a program reads nothing else.
+        _screen.print(f"{said}.", markup=False)
     else:
-        table = Table(*names)
-        for row in values:
-            table.add_row(*("" if value is None else str(_plain(value)) for value in row))
-        _output.print(table)
+        import structlog
+
+        structlog.get_logger().info(said)
     return OK
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    return value
 
 
 def _warehouse(settings: Settings, options: argparse.Namespace) -> int:
@@ -755,25 +838,32 @@ def _serve(settings: Settings, options: argparse.Namespace) -> int:
         import uvicorn
 
         from extract.api import application
-        from extract.warehouse import Warehouse, open_warehouse
+        from extract.api.opened import OpenedWarehouse
 
-        opened: list[Warehouse] = []
-        opening = threading.Lock()
-
-        def warehouse() -> Warehouse:
-            with opening:
-                if not opened:
-                    opened.append(leave.enter_context(open_warehouse(settings)))
-            return opened[0]
-
+        warehouse = leave.enter_context(OpenedWarehouse(settings))
+        listener = leave.enter_context(_listening(options.host, options.port))
         config = uvicorn.Config(
-            application(settings, warehouse, _clock), host=options.host, port=options.port, log_config=None
+            application(settings, warehouse, _clock), log_config=None, timeout_graceful_shutdown=_ANSWER_SECONDS
         )
-        with config.bind_socket() as listener:
-            host, port = listener.getsockname()[:2]
-            _screen.print(f"Listening on http://{host}:{port}; Ctrl-C stops it.", markup=False)
-            uvicorn.Server(config).run([listener])
+        host, port = listener.getsockname()[:2]
+        host = f"[{host}]" if ":" in host else host
+        _screen.print(f"Listening on http://{host}:{port}; Ctrl-C stops it.", markup=False)
+        uvicorn.Server(config).run([listener])
     return OK
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket that a server can take.
+
+    Raises:
+        ConfigurationError: another process has the port, it is not ours to use, or there is no such host here.
+    """
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"{host}, --port {port}, cannot be used: {reason}; give another one") from error
 
 
 def _docs(settings: Settings, options: argparse.Namespace) -> int:
@@ -792,9 +882,8 @@ def _docs(settings: Settings, options: argparse.Namespace) -> int:
     handler = partial(SimpleHTTPRequestHandler, directory=page.parent)
     try:
         server = ThreadingHTTPServer(("127.0.0.1", options.port), handler)
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", error)
-        raise ConfigurationError(f"--port {options.port} cannot be used: {reason}") from error
+    except OSError as error:
+        raise ConfigurationError(f"--port {options.port} cannot be used: {error.strerror}; give another one") from error
     with server, suppress(KeyboardInterrupt):
         _screen.print(f"Listening on http://127.0.0.1:{server.server_port}; Ctrl-C stops it.", markup=False)
         server.serve_forever()

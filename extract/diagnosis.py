@@ -9,7 +9,7 @@ from typing import Any
 from google.cloud import bigquery
 
 from extract.alerts import Alert, read_alerts
-from extract.archive import Archive
+from extract.archive import Archive, extraction_day
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.kite_session import access_token
 from extract.lease import holder
@@ -125,7 +125,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     try:
         archive = Archive(settings.archive_uri)
         recent = archive.paths_since((now - timedelta(days=_RECENT_DAYS)).date())
-        newest = max((path.split("extracted_on=")[1][:10] for path in recent), default="none")
+        newest = max((day for path in recent if (day := extraction_day(path))), default="none")
         text = f"{settings.archive_uri} has {len(recent)} batches of the last {_RECENT_DAYS} days; the last: {newest}"
         checks.append(Check("archive", bool(recent), text, "trading-data run"))
     except (ConfigurationError, PipelineError) as error:

@@ -2,6 +2,9 @@
 
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
+# As a shell tells of a command that Ctrl-C has ended.
+INTERRUPTED = 130
+
 
 class ConfigurationError(Exception):
     """A setting or an argument is wrong: exit status 2."""

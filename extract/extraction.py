@@ -24,7 +24,7 @@ from extract.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
 from extract.received import Received
 from extract.seeds import EXCHANGE_ZONE, exchange_date
 from extract.sources import Answer, Clock, Request, Source
-from extract.sources.archive import replay
+from extract.sources.archive import Replay, replay
 from extract.warehouse import Warehouse
 
 _log = structlog.get_logger()
@@ -39,6 +39,9 @@ _LANDING_ROWS = 60_000
 
 # How long a stopped run waits for the requests that are under way. Cloud Run kills ten seconds after it asks.
 _STOP_SECONDS = 3.0
+
+# From the best to the worst.
+_OUTCOMES = ("ok", "empty", "skipped", "unavailable", "refused")
 
 _EMPTY = "the answer was empty, over days with sessions"
 
@@ -77,6 +80,8 @@ class Extraction:
         stopped: why a source was given up, by source.
         seconds: how long each source was asked.
         parts: batches written, by raw table.
+        requests: that were sent, by source; one may be for many symbols, and a symbol may take several.
+        failed_requests: of these, those that were refused, or not answered.
     """
 
     run_id: str
@@ -85,17 +90,23 @@ class Extraction:
     stopped: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     parts: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+    failed_requests: Counter[str] = field(default_factory=Counter)
 
     def served(self, due: date) -> set[str]:
         """The symbols of which some source sent the bar of the due session, or a later one."""
         return {entry.symbol for entry in self.entries if entry.symbol and _reaches(entry, due)}
 
     def outcomes(self) -> dict[str, Counter[str]]:
-        """How many symbols had which outcome, by source."""
-        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        """How many symbols had which outcome, by source: of a symbol that was asked for several times, the worst."""
+        worst: dict[tuple[str, str], str] = {}
         for entry in self.entries:
             if entry.symbol:
-                counted[entry.source_id][entry.outcome] += 1
+                outcomes = (entry.outcome, worst.get((entry.source_id, entry.symbol), entry.outcome))
+                worst[entry.source_id, entry.symbol] = max(outcomes, key=_OUTCOMES.index)
+        counted: dict[str, Counter[str]] = defaultdict(Counter)
+        for (source_id, _), outcome in worst.items():
+            counted[source_id][outcome] += 1
         return counted
 
     def failures(self) -> list[LedgerEntry]:
@@ -115,8 +126,8 @@ def _reaches(entry: LedgerEntry, due: date) -> bool:
     return entry.outcome == "ok" and entry.last_date is not None and entry.last_date >= due
 
 
-def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> int:
-    """Load what an earlier run archived and did not load; return how many batches that were.
+def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Replay:
+    """Load what an earlier run archived and did not load; return what that was, and what was refused.
 
     Raises:
         PipelineError: the archive or the warehouse failed.
@@ -125,7 +136,7 @@ def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> int:
     healed = replay(archive, warehouse, lambda *_: None, since=since)
     if healed.loaded:
         _log.warning("batches of an interrupted run loaded", batches=healed.loaded, rows=healed.rows)
-    return healed.loaded
+    return healed
 
 
 def extract(
@@ -167,7 +178,7 @@ def extract(
     progress(0, len(requests))
     try:
         landing = _Landing(archive, warehouse(), extraction, requests)
-        _log.info("read what raw holds", months_of_symbols=landing.held())
+        _log.info("read what raw holds", days_of_symbols=landing.held())
         while done < len(requests):
             try:
                 waiting.append(answers.get(timeout=1.0))
@@ -398,8 +409,8 @@ class _Landing:
         self._landed_at = time.monotonic()
 
     def held(self) -> dict[str, int]:
-        """How many months of symbols raw holds of what is asked for, by raw table."""
-        return {name: received.month_count for name, received in self._received.items()}
+        """How many days of symbols raw holds of what is asked for, by raw table."""
+        return {name: received.day_count for name, received in self._received.items()}
 
     def is_due(self, waiting: Sequence[_Answered]) -> bool:
         """Whether enough has come, or time has passed, since the last landing."""
@@ -434,6 +445,10 @@ class _Landing:
             self._extraction.landed_rows[batch.table.name] += batch.rows.num_rows
             _log.info("batch landed", raw_table=batch.table.name, rows=batch.rows.num_rows, path=batch.path)
         self._extraction.entries += entries
+        for answered in waiting:
+            source_id = str(answered.request.table.source_id)
+            self._extraction.requests[source_id] += answered.attempts > 0
+            self._extraction.failed_requests[source_id] += answered.attempts > 0 and answered.error is not None
         self._landed_at = time.monotonic()
 
     def _archived(self, table: RawTable, rows: pa.Table, extracted_at: datetime) -> Batch:

@@ -161,15 +161,25 @@ def _read(settings: KiteSettings) -> str | None:
                 return base64.b64decode(response.json()["payload"]["data"]).decode()
             except (ValueError, KeyError, TypeError) as error:
                 raise ConfigurationError(f"the latest version of {settings.token_store} cannot be read") from error
-    path = Path(settings.token_store).expanduser()
+    path = _file(settings)
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(f"{path} can be read by others than its owner; run `chmod 600 {path}`")
-        return path.read_text()
+        # What is no text is no session either.
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ConfigurationError(f"KITE_TOKEN_STORE is {path}, which cannot be read: {error.strerror}") from error
+
+
+def _file(settings: KiteSettings) -> Path:
+    try:
+        return Path(settings.token_store).expanduser()
+    except RuntimeError as error:
+        raise ConfigurationError(
+            f"KITE_TOKEN_STORE is {settings.token_store}, and this user has no home; write the whole path, from / on"
+        ) from error
 
 
 def _write(settings: KiteSettings, text: str) -> None:
@@ -183,7 +193,7 @@ def _write(settings: KiteSettings, text: str) -> None:
             )
             response.raise_for_status()
         return
-    path = Path(settings.token_store).expanduser()
+    path = _file(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Such a file is readable by its owner only, from its first byte on.

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from extract.holes import DEEP_DAYS, Hole, read_holes
 from extract.raw import (
     ALPHA_VANTAGE_DAILY_BARS,
     KITE_DAILY_BARS,
@@ -19,7 +20,7 @@ from extract.received import (
     open_disputes,
     symbols_with_bar,
 )
-from extract.seeds import EXCHANGE_ZONE, Instrument, trading_sessions
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument, trading_sessions
 from extract.sources import Request
 from extract.warehouse import Warehouse
 
@@ -27,8 +28,7 @@ DAILY_BARS = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_
 
 # The longest range that one request to a provider may span, in days. Kite's own limit is 2,000; Yahoo has none.
 _LONGEST_RANGE = {"kite": 1990, "yahoo": 36_500}
-# Kite counts requests and not rows, so a deep window costs what a short one does, and shows restatements.
-_DEEP_DAYS = 1990
+_DEEP_DAYS = DEEP_DAYS
 _QUOTES_PER_REQUEST = 500
 # 100 sessions, which is as far back as a free key of Alpha Vantage sees.
 _THIRD_OPINION_DAYS = 140
@@ -49,7 +49,7 @@ class PlannedSource:
 def daily_requests(
     warehouse: Warehouse, source_ids: Sequence[str], instruments: Sequence[Instrument], due: date, now: datetime
 ) -> list[Request]:
-    """The deep window of each symbol whose bar of the due session a source has not delivered for good.
+    """The deep window of each symbol whose bar of the due session a source has not delivered; and older holes.
 
     Args:
         warehouse: whose raw says what is missing.
@@ -59,8 +59,7 @@ def daily_requests(
         now: a time with zone.
     """
     today = now.astimezone(EXCHANGE_ZONE).date()
-    # Whole months, because what came before is recognised by month.
-    first = next_month(due - timedelta(days=_DEEP_DAYS))
+    first = deep_window(due)
     requests: list[Request] = []
     for source_id in source_ids:
         table = DAILY_BARS[source_id]
@@ -70,6 +69,9 @@ def daily_requests(
             for instrument in instruments
             if instrument.symbol not in served and instrument.is_listed(due)
         ]
+    # Within the deep window, a hole is asked for with all of it.
+    older = read_holes(warehouse, source_ids, instruments, FIRST_DAY, first - timedelta(days=1))
+    requests += _hole_requests(older, instruments, now)
     return _with_instruments(warehouse, requests, today)
 
 
@@ -92,7 +94,7 @@ def range_requests(
     *,
     again: bool = False,
 ) -> list[Request]:
-    """What the sources have not yet answered of a range, in as few requests as their limits allow.
+    """What the sources have not yet answered of a range, in as few requests as their limits allow; and its holes.
 
     Args:
         warehouse: whose ledger says what was answered.
@@ -117,6 +119,8 @@ def range_requests(
                     for window_from, window_to in _windows(missing_from, missing_to, _LONGEST_RANGE[source_id])
                     if bisect_left(sessions, window_from) < bisect_right(sessions, window_to)
                 ]
+    if not again:
+        requests += _hole_requests(read_holes(warehouse, source_ids, instruments, first, last), instruments, now)
     return _with_instruments(warehouse, requests, now.astimezone(EXCHANGE_ZONE).date())
 
 
@@ -149,6 +153,23 @@ def _with_instruments(warehouse: Warehouse, requests: list[Request], today: date
     return requests
 
 
+def _hole_requests(holes: Iterable[Hole], instruments: Sequence[Instrument], now: datetime) -> list[Request]:
+    """What is to be asked for of the holes now, in as few requests as the limits allow."""
+    due: dict[tuple[str, str], list[Hole]] = {}
+    for hole in holes:
+        if hole.is_due(now):
+            due.setdefault((hole.source_id, hole.symbol), []).append(hole)
+    by_symbol = {instrument.symbol: instrument for instrument in instruments}
+    return [
+        Request(DAILY_BARS[source_id], (by_symbol[symbol],), window_from, window_to)
+        for (source_id, symbol), found in due.items()
+        for window_from, window_to in _windows(
+            min(hole.first_date for hole in found), max(hole.last_date for hole in found), _LONGEST_RANGE[source_id]
+        )
+        if any(hole.first_date <= window_to and hole.last_date >= window_from for hole in found)
+    ]
+
+
 def _missing(first: date, last: date, answered: Collection[tuple[date, date]]) -> list[tuple[date, date]]:
     """What the answered ranges, sorted, leave of a range."""
     missing = []
@@ -176,6 +197,14 @@ def _windows(first: date, last: date, days: int) -> list[tuple[date, date]]:
 
 def _month(day: date) -> date:
     return day.replace(day=1)
+
+
+def deep_window(due: date) -> date:
+    """The first trade date of what a daily run asks for.
+
+    Whole months: the view operations_refetches tells by them what of a rewritten past has come anew.
+    """
+    return next_month(due - timedelta(days=_DEEP_DAYS))
 
 
 def next_month(day: date) -> date:

@@ -8,20 +8,26 @@ from datetime import date, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import structlog
 from google.cloud import bigquery
 
 from extract.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
 from extract.seeds import EXCHANGE_ZONE, FINAL_HOUR, exchange_date, final_through
 from extract.warehouse import Warehouse
 
+_log = structlog.get_logger()
+
 # A provisional bar is worth asking for again after this long.
 _FRESH = timedelta(hours=2)
 
 # The last trade date of which a bar received at a time is final, in SQL; ``final_through`` in Python.
-_FINAL_THROUGH = f"date_sub(date(timestamp_sub({{time}}, interval {FINAL_HOUR} hour), 'Asia/Kolkata'), interval 1 day)"
+FINAL_THROUGH = f"date_sub(date(timestamp_sub({{time}}, interval {FINAL_HOUR} hour), 'Asia/Kolkata'), interval 1 day)"
 
 # Prices have four decimals at most; the rounding is the same arithmetic in SQL and in Python.
 _SCALE = 10_000
+
+# Of a day in a digest, YYYYMMDD; and of what is kept of its md5: two versions of a bar share that once in 10^12.
+_DAY_LENGTH, _DIGEST_LENGTH = 8, 10
 
 
 def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, now: datetime) -> set[str]:
@@ -37,7 +43,7 @@ def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, no
             and date(date, 'Asia/Kolkata') = '{trade_date}'
             and close > 0
             and (
-                {_FINAL_THROUGH.format(time="_extracted_at")} >= '{trade_date}'
+                {FINAL_THROUGH.format(time="_extracted_at")} >= '{trade_date}'
                 or _extracted_at >= timestamp('{fresh_since.isoformat()}')
             )
         """
@@ -62,14 +68,14 @@ def has_instruments_of(warehouse: Warehouse, day: date) -> bool:
 def answered_ranges(warehouse: Warehouse, table: RawTable) -> dict[str, list[tuple[date, date]]]:
     """The ranges of trade dates for which a provider has answered, by symbol, in the order of their first days.
 
-    A day whose bar was provisional is not among them.
+    A day whose bar was provisional is not among them. What the answers lacked is told by ``extract.holes``.
     """
     rows = warehouse.query(
         f"""
         select
             symbol,
             asked_from,
-            max(least(asked_to, {_FINAL_THROUGH.format(time="requested_at")})) as asked_to
+            max(least(asked_to, {FINAL_THROUGH.format(time="requested_at")})) as asked_to
         from `{warehouse.raw}.{EXTRACT_REQUESTS.name}`
         where raw_table = '{table.name}' and outcome in ('ok', 'empty') and symbol is not null
         group by symbol, asked_from
@@ -134,13 +140,13 @@ def restated_histories(warehouse: Warehouse) -> dict[tuple[str, str], tuple[date
 
 
 class Received:
-    """What raw holds of one table, as a digest of each symbol's months: what came before is not landed again.
+    """What raw holds of one table, as a digest of each symbol's days: what came before is not landed again.
 
-    A digest that differs, for whatever reason, only lands a month once more; dbt keeps the freshest version.
+    A digest that differs, for whatever reason, only lands a day once more; dbt keeps the freshest version.
     """
 
-    def __init__(self, table: RawTable, digests: dict[tuple[str, date], str]) -> None:
-        """Know the digests, by symbol and first day of the month."""
+    def __init__(self, table: RawTable, digests: dict[str, dict[str, str]]) -> None:
+        """Know the digests, by symbol and day, YYYYMMDD."""
         self._table = table
         self._digests = digests
 
@@ -174,55 +180,65 @@ class Received:
                     symbol,
                     day,
                     concat(
-                        cast(day as string), ',', {values}, ',',
-                        if({_FINAL_THROUGH.format(time="_extracted_at")} >= day, 'final', 'provisional')
+                        {values}, ',',
+                        if({FINAL_THROUGH.format(time="_extracted_at")} >= day, 'final', 'provisional')
                     ) as line
                 from latest
 
             )
 
+            -- A row for each symbol: the days apart would be hundreds of thousands.
             select
                 symbol,
-                date_trunc(day, month) as month,
-                to_hex(md5(string_agg(line, '\\n' order by day))) as digest
+                string_agg(
+                    concat(format_date('%Y%m%d', day), substr(to_hex(md5(line)), 1, {_DIGEST_LENGTH})), ''
+                ) as digests
             from described
-            group by symbol, month
+            group by symbol
             """,
             [asked],
         )
-        return cls(table, {(row["symbol"], row["month"]): row["digest"] for row in rows})
+        return cls(table, {row["symbol"]: _by_day(row["digests"]) for row in rows})
 
     @property
-    def month_count(self) -> int:
-        """How many months of symbols raw holds of what is asked for."""
-        return len(self._digests)
+    def day_count(self) -> int:
+        """How many days of symbols raw holds of what is asked for."""
+        return sum(map(len, self._digests.values()))
 
     def new_rows(self, rows: pa.Table, extracted_at: datetime) -> pa.Table:
-        """The rows of those months of which raw holds something else, or nothing.
+        """The rows of those days of which raw holds something else, or nothing.
+
+        Days that are no longer told are logged, and stay in raw.
 
         Args:
-            rows: whole months of symbols, in the provider's columns.
+            rows: in the provider's columns.
             extracted_at: when the provider answered.
         """
-        held = {symbol for symbol, _ in self._digests}
-        if held.isdisjoint(pc.unique(rows["symbol"]).to_pylist()):
+        if self._digests.keys().isdisjoint(pc.unique(rows["symbol"]).to_pylist()):
             # A backfill's rows are not looked at one by one: the threads that fetch share the processor with this one.
             return rows
         final = final_through(extracted_at)
-        lines: dict[tuple[str, date], list[tuple[str, int]]] = defaultdict(list)
+        new = []
+        told: dict[str, set[str]] = defaultdict(set)
         columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
         for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
-            day = exchange_date(time)
-            finality = "final" if day <= final else "provisional"
-            line = ",".join([day.isoformat(), *(_text(value) for value in values), finality])
-            lines[symbol, day.replace(day=1)].append((line, number))
-        new = []
-        for month, of_month in lines.items():
-            # ISO dates come first in a line, so the lines sort by day.
-            text = "\n".join(line for line, _ in sorted(of_month))
-            if self._digests.get(month) != hashlib.md5(text.encode(), usedforsecurity=False).hexdigest():
-                new += [number for _, number in of_month]
-        return rows.take(pa.array(sorted(new), pa.int64()))
+            traded_on = exchange_date(time)
+            day = f"{traded_on:%Y%m%d}"
+            told[symbol].add(day)
+            line = ",".join([*(_text(value) for value in values), "final" if traded_on <= final else "provisional"])
+            digest = hashlib.md5(line.encode(), usedforsecurity=False).hexdigest()[:_DIGEST_LENGTH]
+            if self._digests.get(symbol, {}).get(day) != digest:
+                new.append(number)
+        for symbol, days in told.items():
+            if gone := [d for d in self._digests.get(symbol, {}) if min(days) <= d <= max(days) and d not in days]:
+                _log.warning("no longer sent", raw_table=self._table.name, symbol=symbol, days=sorted(gone)[:8])
+        return rows.take(pa.array(new, pa.int64()))
+
+
+def _by_day(digests: str) -> dict[str, str]:
+    step = _DAY_LENGTH + _DIGEST_LENGTH
+    days = (digests[at : at + step] for at in range(0, len(digests), step))
+    return {day[:_DAY_LENGTH]: day[_DAY_LENGTH:] for day in days}
 
 
 def _as_text(column: str, kind: pa.DataType) -> str:

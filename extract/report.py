@@ -6,9 +6,9 @@ from datetime import datetime
 import pyarrow as pa
 import structlog
 
-from extract.archive import Archive, BatchRefused
+from extract.archive import Archive
 from extract.build import Build
-from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, PipelineError
+from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, ConfigurationError, PipelineError
 from extract.extraction import Extraction
 from extract.raw import EXTRACT_RUNS
 from extract.settings import Settings
@@ -88,19 +88,17 @@ class Report:
             ended_at: a time with zone.
             error: what ended it before its time.
         """
-        entries = outcome.extraction.entries if outcome.extraction else []
+        extraction = outcome.extraction
         landed_row_count = outcome.replayed.rows if outcome.replayed else 0
-        if outcome.extraction:
-            landed_row_count = sum(outcome.extraction.landed_rows.values())
+        if extraction:
+            landed_row_count = sum(extraction.landed_rows.values())
         built = outcome.built
         return cls(
             command=command,
             exit_status=outcome.exit_status if error is None else _exit_status(error),
             reason=outcome.reason if error is None else _words(error),
-            request_count=sum(entry.attempts > 0 for entry in entries),
-            failed_request_count=sum(
-                entry.attempts > 0 and entry.outcome in ("refused", "unavailable") for entry in entries
-            ),
+            request_count=extraction.requests.total() if extraction else 0,
+            failed_request_count=extraction.failed_requests.total() if extraction else 0,
             landed_row_count=landed_row_count,
             built_node_count=built.passed if built else None,
             failed_node_count=len(built.failed) if built else None,
@@ -117,6 +115,8 @@ class Report:
 
 
 def _exit_status(error: BaseException) -> int:
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
     return USAGE if isinstance(error, ConfigurationError) else FAILED
 
 
@@ -139,9 +139,9 @@ def archive_report(told: Report, run_id: str, archive: Archive) -> str:
 
 
 def load_report(path: str, archive: Archive, settings: Settings) -> None:
-    """Load an archived report; where that fails, or the process dies before it, the next run does."""
+    """Load an archived report; where that fails for any reason, or the process dies before it, the next run does."""
     try:
         with open_warehouse(settings) as warehouse:
             warehouse.load([archive.read(path)])
-    except (BatchRefused, ConfigurationError, PipelineError) as error:
+    except Exception as error:
         _log.warning("report not loaded; the next run loads it", path=path, reason=str(error))

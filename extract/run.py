@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 
@@ -13,12 +13,14 @@ from extract.archive import Archive
 from extract.build import Build, build
 from extract.errors import ConfigurationError, SourceRefused
 from extract.extraction import Extraction, LedgerEntry, extract, load_unloaded
+from extract.holes import read_holes, told
 from extract.kite_session import access_token
 from extract.pace import FIRST_WAIT
 from extract.plan import (
     DAILY_BARS,
     by_source,
     daily_requests,
+    deep_window,
     next_month,
     quote_requests,
     range_requests,
@@ -26,7 +28,7 @@ from extract.plan import (
 )
 from extract.raw import KITE_QUOTES
 from extract.received import restated_histories
-from extract.seeds import EXCHANGE_ZONE, Instrument, source_order
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument, source_order
 from extract.settings import Settings
 from extract.sources import Answer, Clock, Request, Source
 from extract.warehouse import Warehouse
@@ -53,6 +55,7 @@ class Job:
         is_dry: nothing is fetched, and nothing loaded.
         extraction: what has come so far.
         builds: what dbt built so far, each time.
+        refused: the archived batches of the last days that raw cannot take, each with the reason.
     """
 
     settings: Settings
@@ -67,6 +70,7 @@ class Job:
     is_dry: bool = False
     extraction: Extraction = field(init=False)
     builds: list[Build] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Begin with nothing."""
@@ -81,7 +85,8 @@ class Job:
         """The warehouse, after what an interrupted run archived and did not load was loaded into it."""
         warehouse = self.warehouse()
         if not self.is_dry:
-            load_unloaded(self.archive, warehouse, self.clock())
+            healed = load_unloaded(self.archive, warehouse, self.clock())
+            self.refused.update(healed.refused)
         return warehouse
 
 
@@ -236,9 +241,8 @@ def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
     for source_id in source_order():
         table = DAILY_BARS[source_id]
         served = job.extraction.served(job.due)
-        # Whole months, because what came before is recognised by month.
         unserved = [
-            Request(table, (instrument,), job.due.replace(day=1), job.today)
+            Request(table, (instrument,), job.due, job.today)
             for instrument in job.instruments
             if instrument.symbol not in served and instrument.is_listed(job.due)
         ]
@@ -330,7 +334,28 @@ def shortfalls(job: Job) -> list[str]:
     ]
     if unserved:
         found.append(f"no source sent the bar of {due} for {_names(unserved)}")
-    return found
+    return [*found, *(f"refused {path}: {reason}" for path, reason in job.refused.items())]
+
+
+def holes_left(job: Job, source: str, asked: tuple[date, date] | None, since: datetime) -> list[str]:
+    """The sessions of which the sources have no bar though they were asked, a sentence for each source.
+
+    Args:
+        job: what was asked for.
+        source: whom; ``auto`` for all that serve bars.
+        asked: the range that was asked for; None where it was what is new, with the older holes that were due.
+        since: when the run began: of older holes, those count that it has asked for.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    first, last = asked or (FIRST_DAY, deep_window(job.due) - timedelta(days=1))
+    holes = read_holes(job.warehouse(), _source_ids(source), job.instruments, first, last)
+    # Those are told already.
+    empty = {(entry.source_id, entry.symbol) for entry in job.extraction.failures()}
+    return told(
+        hole for hole in holes if (hole.source_id, hole.symbol) not in empty and (asked or hole.last_asked_at >= since)
+    )
 
 
 def _names(symbols: Sequence[str]) -> str:

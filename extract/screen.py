@@ -106,6 +106,8 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
             "Last run" if number == 0 else "",
             f"{source.source_id} at {_ist(source.started_at)} IST: {source.ok_count} of {source.symbol_count} symbols",
         )
+    for number, sentence in enumerate(status.missing_bars):
+        yield "Not sent" if number == 0 else "", sentence
     yield "Not yet built", f"{status.unmerged_batch_count} batches"
     yield "Calendar ends", str(status.calendar_ends_on)
 

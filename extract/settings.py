@@ -2,14 +2,17 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from extract.errors import ConfigurationError
 
 # The folder that holds dbt_project.yml, models/, seeds/: the checkout on a laptop, /app in the container.
 PROJECT_DIR = Path(__file__).parents[1]
+
+_LONGEST_IDLE = 365 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,100 @@ class Variables:
         if not (0 < given < math.inf or (given == 0 and may_be_zero)):
             wanted = "zero, or a number above it" if may_be_zero else "a number above zero"
             raise ConfigurationError(f"{name} is {self.value(name)!r}: use {wanted}")
+        return given
+
+    def pace(self, name: str, default: str) -> float:
+        """A variable's requests a second.
+
+        Raises:
+            ConfigurationError: it is no number, or so small that a single request would wait for an hour, or too large.
+        """
+        given = self.number(name, default)
+        if not 1 / 3600 <= given <= 10_000:
+            raise ConfigurationError(f"{name} is {self.value(name)!r}: use requests a second, from 0.0003 to 10000")
+        return given
+
+    def count(self, name: str, default: str, unit: str, *, at_least: int = 1) -> int:
+        """A variable's whole number.
+
+        Raises:
+            ConfigurationError: it is none, or too small, or beyond a million.
+        """
+        given = self.value(name, default)
+        if not re.fullmatch(r"[0-9]{1,7}", given) or not at_least <= int(given) <= 1_000_000:
+            raise ConfigurationError(f"{name} is {given!r}: use a whole number of {unit}, {at_least} or more")
+        return int(given)
+
+
+def past_proxies(environment: MutableMapping[str, str]) -> None:
+    """Let no proxy of the environment stand before what is on this machine: the embedded warehouse, an emulator."""
+    names = ("no_proxy", "NO_PROXY")
+    # A program reads the one or the other, so both say the same.
+    hosts = [host.strip() for name in names for host in environment.get(name, "").split(",") if host.strip()]
+    past = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))
+    environment.update(dict.fromkeys(names, past))
+
+
+def require_project() -> None:
+    """Go on only where models and seeds are beside the code.
+
+    Raises:
+        ConfigurationError: they are not.
+    """
+    if not (PROJECT_DIR / "dbt_project.yml").is_file():
+        raise ConfigurationError(
+            f"{PROJECT_DIR} has no dbt_project.yml: the models and seeds are not part of a plain `pip install .`; run"
+            " `make setup` in the checkout, or `pip install -e .` there"
+        )
+
+
+def folder(given: str, name: str) -> Path:
+    """A folder that a person has named: ``~`` is theirs, and what is relative lies in the current one.
+
+    Args:
+        given: as it was typed.
+        name: of the setting.
+
+    Raises:
+        ConfigurationError: it names none.
+    """
+    if (given[0], given[-1]) in (('"', '"'), ("'", "'")) and len(given) > 1:
+        # The quotes of a file of settings, which a shell would have taken off.
+        given = given[1:-1]
+    try:
+        if "\0" not in given:
+            return Path(given).expanduser().absolute()
+    except (RuntimeError, FileNotFoundError) as error:
+        # There is no home, no such user, or the current folder was removed.
+        raise ConfigurationError(f"{name} is {given!r}: {error}; write the whole path, from / on") from error
+    raise ConfigurationError(f"{name} is {given!r}, which no folder can be called")
+
+
+def archive_uri(given: str, name: str) -> str:
+    """The address of an archive: ``gs://bucket/prefix``, or the whole path of a folder.
+
+    Args:
+        given: as it was typed.
+        name: of the setting.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    given = given.strip().strip("\"'")
+    if re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", given):
+        return given.rstrip("/")
+    is_file = given.startswith("file://")
+    if not given or (not is_file and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given)):
+        raise ConfigurationError(f"{name} is {given!r}: use a folder, or gs://bucket/prefix")
+    path = unquote(urlsplit(given).path) if is_file else given
+    return str(folder(path or "/", name))
+
+
+def _file(given: str) -> str:
+    """The path of a file whose folder may not be known: only what asks for the file fails then."""
+    try:
+        return str(folder(given, "KITE_TOKEN_STORE"))
+    except ConfigurationError:
         return given
 
 
@@ -162,11 +259,15 @@ class Settings:
         if emulator_host and not emulator_host.startswith(("http://", "https://")):
             emulator_host = f"http://{emulator_host}"
         project = value("BIGQUERY_PROJECT") or None
-        warehouse_dir = Path(value("WAREHOUSE_DIR", str(PROJECT_DIR / ".warehouse"))).expanduser().absolute()
-        archive_uri = value("ARCHIVE_URI", f"{warehouse_dir}-archive")
-        if "://" in archive_uri and not archive_uri.startswith(("gs://", "file://")):
-            raise ConfigurationError(f"ARCHIVE_URI is {archive_uri!r}: use a folder, or gs://bucket/prefix")
-        if project and not emulator_host and not archive_uri.startswith("gs://") and not value("ARCHIVE_URI"):
+        warehouse_dir = folder(value("WAREHOUSE_DIR", str(PROJECT_DIR / ".warehouse")), "WAREHOUSE_DIR")
+        archive = archive_uri(value("ARCHIVE_URI", f"{warehouse_dir}-archive"), "ARCHIVE_URI")
+        token_store = value("KITE_TOKEN_STORE", "~/.config/trading-data/kite-session.json")
+        is_secret = re.fullmatch(r"projects/[^/]+/secrets/[A-Za-z0-9_-]+", token_store)
+        if not is_secret and token_store.startswith("projects/"):
+            raise ConfigurationError(
+                f"KITE_TOKEN_STORE is {token_store!r}: use a file, or projects/<project>/secrets/<secret>"
+            )
+        if project and not emulator_host and not value("ARCHIVE_URI"):
             raise ConfigurationError(
                 "BIGQUERY_PROJECT is set and ARCHIVE_URI is not: set it to gs://bucket/prefix, so that what"
                 " the providers send outlives this machine (or to a folder, if that is what you mean)"
@@ -183,9 +284,9 @@ class Settings:
             raise ConfigurationError(
                 f"TRIGGER_JOB is {trigger_job!r}: use projects/<project>/locations/<region>/jobs/<job>"
             )
-        triggers_per_hour = int(number("API_TRIGGERS_PER_HOUR", "6"))
-        if triggers_per_hour < 1:
-            raise ConfigurationError("API_TRIGGERS_PER_HOUR is below 1: use a number of runs")
+        idle_seconds = number("WAREHOUSE_IDLE_SECONDS", "600", may_be_zero=True)
+        if idle_seconds > _LONGEST_IDLE:
+            raise ConfigurationError(f"WAREHOUSE_IDLE_SECONDS is {idle_seconds:g}: use {_LONGEST_IDLE:.0f} or less")
         webhook = value("ALERT_WEBHOOK_URL")
         if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
             # Not quoted: whoever knows it can write to the channel.
@@ -196,30 +297,30 @@ class Settings:
             location=value("BIGQUERY_LOCATION", "asia-south1"),
             emulator_host=emulator_host,
             warehouse_dir=warehouse_dir,
-            warehouse_idle_seconds=number("WAREHOUSE_IDLE_SECONDS", "600", may_be_zero=True),
-            archive_uri=archive_uri,
+            warehouse_idle_seconds=idle_seconds,
+            archive_uri=archive,
             api_token=value("API_TOKEN") or None,
             api_authentication=authentication,
             trigger_job=trigger_job,
             run_url=url("RUN_API_URL") or "https://run.googleapis.com",
-            api_triggers_per_hour=triggers_per_hour,
+            api_triggers_per_hour=variables.count("API_TRIGGERS_PER_HOUR", "6", "runs"),
             alert_webhook_url=webhook or None,
             execution=value("CLOUD_RUN_EXECUTION") or None,
             kite=KiteSettings(
                 api_key=value("KITE_API_KEY") or None,
                 api_secret=value("KITE_API_SECRET") or None,
                 access_token=value("KITE_ACCESS_TOKEN") or None,
-                token_store=value("KITE_TOKEN_STORE", "~/.config/trading-data/kite-session.json"),
+                token_store=token_store if is_secret else _file(token_store),
                 secret_manager_host=url("SECRET_MANAGER_EMULATOR_HOST"),
                 base_url=url("KITE_BASE_URL"),
-                requests_per_second=number("KITE_REQUESTS_PER_SECOND", "3"),
+                requests_per_second=variables.pace("KITE_REQUESTS_PER_SECOND", "3"),
             ),
             yahoo=YahooSettings(
-                base_url=url("YAHOO_BASE_URL"), requests_per_second=number("YAHOO_REQUESTS_PER_SECOND", "1")
+                base_url=url("YAHOO_BASE_URL"), requests_per_second=variables.pace("YAHOO_REQUESTS_PER_SECOND", "1")
             ),
             alpha_vantage=AlphaVantageSettings(
                 api_key=value("ALPHA_VANTAGE_API_KEY") or None,
                 base_url=url("ALPHA_VANTAGE_BASE_URL"),
-                requests_per_day=int(number("ALPHA_VANTAGE_REQUESTS_PER_DAY", "25")),
+                requests_per_day=variables.count("ALPHA_VANTAGE_REQUESTS_PER_DAY", "25", "requests", at_least=0),
             ),
         )

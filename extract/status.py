@@ -1,12 +1,13 @@
-"""The state of the data in one row, as the view data_status tells it."""
+"""The state of the data: a row that the view data_status tells, and what the pipeline itself knows."""
 
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from extract.alerts import Alert, read_alerts
 from extract.errors import PipelineError
-from extract.seeds import EXCHANGE_ZONE, source_order
+from extract.holes import read_holes, told
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, exchange_date, listed_instruments, source_order
 from extract.warehouse import Warehouse
 
 
@@ -28,7 +29,10 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The row of data_status, whose model describes each column; what waits to be built; and what is wrong."""
+    """The row of data_status, whose model describes each column; what waits to be built; and what is wrong.
+
+    ``missing_bars`` has a sentence for each source that answered without bars, and has not been asked often enough yet.
+    """
 
     unserved_symbols: list[str]
     stale_sources: list[str]
@@ -52,6 +56,7 @@ class Status:
     assessed_trade_date: date | None
     calendar_ends_on: date
     unmerged_batch_count: int
+    missing_bars: list[str]
     last_run: list[SourceStatus]
     alerts: list[Alert]
 
@@ -66,6 +71,7 @@ class Status:
             or self.overdue_session_count
             or self.unknown_symbols
             or self.unmerged_batch_count
+            or self.missing_bars
             or any(source.is_degraded for source in self.last_run)
             or self.calendar_ends_on < datetime.now(EXCHANGE_ZONE).date()
         )
@@ -108,9 +114,11 @@ def read_status(warehouse: Warehouse) -> Status:
         order by source_id
         """
     )
+    today = exchange_date(datetime.now(UTC))
     return Status(
         **dict(row.items()),
         unmerged_batch_count=len(warehouse.unmerged_batches()),
+        missing_bars=told(read_holes(warehouse, source_order(), listed_instruments(), FIRST_DAY, today)),
         last_run=[SourceStatus(**dict(source.items())) for source in sources],
         alerts=read_alerts(warehouse),
     )

@@ -4,7 +4,8 @@ import contextlib
 import hashlib
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from io import BytesIO
 
@@ -31,6 +32,11 @@ _TIMEOUT = 60.0
 _RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(120.0)
 _NO_RETRY: Retry = Retry(predicate=lambda _: False)
 _LOAD_SECONDS = 600.0
+# An emulator is on this machine, or beside it.
+_HELLO_SECONDS = 10.0
+
+# As many tables are looked at together.
+_LOOKS_AT_ONCE = 8
 
 # A load job keeps its id for ever, also when it failed or when the table that it filled was dropped since; the next one
 # takes the next number.
@@ -77,12 +83,28 @@ class Warehouse:
         dataset: the base name of the datasets.
         location: where they are.
         address: the API's address where it is not Google's, for dbt.
+        seconds: how long a statement may take.
+        retry: what is tried again, and for how long.
     """
 
     client: bigquery.Client
     dataset: str
     location: str
     address: str | None
+    seconds: float = _LOAD_SECONDS
+    retry: Retry = _RETRY
+
+    def hurried(self, seconds: float) -> "Warehouse":
+        """The same for who would rather be told soon that there is no answer.
+
+        Args:
+            seconds: that a statement may take; what fails is tried again for a fifth of that.
+        """
+        return replace(self, seconds=seconds, retry=_RETRY.with_timeout(seconds / 5))
+
+    @property
+    def _timeout(self) -> float:
+        return min(_TIMEOUT, self.seconds)
 
     @property
     def raw(self) -> str:
@@ -90,7 +112,9 @@ class Warehouse:
         return f"{self.client.project}.{self.dataset}_raw"
 
     def create_raw(self) -> None:
-        """Create the raw dataset and its tables where they do not exist.
+        """Create the raw dataset and its tables where they do not exist, and add the columns that a table lacks.
+
+        A column is added to what an older release made. One that a newer release added stays.
 
         Raises:
             PipelineError: BigQuery refused or failed; the text is its own.
@@ -104,9 +128,19 @@ class Warehouse:
             except NotFound:
                 existing = set()
                 self.client.create_dataset(dataset, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
-            for table in raw_tables(self.raw):
+            tables = raw_tables(self.raw)
+            for table in tables:
                 if table.table_id not in existing:
                     self.client.create_table(table, exists_ok=True, timeout=_TIMEOUT, retry=_RETRY)
+            with ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+                list(pool.map(self._add_columns, (table for table in tables if table.table_id in existing)))
+
+    def _add_columns(self, wanted: bigquery.Table) -> None:
+        there = self.client.get_table(wanted.reference, timeout=_TIMEOUT, retry=_RETRY)
+        known = {field.name.casefold() for field in there.schema}
+        if added := [field for field in wanted.schema if field.name.casefold() not in known]:
+            there.schema = [*there.schema, *added]
+            self.client.update_table(there, ["schema"], timeout=_TIMEOUT, retry=_RETRY)
 
     def query(
         self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter | bigquery.ScalarQueryParameter] = ()
@@ -118,8 +152,8 @@ class Warehouse:
         """
         config = bigquery.QueryJobConfig(query_parameters=list(parameters))
         with _as_pipeline_error("the query failed"):
-            job = self.client.query(sql, job_config=config, timeout=_TIMEOUT, retry=_RETRY, job_retry=None)
-            return job.result(timeout=_LOAD_SECONDS, retry=_RETRY)
+            job = self.client.query(sql, job_config=config, timeout=self._timeout, retry=self.retry, job_retry=None)
+            return job.result(timeout=self.seconds, retry=self.retry)
 
     def recent_queries(self, since: datetime) -> list[bigquery.QueryJob]:
         """The statements that ended since a moment, of this account, the latest first; at most a thousand.
@@ -137,7 +171,7 @@ class Warehouse:
         """Whether the table or view ``dataset.table`` exists."""
         with _as_pipeline_error(f"looking for {table} failed"):
             try:
-                self.client.get_table(f"{self.client.project}.{table}", timeout=_TIMEOUT, retry=_RETRY)
+                self.client.get_table(f"{self.client.project}.{table}", timeout=self._timeout, retry=self.retry)
             except NotFound:
                 return False
         return True
@@ -290,6 +324,11 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
                 "neither BIGQUERY_PROJECT nor BIGQUERY_EMULATOR_HOST is set, and the embedded warehouse is not"
                 " installed; set one of them, or run `make setup`"
             ) from error
+        if unusable := sorted(set("'?\\\n") & set(str(settings.warehouse_dir))):
+            raise ConfigurationError(
+                f"WAREHOUSE_DIR is {settings.warehouse_dir}, and the embedded warehouse can use no folder with"
+                f" {' or '.join(map(repr, unusable))} in its path; name another one"
+            )
         with contextlib.ExitStack() as leave:
             try:
                 address = leave.enter_context(embedded.running(settings.warehouse_dir, settings.warehouse_idle_seconds))
@@ -303,7 +342,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
     elif settings.emulator_host:
         warehouse = _connect(settings, settings.project or "local", settings.emulator_host)
         try:
-            list(warehouse.client.list_datasets(max_results=1, timeout=_TIMEOUT, retry=_NO_RETRY))
+            list(warehouse.client.list_datasets(max_results=1, timeout=_HELLO_SECONDS, retry=_NO_RETRY))
         except (RequestException, GoogleAPICallError) as error:
             raise ConfigurationError(
                 f"BIGQUERY_EMULATOR_HOST is {settings.emulator_host}, and no BigQuery answers there"

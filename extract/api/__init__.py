@@ -5,7 +5,7 @@ from collections.abc import Callable
 from fastapi import Depends, FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 
-from extract.api.access import Access
+from extract.api.access import Access, BoundedBodies
 from extract.api.dashboard import dashboard_routes
 from extract.api.health import data_routes, health_routes
 from extract.api.runs import run_routes
@@ -26,6 +26,7 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     app = FastAPI(title="Trading data", version="1", docs_url=None, redoc_url=None)
     # What is asked of the warehouse; the page's own files are compressed already.
     app.add_middleware(GZipMiddleware, minimum_size=10_000, compresslevel=5)
+    app.add_middleware(BoundedBodies)
     access = Access(settings)
     allowed = Depends(access)
     app.include_router(health_routes(settings, warehouse, clock))

@@ -6,11 +6,17 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from extract.errors import ConfigurationError, PipelineError
 from extract.settings import Settings
+
+# A list of all symbols has three thousand.
+_LARGEST_BODY = 65_536
 
 
 class Wrong(BaseModel):
@@ -37,7 +43,8 @@ class Access:
         """Whether anybody can be let through."""
         return self._settings.api_authentication == "cloud_run" or self._settings.api_token is not None
 
-    def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
+    # Not in a thread: those may all be waiting for the warehouse.
+    async def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
         """Let the caller through.
 
         Raises:
@@ -53,7 +60,7 @@ class Access:
             raise HTTPException(401, "send the header Authorization: Bearer API_TOKEN", {"WWW-Authenticate": "Bearer"})
 
 
-def refuse_other_sites(request: Request) -> None:
+async def refuse_other_sites(request: Request) -> None:
     """Let no page of another site act for whoever is looking at it, and whom a proxy has let through.
 
     Browsers tell where a request comes from; see w3c.github.io/webappsec-fetch-metadata.
@@ -63,6 +70,30 @@ def refuse_other_sites(request: Request) -> None:
     """
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
         raise HTTPException(403, "a page of another site may not start a run")
+
+
+class BoundedBodies:
+    """Refuse a body that is larger than any that is taken here, before a byte of it is read, whoever sends it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Stand before the application."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        headers = Headers(scope=scope) if scope["type"] == "http" else Headers()
+        length = headers.get("Content-Length")
+        refusal = None
+        if length is None and "Transfer-Encoding" in headers:
+            refusal = 411, "send the length of the body with it"
+        elif length and (not length.isdecimal() or int(length) > _LARGEST_BODY):
+            refusal = 413, f"a body has {_LARGEST_BODY} bytes at most"
+        if refusal is None:
+            await self._app(scope, receive, send)
+            return
+        status, detail = refusal
+        # Else the server would go on reading, to find the next request behind the body.
+        await JSONResponse({"detail": detail}, status, {"Connection": "close"})(scope, receive, send)
 
 
 @contextmanager

@@ -32,6 +32,9 @@ from extract.warehouse import Warehouse
 # Between builds, of which there are two a day, only the clock makes something wrong: a session that is late.
 _KEPT_SECONDS = 900.0
 
+# A symbol's sixteen years take 8 MB; the page asks for one after the other.
+_KEPT_ANSWERS = 16
+
 # As many statements at once: BigQuery answers each in about a second.
 _STATEMENTS_AT_ONCE = 6
 
@@ -320,8 +323,10 @@ class _Reader:
     def __init__(self, warehouse: Callable[[], Warehouse], clock: Clock) -> None:
         self._warehouse = warehouse
         self._clock = clock
+        # The last used last.
         self._kept: dict[object, _Kept] = {}
-        self._locks: dict[object, threading.Lock] = {}
+        self._changing = threading.Lock()
+        self._locks = [threading.Lock() for _ in range(_KEPT_ANSWERS)]
         self._pool = ThreadPoolExecutor(_STATEMENTS_AT_ONCE, thread_name_prefix="dashboard")
 
     def kept[T](self, key: object, make: Callable[[], T], *, again: bool = False) -> T:
@@ -332,13 +337,18 @@ class _Reader:
             make: asks the warehouse.
             again: make it, whatever is kept.
         """
-        with self._locks.setdefault(key, threading.Lock()):
+        with self._locks[hash(key) % len(self._locks)]:
             kept, now = self._kept.get(key), time.monotonic()
             built_at = self._warehouse().last_built_at()
             if again or kept is None or kept.built_at != built_at or now - kept.made_at > _KEPT_SECONDS:
                 for old in [k for k, v in list(self._kept.items()) if now - v.made_at > _KEPT_SECONDS]:
                     self._kept.pop(old, None)
-                kept = self._kept[key] = _Kept(make(), built_at, now)
+                kept = _Kept(make(), built_at, now)
+            with self._changing:
+                self._kept.pop(key, None)
+                self._kept[key] = kept
+                while len(self._kept) > _KEPT_ANSWERS:
+                    del self._kept[next(iter(self._kept))]
         value: T = kept.value
         return value
 
@@ -491,7 +501,8 @@ class _Asset:
         }
         return cls(content, gzip.compress(content, mtime=0), headers)
 
-    def answer(self, request: Request) -> Response:
+    # Not in a thread: those may all be waiting for the warehouse.
+    async def answer(self, request: Request) -> Response:
         """The file, or that the browser has it already."""
         if self.headers["ETag"] in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=self.headers)

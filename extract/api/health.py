@@ -1,6 +1,9 @@
 """Whether the pipeline is well, for machines; and whether the data is there, and can be trusted."""
 
+import asyncio
+import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import date, datetime
 from typing import Literal
 
@@ -17,6 +20,9 @@ from extract.status import SourceStatus, read_status
 from extract.warehouse import Warehouse
 
 _log = structlog.get_logger()
+
+# Whoever probes gives up after five, and takes the process for a dead one.
+_PROBE_SECONDS = 4.0
 
 
 class Alive(BaseModel):
@@ -52,8 +58,44 @@ class DataStatus(BaseModel):
     sources: list[SourceStatus]
 
 
+class _Look[T]:
+    """A look at something that may hang for minutes: those who ask meanwhile wait for the same one, a few seconds each.
+
+    It has a thread of its own, since those of the server may all be waiting for the same thing.
+    """
+
+    def __init__(self, subject: str, look: Callable[[], T]) -> None:
+        self._subject = subject
+        self._look = look
+        self._under_way: Future[T] | None = None
+
+    async def __call__(self) -> T:
+        """What is seen.
+
+        Raises:
+            HTTPException: nothing, in time. Anybody may ask: the log alone tells why.
+        """
+        if self._under_way is None or self._under_way.done():
+            self._under_way = Future()
+            # It cannot be cancelled by one of those who wait.
+            self._under_way.set_running_or_notify_cancel()
+            threading.Thread(target=self._see, args=(self._under_way,), daemon=True).start()
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(self._under_way), _PROBE_SECONDS)
+        except Exception as error:
+            reason = str(error) or f"no answer within {_PROBE_SECONDS:g} s"
+            _log.warning("unhealthy", subject=self._subject, reason=reason)
+            raise HTTPException(503, f"the {self._subject} does not answer") from error
+
+    def _see(self, seen: "Future[T]") -> None:
+        try:
+            seen.set_result(self._look())
+        except Exception as error:
+            seen.set_exception(error)
+
+
 def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
-    """The routes that anybody may ask: they tell nothing of the data.
+    """The routes that anybody may ask: they tell nothing of the data, nor of where it is, and answer in seconds.
 
     Args:
         settings: the archive.
@@ -61,45 +103,34 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
         clock: the time, with zone.
     """
     routes = APIRouter()
-
-    def look_at_warehouse() -> datetime | None:
-        with unavailable():
-            return warehouse().last_built_at()
-
-    def look_at_archive() -> None:
-        with unavailable():
-            next(iter(Archive(settings.archive_uri).listed()), None)
+    look_at_warehouse = _Look("warehouse", lambda: warehouse().hurried(_PROBE_SECONDS).last_built_at())
+    look_at_archive = _Look("archive", lambda: next(iter(Archive(settings.archive_uri).listed()), None))
 
     @routes.get("/live")
-    def live() -> Alive:
+    async def live() -> Alive:
         """Whether the process answers: for probes, which must not depend on the data."""
         return Alive()
 
     @routes.get("/ready", responses={503: {"model": Wrong}})
-    def ready() -> Alive:
+    async def ready() -> Alive:
         """Whether the warehouse and the archive answer, whatever they hold: for a release, and who sends it traffic."""
-        look_at_warehouse()
-        look_at_archive()
+        await asyncio.gather(look_at_warehouse(), look_at_archive())
         return Alive()
 
     @routes.get("/health", responses={503: {"model": Health}})
-    def health(response: Response) -> Health:
+    async def health(response: Response) -> Health:
         """Whether the warehouse and the archive answer, and the last good build is not long ago."""
-        built_at: datetime | None = None
+        built_at, listed = await asyncio.gather(look_at_warehouse(), look_at_archive(), return_exceptions=True)
         told = {"warehouse": "ok", "archive": "ok", "last_good_build": "ok"}
         now = clock()
-        try:
-            built_at = look_at_warehouse()
-        except HTTPException as error:
-            told["warehouse"] = error.detail
-        try:
-            look_at_archive()
-        except HTTPException as error:
-            told["archive"] = error.detail
-        if built_at is None:
+        if isinstance(built_at, BaseException):
+            built_at, told["warehouse"], told["last_good_build"] = None, "it does not answer", "it cannot be known now"
+        elif built_at is None:
             told["last_good_build"] = "nothing was built yet"
         elif now - built_at > LONGEST_SILENCE:
             told["last_good_build"] = f"it was {(now - built_at).total_seconds() // 3600:.0f} hours ago"
+        if isinstance(listed, BaseException):
+            told["archive"] = "it does not answer"
         is_healthy = set(told.values()) == {"ok"}
         if not is_healthy:
             response.status_code = 503

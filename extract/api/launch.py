@@ -18,7 +18,7 @@ from extract.errors import INCOMPLETE, OK, PipelineError, SourceUnavailable
 from extract.google_token import default_token
 from extract.lease import holder
 from extract.seeds import last_closed_session
-from extract.settings import PROJECT_DIR
+from extract.settings import PROJECT_DIR, Settings
 from extract.sources import Clock
 
 type State = Literal["running", "succeeded", "failed"]
@@ -93,15 +93,21 @@ class Launcher(Protocol):
 class LocalProcesses:
     """Runs as processes beside this one, which outlive it."""
 
-    def __init__(self, archive: Callable[[], Archive], clock: Clock) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         """Start nothing yet; the archive tells who else is at work."""
-        self._archive = archive
+        self._settings = settings
         self._clock = clock
         self._started: dict[str, tuple[Order, subprocess.Popen[bytes]]] = {}
 
     def start(self, ordered: Order) -> None:
         """See ``Launcher``."""
         environment = {name: value for name, value in os.environ.items() if name != "API_TOKEN"}
+        # As this server understands them: the run starts in another folder, and writes to the same places.
+        environment |= {
+            "WAREHOUSE_DIR": str(self._settings.warehouse_dir),
+            "ARCHIVE_URI": self._settings.archive_uri,
+            "KITE_TOKEN_STORE": self._settings.kite.token_store,
+        }
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "extract", *ordered.arguments],
@@ -118,7 +124,7 @@ class LocalProcesses:
 
     def running(self) -> dict[date, str]:
         """See ``Launcher``; a run that somebody typed is among them."""
-        record = holder(self._archive(), self._clock())
+        record = holder(Archive(self._settings.archive_uri), self._clock())
         typed = {}
         if record is not None and record.command.startswith("run"):
             typed = {last_closed_session(self._clock()): record.run_id}
@@ -130,7 +136,7 @@ class LocalProcesses:
         if run_id in self._started:
             status = self._started[run_id][1].poll()
             return "running" if status is None else "succeeded" if status in (OK, INCOMPLETE) else "failed"
-        record = holder(self._archive(), self._clock())
+        record = holder(Archive(self._settings.archive_uri), self._clock())
         return "running" if record is not None and record.run_id == run_id else None
 
 

@@ -13,11 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from extract.api.access import REFUSALS, Wrong, refuse_other_sites, unavailable
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order
-from extract.archive import Archive
-from extract.cli import FIRST_DAY, RUN_ID
+from extract.cli import RUN_ID
 from extract.diagnosis import Run, read_runs
 from extract.errors import INCOMPLETE, OK
-from extract.seeds import exchange_date, listed_instruments, trading_sessions
+from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, trading_sessions
 from extract.settings import Settings
 from extract.sources import Clock
 from extract.warehouse import Warehouse
@@ -97,7 +96,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     launcher: Launcher = (
         CloudRunJob(settings.trigger_job, clock, settings.run_url)
         if settings.trigger_job
-        else LocalProcesses(lambda: Archive(settings.archive_uri), clock)
+        else LocalProcesses(settings, clock)
     )
     rate = Rate(settings.api_triggers_per_hour, clock)
     one_at_a_time = threading.Lock()
@@ -115,8 +114,8 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         wanted = wanted or Trigger()
         if wanted.date is not None:
             _check_session(wanted.date, exchange_date(now))
-        ordered = order(now, wanted.source, wanted.symbols, wanted.date)
         with unavailable(), one_at_a_time:
+            ordered = order(now, wanted.source, wanted.symbols, wanted.date)
             if busy := launcher.running().get(ordered.trade_date):
                 told = Conflict(detail=f"a run for {ordered.trade_date} is on its way", run_id=busy)
                 return JSONResponse(told.model_dump(), 409)

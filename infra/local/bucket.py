@@ -14,7 +14,7 @@ from infra.local.loopback import Loopback
 
 
 class Bucket(Loopback):
-    """The bucket ``prices``: objects by name, and what was asked."""
+    """The bucket ``prices``: objects by name, and what was asked. It may refuse everything, or not exist."""
 
     def __init__(self) -> None:
         """Be empty."""
@@ -22,6 +22,7 @@ class Bucket(Loopback):
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
         self.refuses_all = False
+        self.is_missing = False
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -47,7 +48,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         name = self._object()
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.server.refuses_all:
+        if self.server.is_missing:
+            self._answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
+        elif self.server.refuses_all:
             self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         elif self.headers.get("x-goog-if-generation-match") != "0":
             self._answer(400, b"<Error><Code>MissingPrecondition</Code></Error>")
@@ -63,7 +66,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         name = self._object()
-        if not name:
+        if self.server.is_missing:
+            self._answer(404, b"<Error><Code>NoSuchBucket</Code></Error>")
+        elif self.server.refuses_all:
+            self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
+        elif not name:
             asked = parse_qs(urlsplit(self.path).query)
             prefix, delimiter = (asked.get(key, [""])[0] for key in ("prefix", "delimiter"))
             keys = [key for key in sorted(self.server.objects) if key.startswith(prefix)]

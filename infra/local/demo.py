@@ -14,7 +14,7 @@ from typing import Any
 import requests
 from rich.console import Console
 
-from extract.settings import PROJECT_DIR
+from extract.settings import PROJECT_DIR, past_proxies
 from infra.local.warehouse import stop
 
 _console = Console(highlight=False, soft_wrap=True)
@@ -186,6 +186,7 @@ def _run(environment: Mapping[str, str], *arguments: str) -> int:
 
 def main() -> int:
     """Run the demo; ``make demo`` calls this."""
+    past_proxies(os.environ)
     parser = argparse.ArgumentParser(description="Run the job against simulated providers.")
     parser.add_argument("folder", type=Path, help="where the demo keeps its archive and warehouse")
     return demo(parser.parse_args().folder.absolute())

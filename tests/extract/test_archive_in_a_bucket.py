@@ -12,8 +12,9 @@ from extract.lease import held
 from extract.raw import KITE_DAILY_BARS
 from infra.local.bucket import Bucket, key_file
 from infra.local.loopback import serving
-from tests.conftest import write_bars
+from tests.conftest import Pipeline, write_bars
 from tests.extract.test_archive import BAR, NOON, PATH
+from tests.reports.conftest import Webhook
 
 
 @pytest.fixture
@@ -47,6 +48,44 @@ def test_a_refusal_is_told_with_the_bucket(bucket: Bucket) -> None:
     bucket.refuses_all = True
     with pytest.raises(PipelineError, match="the archive gs://prices/daily cannot be written"):
         write_bars(Archive("gs://prices/daily"), KITE_DAILY_BARS, "run-1", datetime(2024, 1, 3, tzinfo=UTC), BAR)
+
+
+@pytest.mark.parametrize("fault", ["is_missing", "refuses_all"])
+def test_whatever_a_bucket_answers_is_one_sentence(bucket: Bucket, fault: str) -> None:
+    setattr(bucket, fault, True)
+    archive = Archive("gs://prices/daily")
+    for use in (
+        archive.paths,
+        lambda: archive.folders("leases/"),
+        lambda: archive.body("leases/000000/000000001.json"),
+        lambda: archive.read(PATH),
+        lambda: archive.create("leases/000000/000000001.json", b"{}"),
+        lambda: held(archive, "run-a", "run", lambda: NOON).__enter__(),
+    ):
+        with pytest.raises(PipelineError, match=r"gs://prices/daily\S* cannot be (written|read|listed): \S") as told:
+            use()
+        assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("fault", ["is_missing", "refuses_all"])
+def test_a_bucket_that_cannot_be_used_ends_the_command_and_tells_a_person(
+    bucket: Bucket, pipeline: Pipeline, tmp_path: Path, fault: str
+) -> None:
+    setattr(bucket, fault, True)
+    with serving(Webhook()) as webhook:
+        settings = {
+            "ARCHIVE_URI": "gs://prices/daily",
+            "GOOGLE_SERVICE_ACCOUNT": str(tmp_path / "key.json"),
+            "ALERT_WEBHOOK_URL": webhook.url,
+        }
+        for command in ("run", "replay", "build"):
+            done = pipeline.command(command, environment=settings)
+            assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
+    assert [body["text"].partition(" failed")[0] for body in webhook.bodies] == [
+        "ERROR: The last run",
+        "ERROR: The last replay",
+        "ERROR: The last build",
+    ]
 
 
 @pytest.mark.usefixtures("bucket")

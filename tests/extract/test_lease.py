@@ -1,12 +1,14 @@
 """One writer at a time, by records that the archive lets nobody change."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,20 +92,28 @@ def _leave(archive: Archive) -> None:
 
 def test_who_waits_for_too_long_fails(archive: Archive, clock: Elapsing) -> None:
     # A holder on another machine, which renews for ever.
-    _take_elsewhere(archive, clock, EXPIRY=timedelta(days=1))
+    elsewhere = _take_elsewhere(archive, clock)
+
+    def wait(seconds: float) -> None:
+        clock.wait(seconds)
+        assert elsewhere.append("held")
+
     with (
         pytest.raises(PipelineError, match="elsewhere has been writing for 0:45:00"),
-        held(archive, "build-b", "build", clock, wait=clock.wait),
+        held(archive, "build-b", "build", clock, wait=wait),
     ):
         pytest.fail("two writers")
 
 
-def _take_elsewhere(archive: Archive, clock: Elapsing, command: str = "backfill", **constants: timedelta) -> None:
+def _take_elsewhere(
+    archive: Archive, clock: Callable[[], datetime], command: str = "backfill", execution: str | None = None
+) -> lease._Lease:
+    """Take the lease on another machine."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("socket.gethostname", lambda: "elsewhere")
-        for name, value in constants.items():
-            patch.setattr(lease, name, value)
-        assert lease._Lease(archive, "elsewhere", command, clock, None).take() is None
+        taken = lease._Lease(archive, "elsewhere", command, clock, execution)
+        assert taken.take() is None
+    return taken
 
 
 def test_a_holder_that_does_not_renew_loses_the_lease_when_it_expires(archive: Archive, clock: Elapsing) -> None:
@@ -149,21 +159,23 @@ def test_the_next_attempt_of_an_execution_takes_over_at_once(archive: Archive, c
 
 
 def test_another_execution_is_told_once_the_first_is_seen_to_live(archive: Archive, clock: Elapsing) -> None:
-    first = lease._Lease(archive, "run-a", "run", clock, "execution-7")
-    assert first.take() is None
+    first = _take_elsewhere(archive, clock, "run", "execution-7")
 
     def wait(seconds: float) -> None:
         clock.wait(seconds)
         if clock.now - NOON > timedelta(seconds=lease.RENEWAL_SECONDS):
             assert first.append("held")
 
-    with pytest.raises(AlreadyRunning, match="run-a"), held(archive, "run-x", "run", clock, "execution-8", wait=wait):
+    with (
+        pytest.raises(AlreadyRunning, match="elsewhere"),
+        held(archive, "run-x", "run", clock, "execution-8", wait=wait),
+    ):
         pytest.fail("two writers")
     assert clock.now - NOON < timedelta(minutes=1)
 
 
 def test_another_execution_takes_over_from_one_that_was_killed(archive: Archive, clock: Elapsing) -> None:
-    assert lease._Lease(archive, "run-a", "run", clock, "execution-7").take() is None
+    _take_elsewhere(archive, clock, "run", "execution-7")
     with held(archive, "run-x", "run", clock, "execution-8", wait=clock.wait):
         assert lease.EXPIRY <= clock.now - NOON <= lease.EXPIRY + timedelta(seconds=5)
 
@@ -246,32 +258,121 @@ def test_a_killed_holder_is_not_waited_for(archive: Archive, holder: subprocess.
 
 
 def test_a_holder_that_has_lost_the_lease_stops_itself(archive: Archive, holder: subprocess.Popen[str]) -> None:
-    def clock() -> datetime:
-        return datetime.now(UTC) + lease.EXPIRY
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("socket.gethostname", lambda: "elsewhere")
-        with held(archive, "run-b", "run full ALL", clock, wait=lambda _: None):
-            assert holder.wait(10) == -signal.SIGTERM
+    record = archive.body(max(archive.listed("leases/"))).replace(b"run-dead", b"run-b")
+    number = int(Path(max(archive.listed("leases/"))).stem)
+    while not archive.create(lease._path(number := number + 1), record):
+        pass
+    assert holder.wait(10) == -signal.SIGTERM
 
 
-def test_a_holder_that_cannot_renew_stops_itself_when_the_lease_expires(
-    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "error", [PipelineError("no answer"), FileNotFoundError("404"), ValueError("torn"), SystemExit("a dead thread")]
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_holder_that_cannot_renew_stops_before_another_may_begin(
+    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    ours = lease._Lease(archive, "run-a", "run", clock, None)
-    assert ours.take() is None
-    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.0)
+    elapsed = 0.0
+    ended: list[float] = []
 
     def failing(_: Archive, __: str, ___: bytes) -> bool:
-        clock.wait(60)
-        raise PipelineError("no answer")
+        nonlocal elapsed
+        elapsed += 20
+        raise error
 
-    monkeypatch.setattr(Archive, "create", failing)
-    stopped = threading.Event()
-    monkeypatch.setattr(os, "kill", lambda _, number: stopped.set() if number == signal.SIGTERM else None)
-    lease._renew(ours, threading.Event())
-    assert stopped.is_set()
-    assert clock.now - NOON >= lease.EXPIRY
+    def end(_: int, number: int) -> None:
+        assert number == signal.SIGTERM
+        ended.append(elapsed)
+
+    def look(_: int) -> float:
+        nonlocal elapsed
+        elapsed += 1
+        return elapsed
+
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.01)
+    monkeypatch.setattr(time, "clock_gettime", look)
+    monkeypatch.setattr(os, "kill", end)
+    with held(archive, "run-a", "run", clock) as is_lost, monkeypatch.context() as patch:
+        patch.setattr(Archive, "create", failing)
+        assert is_lost.wait(10)
+    assert 0 < ended[0] < lease.EXPIRY.total_seconds()
+
+
+def test_a_holder_that_does_not_stop_is_ended(
+    archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = threading.Event()
+    monkeypatch.setattr(os, "kill", lambda *_: None)
+    monkeypatch.setattr(os, "_exit", lambda status: ended.set() if status == 1 else None)
+    monkeypatch.setattr(lease, "RENEWAL_SECONDS", 0.01)
+    monkeypatch.setattr(lease, "_STOPPING", timedelta(seconds=0.1))
+    with held(archive, "run-a", "run", clock) as is_lost:
+        is_lost.set()
+        assert ended.wait(10)
+
+
+@pytest.mark.parametrize("hours", [-20, 20])
+def test_a_clock_that_is_wrong_makes_no_second_writer(archive: Archive, clock: Elapsing, hours: int) -> None:
+    elsewhere = _take_elsewhere(archive, lambda: NOON + timedelta(hours=hours))
+    renewals = 0
+
+    def wait(_: float) -> None:
+        nonlocal renewals
+        renewals += 1
+        if renewals == 100:
+            raise TimeoutError
+        if renewals % 50 == 0:
+            assert elsewhere.append("held")
+
+    with pytest.raises(TimeoutError), held(archive, "build-b", "build", clock, wait=wait):
+        pytest.fail("two writers")
+
+
+def _write(archive: Archive, number: int, **told: object) -> None:
+    whole: dict[str, object] = {"state": "held", "run_id": "run-dead", "command": "run", "date": "2024-12-18"}
+    whole |= {"expires_at": "2024-12-18T12:05:00+00:00", "execution": None, "host": "", "pid": os.getpid()}
+    assert archive.create(lease._path(number), json.dumps(whole | told).encode())
+
+
+def test_a_number_that_another_process_has_by_now_is_no_living_holder(archive: Archive, clock: Elapsing) -> None:
+    space = lease._process_space()
+    _write(archive, 1, space=space, began="1")
+    with held(archive, "run-b", "run", clock, wait=lambda _: pytest.fail("it waits for its own dead run")):
+        pass
+    # The same number in another container may be a living process: it is waited for, and is no reason to do nothing.
+    _write(archive, 4, space=f"{space}7", began="1")
+    with held(archive, "run-b", "run", clock, wait=clock.wait):
+        assert clock.now - NOON >= lease.EXPIRY
+
+
+@pytest.mark.parametrize(
+    "torn", [b"", b'{"state": "he', b"[]", b"{}", b"\xff\xfe", b'{"state": "held"}', b'{"state": "held", "run_id": 1}']
+)
+def test_a_record_that_cannot_be_read_is_told_with_what_to_type(archive: Archive, clock: Elapsing, torn: bytes) -> None:
+    with held(archive, "run-a", "run", clock):
+        pass
+    archive.create(lease._path(3), torn)
+    for look in (lambda: held(archive, "run-b", "run", clock).__enter__(), lambda: lease.holder(archive, NOON)):
+        with pytest.raises(PipelineError, match=r"000000003\.json in the archive does not tell who writes") as told:
+            look()
+    subprocess.run(str(told.value).partition("type: ")[2], shell=True, check=True)  # noqa: S602 As a person would.
+    with held(archive, "run-b", "run", clock):
+        pass
+
+
+def test_where_nothing_can_be_deleted_a_person_writes_the_next_record(archive: Archive, clock: Elapsing) -> None:
+    archive.create(lease._path(1), b"torn")
+    archive.create(lease._path(2), b'{"state": "released"}\n')
+    with held(archive, "run-a", "run", clock):
+        pass
+
+
+def test_what_somebody_else_put_beside_the_records_is_none(archive: Archive, clock: Elapsing) -> None:
+    for path in ("leases/zz/000000005.json", "leases/000000/7.json", "leases/000000/notes.txt", "leases/readme.md"):
+        archive.create(path, b"?")
+    for run_id in ("run-a", "run-b"):
+        with held(archive, run_id, "run", clock):
+            pass
 
 
 def test_the_command_ends_0_where_another_is_doing_it(

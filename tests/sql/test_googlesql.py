@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from extract.holes import read_holes
 from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.received import (
     Received,
@@ -20,7 +21,7 @@ from extract.received import (
     restated_histories,
     symbols_with_bar,
 )
-from extract.seeds import EXCHANGE_ZONE
+from extract.seeds import EXCHANGE_ZONE, listed_instruments
 from extract.status import read_status
 from extract.warehouse import Warehouse
 from infra.local.googlesql import (
@@ -156,6 +157,7 @@ def _ask_what_a_run_asks(warehouse: Warehouse) -> None:
     assert attempts_of_last_day(warehouse, "alpha_vantage", now) == 0
     assert not has_instruments_of(warehouse, now.date())
     open_disputes(warehouse)
+    assert read_holes(warehouse, ("kite", "yahoo"), listed_instruments(SYMBOLS), SESSIONS[0], LATER_SESSION) == []
     assert restated_histories(warehouse) == {}
     read_status(warehouse)
 

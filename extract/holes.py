@@ -1,0 +1,243 @@
+"""Holes: sessions of a listed share of which a provider was asked for the bar, answered, and sent none.
+
+The ledger says when each day was asked for, and raw what came: there is no other record. A hole is asked for again when
+as much time has passed since the last answer as between the first and the last one, so ever more seldom; and no more
+when the provider has been asked three times, over a week or more: then it is taken to have no such bar.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from google.cloud import bigquery
+
+from extract.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.received import FINAL_THROUGH
+from extract.seeds import Instrument, trading_sessions
+from extract.warehouse import Warehouse
+
+_TABLES = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS)}
+
+# How far back a daily run asks: Kite counts requests and not rows, so a deep window costs what a short one does.
+DEEP_DAYS = 1990
+
+_ASKED_TIMES = 3
+_ASKED_OVER = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Sessions of one symbol that a source was asked for at the same times, and has sent no bar of.
+
+    Attributes:
+        source_id: which source.
+        symbol: whose bars.
+        first_date: the first of the sessions.
+        last_date: the last one; of those between, some may be here.
+        session_count: how many are missing.
+        asked_count: how often they were asked for.
+        first_asked_at: when that was first.
+        last_asked_at: when that was last.
+    """
+
+    source_id: str
+    symbol: str
+    first_date: date
+    last_date: date
+    session_count: int
+    asked_count: int
+    first_asked_at: datetime
+    last_asked_at: datetime
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the source is taken to have no such bars."""
+        return self.asked_count >= _ASKED_TIMES and self.last_asked_at - self.first_asked_at >= _ASKED_OVER
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether it is to be asked for now, a time with zone."""
+        return not self.is_settled and now - self.last_asked_at >= self.last_asked_at - self.first_asked_at
+
+
+def read_holes(
+    warehouse: Warehouse, source_ids: Collection[str], instruments: Sequence[Instrument], first: date, last: date
+) -> list[Hole]:
+    """The holes in the trade dates from ``first`` to ``last``, settled ones too, by source and symbol.
+
+    A day whose bar could only be provisional when it was asked for is in none.
+
+    Args:
+        warehouse: with its raw tables.
+        source_ids: of whom; those that are asked by ranges count.
+        instruments: whose bars.
+        first: the first trade date.
+        last: the last one.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    sessions = [session.trade_date for session in trading_sessions(first, last)]
+    tables = [_TABLES[source_id] for source_id in source_ids if source_id in _TABLES]
+    if not sessions or not tables or not instruments:
+        return []
+    held = "\nunion all\n".join(
+        f"""
+            select '{table.source_id}' as source_id, symbol, date(date, 'Asia/Kolkata') as trade_date
+            from `{warehouse.raw}.{table.name}`
+            -- No bar is received before its day: older partitions are not read.
+            where _extracted_at >= timestamp('{sessions[0]}') and close > 0
+            group by symbol, trade_date
+        """
+        for table in tables
+    )
+    # Its first day is a month's, and its last one may be some days after the due session.
+    deep = (DEEP_DAYS - 40, DEEP_DAYS + 40)
+    rows = warehouse.query(
+        f"""
+        with
+
+        listings as (
+
+            select
+                split(listing, '|')[offset(0)] as symbol,
+                cast(split(listing, '|')[offset(1)] as date) as listed_on,
+                cast(split(listing, '|')[offset(2)] as date) as delisted_on
+            from unnest(@listings) as listing
+
+        ),
+
+        held as (
+            {held}
+        ),
+
+        firsts as (
+
+            select
+                source_id,
+                symbol,
+                min(trade_date) as trade_date
+            from held
+            group by source_id, symbol
+
+        ),
+
+        asked as (
+
+            select
+                requests.source_id,
+                requests.symbol,
+                greatest(
+                    requests.asked_from,
+                    listings.listed_on,
+                    -- A daily run looks so far back for what was rewritten, wherever the source's series begins.
+                    if(
+                        requests.asked_to = date(requests.requested_at, 'Asia/Kolkata')
+                        and date_diff(requests.asked_to, requests.asked_from, day) between {deep[0]} and {deep[1]},
+                        firsts.trade_date,
+                        listings.listed_on
+                    )
+                ) as asked_from,
+                least(
+                    requests.asked_to, listings.delisted_on, {FINAL_THROUGH.format(time="requests.requested_at")}
+                ) as asked_to,
+                requests.requested_at
+            from `{warehouse.raw}.{EXTRACT_REQUESTS.name}` as requests
+            inner join listings
+                on requests.symbol = listings.symbol
+            left join firsts
+                on requests.source_id = firsts.source_id and requests.symbol = firsts.symbol
+            where
+                requests.outcome in ('ok', 'empty')
+                and requests.raw_table in ({", ".join(f"'{table.name}'" for table in tables)})
+                and requests.asked_from <= '{sessions[-1]}'
+                and requests.asked_to >= '{sessions[0]}'
+
+        ),
+
+        ranges as (
+
+            select
+                source_id,
+                symbol,
+                min(asked_from) as asked_from,
+                max(asked_to) as asked_to
+            from asked
+            group by source_id, symbol
+
+        ),
+
+        missing as (
+
+            select
+                ranges.source_id,
+                ranges.symbol,
+                session as trade_date
+            from ranges
+            cross join unnest(@sessions) as session
+            left join held
+                on
+                    ranges.source_id = held.source_id
+                    and ranges.symbol = held.symbol
+                    and session = held.trade_date
+            where session between ranges.asked_from and ranges.asked_to and held.symbol is null
+
+        ),
+
+        dated as (
+
+            select
+                missing.source_id,
+                missing.symbol,
+                missing.trade_date,
+                count(*) as asked_count,
+                min(asked.requested_at) as first_asked_at,
+                max(asked.requested_at) as last_asked_at
+            from missing
+            inner join asked
+                on
+                    missing.source_id = asked.source_id
+                    and missing.symbol = asked.symbol
+                    and missing.trade_date between asked.asked_from and asked.asked_to
+            group by missing.source_id, missing.symbol, missing.trade_date
+
+        )
+
+        select
+            source_id,
+            symbol,
+            min(trade_date) as first_date,
+            max(trade_date) as last_date,
+            count(*) as session_count,
+            asked_count,
+            first_asked_at,
+            last_asked_at
+        from dated
+        group by source_id, symbol, asked_count, first_asked_at, last_asked_at
+        order by source_id, symbol, first_date
+        """,
+        [
+            bigquery.ArrayQueryParameter(
+                "listings", "STRING", [f"{i.symbol}|{i.listed_on}|{i.delisted_on}" for i in instruments]
+            ),
+            bigquery.ArrayQueryParameter("sessions", "DATE", sessions),
+        ],
+    )
+    return [Hole(**dict(row.items())) for row in rows]
+
+
+def told(holes: Iterable[Hole]) -> list[str]:
+    """The holes that are not settled, a sentence for each source; those of many symbols together."""
+    by_source: dict[str, list[Hole]] = {}
+    for hole in holes:
+        if not hole.is_settled:
+            by_source.setdefault(hole.source_id, []).append(hole)
+    sentences = []
+    for source_id, found in by_source.items():
+        symbols = sorted({hole.symbol for hole in found})
+        named = ", ".join(symbols[:8]) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
+        count = sum(hole.session_count for hole in found)
+        first, last = min(hole.first_date for hole in found), max(hole.last_date for hole in found)
+        what = f"the bar of {count} session" if count == 1 else f"the bars of {count} sessions"
+        when = f"from {first} to {last}; later runs ask again"
+        sentences.append(f"{source_id}: answered without {what} of {named}, {when}")
+    return sentences

@@ -1,0 +1,179 @@
+"""The server as a process that lives for weeks: its warehouse hangs and dies, and strangers send too much."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from datetime import UTC, date, datetime
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from extract.api.dashboard import _Reader
+from extract.api.launch import LocalProcesses, Order
+from extract.settings import Settings
+from infra.local.warehouse import find
+from tests.conftest import Pipeline, copied
+from tests.reports.conftest import AUTHORIZATION, TOKEN, serving
+
+# Probes of Cloud Run and of a release give up after so many seconds.
+PATIENCE = 5.0
+
+
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """The address of a server that takes connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0), backlog=200) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _timed(client: httpx.Client, path: str) -> tuple[int, float]:
+    began = time.monotonic()
+    return client.get(path).status_code, time.monotonic() - began
+
+
+def test_probes_answer_in_time_while_the_warehouse_hangs(pipeline: Pipeline, silent: str) -> None:
+    with (
+        serving(pipeline, API_TOKEN=TOKEN, BIGQUERY_EMULATOR_HOST=silent) as client,
+        httpx.Client(base_url=client.base_url, timeout=PATIENCE * 4, limits=httpx.Limits(max_connections=200)) as many,
+        ThreadPoolExecutor(110) as pool,
+    ):
+        # Each thread of the server waits for the warehouse, for somebody who may ask.
+        waiting = [pool.submit(_quietly, many, "/data-status") for _ in range(45)]
+        time.sleep(1)
+        probes = [pool.submit(_timed, many, path) for path in ("/ready", "/health") * 25]
+        for path in ("/live", "/", "/dashboard.js"):
+            status, seconds = _timed(client, path)
+            assert (status, seconds < 2) == (200, True), (path, seconds)
+        # Who may not ask is told so, and takes no thread.
+        status, seconds = _timed(client, "/data-status")
+        assert (status, seconds < 2) == (401, True)
+        for probe in probes:
+            status, seconds = probe.result()
+            assert (status, seconds < PATIENCE) == (503, True), seconds
+        assert silent.partition("//")[2] not in client.get("/health").text + client.get("/ready").text
+        for one in waiting:
+            one.cancel()
+
+
+def _quietly(client: httpx.Client, path: str) -> None:
+    with suppress(httpx.HTTPError):
+        client.get(path, headers=AUTHORIZATION, timeout=8)
+
+
+def test_it_recovers_when_its_warehouse_has_died(empty_marts: Path, tmp_path: Path) -> None:
+    with copied(empty_marts, tmp_path / "warehouse") as warehouse_dir:
+        pipeline = Pipeline(tmp_path / "archive", warehouse_dir)
+        pipeline.archive.create("anything", b"")
+        with serving(pipeline, API_TOKEN=TOKEN) as client:
+            assert client.get("/ready").status_code == 200
+            server = find(warehouse_dir)
+            assert server is not None
+            assert server.pid is not None
+            os.kill(server.pid, signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            while (answered := _timed(client, "/ready"))[0] != 200:
+                assert answered[1] < PATIENCE
+                assert time.monotonic() < deadline, "it did not recover"
+                time.sleep(0.2)
+            assert client.get("/data-status", headers=AUTHORIZATION).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"Content-Length: 629145600", b"413"),
+        (b"Content-Length: 65537", b"413"),
+        (b"Transfer-Encoding: chunked", b"411"),
+    ],
+)
+def test_a_large_body_is_refused_and_not_read(pipeline: Pipeline, head: bytes, status: bytes) -> None:
+    with serving(pipeline, API_TOKEN=TOKEN) as client:
+        host, port = client.base_url.host, client.base_url.port
+        assert port is not None
+        with socket.create_connection((host, port), timeout=20) as sender:
+            sender.sendall(
+                b"POST /trigger-daily-ingestion HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                + head
+                + b"\r\n\r\n"
+            )
+            sent = 0
+            with pytest.raises(OSError, match=r"reset|pipe|aborted"):  # noqa: PT012 The server hangs up.
+                while sent < 600_000_000:
+                    sender.sendall(b"10000\r\n" + b" " * 65_536 + b"\r\n")
+                    sent += 65_536
+            # What the system's buffers hold.
+            assert sent < 50_000_000
+        answer = client.post("/trigger-daily-ingestion", content=b" " * 65_537, headers=AUTHORIZATION)
+        assert (answer.status_code, "65536 bytes at most" in answer.text) == (413, True)
+        assert status in _answer_to(host, port, head)
+
+
+def _answer_to(host: str, port: int, head: bytes) -> bytes:
+    with socket.create_connection((host, port), timeout=20) as sender:
+        sender.sendall(b"POST /trigger-daily-ingestion HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
+        return sender.recv(1000).partition(b"\r\n")[0]
+
+
+def test_what_is_kept_for_the_page_has_a_bound() -> None:
+    built_at = datetime(2024, 12, 31, tzinfo=UTC)
+    warehouse: Any = SimpleNamespace(last_built_at=lambda: built_at)
+    reader = _Reader(lambda: warehouse, lambda: built_at)
+    made: list[int] = []
+
+    def make(number: int) -> int:
+        made.append(number)
+        return number
+
+    for number in range(500):
+        assert reader.kept(("TCS", number), partial(make, number)) == number
+        assert reader.kept("overview", lambda: -1) == -1
+    assert len(reader._kept) + len(reader._locks) < 50
+    # What was asked for last, and often, is still there.
+    assert reader.kept(("TCS", 499), partial(make, -2)) == 499
+    assert made == list(range(500))
+
+
+@contextmanager
+def _within(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def test_a_run_that_was_started_elsewhere_writes_where_the_server_looks(
+    pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relative = {
+        "WAREHOUSE_DIR": os.path.relpath(pipeline.warehouse_dir, tmp_path),
+        "ARCHIVE_URI": "archive",
+        "KITE_TOKEN_STORE": "session.json",
+    }
+    for name, value in (pipeline.environment | relative).items():
+        monkeypatch.setenv(name, value)
+    with _within(tmp_path):
+        settings = Settings.from_environment(os.environ)
+        processes = LocalProcesses(settings, lambda: datetime.now(UTC))
+        processes.start(Order("replay-1", date(2024, 1, 2), ("replay", "--no-build")))
+        _, process = processes._started["replay-1"]
+        assert process.wait(120) == 0
+    assert [path.partition("/")[0] for path in pipeline.archive.paths()] == ["extract_runs"]
+
+
+def test_a_port_that_another_process_has_is_bad_usage(pipeline: Pipeline) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = pipeline.command("serve", "--port", port)
+    assert (done.returncode, f"--port {port}" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+    done = pipeline.command("serve", "--host", "no.such.host.invalid")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
