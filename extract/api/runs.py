@@ -97,7 +97,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     launcher: Launcher = (
         CloudRunJob(settings.trigger_job, clock, settings.run_url)
         if settings.trigger_job
-        else LocalProcesses(lambda: Archive(settings.archive_uri), clock)
+        else LocalProcesses(lambda: Archive(settings.lease_uri), clock)
     )
     rate = Rate(settings.api_triggers_per_hour, clock)
     one_at_a_time = threading.Lock()
