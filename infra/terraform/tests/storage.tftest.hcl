@@ -22,7 +22,7 @@ run "storage" {
   assert {
     condition = [
       for rule in google_storage_bucket.archive.lifecycle_rule :
-      "${one(rule.action[*].type)} ${one(rule.action[*].storage_class)} ${one(rule.condition[*].age)}"
+      "${one(rule.action[*].type)} ${coalesce(one(rule.action[*].storage_class), "-")} ${one(rule.condition[*].age)}"
     ] == ["SetStorageClass COLDLINE 365"]
     error_message = "The archive becomes colder after a year, and nothing of it is ever deleted: all else is rebuilt from it."
   }
