@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from extract.settings import PROJECT_DIR
-from tests.reports.conftest import Populated
+from tests.reports.conftest import FIRST, Populated
 
 MODULE = PROJECT_DIR / "infra" / "terraform"
 METRICS: dict[str, dict[str, Any]] = json.loads((MODULE / "log_metrics.json").read_text())
@@ -47,9 +47,8 @@ def written(populated: Populated, market: Mapping[str, str]) -> dict[str, list[L
     """The lines of each job: a run, another whose source refuses its token, and the watch's look."""
     pipeline = replace(populated.pipeline, runs_data_tests=False)
     execution = {"CLOUD_RUN_EXECUTION": "trading-data-x7k2p"}
-    refused = pipeline.command(
-        "extract", "--symbols", "TCS", environment=dict(market) | execution | {"KITE_ACCESS_TOKEN": "wrong"}
-    )
+    anew = ("extract", "--again", "--from", str(FIRST), "--source", "kite", "--symbols", "TCS")
+    refused = pipeline.command(*anew, environment=dict(market) | execution | {"KITE_ACCESS_TOKEN": "wrong"})
     looked = pipeline.command("status", environment=execution)
     assert (refused.returncode, looked.returncode) == (0, 0), refused.stderr[-2000:] + looked.stderr[-2000:]
 
