@@ -62,6 +62,14 @@ def test_gcloud_knows_each_command() -> None:
     assert refused_commands([["gcloud", "run", "jobs", "executes", "trading-data"]])
 
 
+def test_the_bill_adds_up() -> None:
+    table = BOOK.split("### What a month costs")[1].split("\n\n")[1]
+    _, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    *items, total = [[float(cell) for cell in row[2:]] for row in rows]
+    assert len(items) > 8
+    assert [round(sum(column), 2) for column in zip(*items, strict=True)] == total
+
+
 def test_a_value_comes_from_a_file() -> None:
     typed = [line for line in commands() if line.startswith("terraform ")]
     assert [line for line in typed if " -var " in line or "-backend-config=bucket" in line] == []
