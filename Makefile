@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# The one package that brings all others; `make lock` writes its hashes to infra/requirements-uv.txt.
 UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
@@ -33,7 +34,7 @@ $(UV): Makefile
 	@root="$$PWD"; cd /; \
 	command -v python3 >/dev/null || { echo "make: python3 is missing; install it (any version from 3.9 on, with pip)" >&2; exit 1; }; \
 	python3 -m pip --version >/dev/null 2>&1 || { echo "make: python3 has no pip; install it (Debian: apt-get install python3-pip)" >&2; exit 1; }; \
-	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target "$$root/.uv" "uv==$(UV_VERSION)" \
+	python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore --upgrade --target "$$root/.uv" --require-hashes -r "$$root/infra/requirements-uv.txt" \
 		|| { echo "make: uv $(UV_VERSION) could not be installed; is the package index in reach?" >&2; exit 1; }
 	@touch $(UV)
 
@@ -106,6 +107,7 @@ lock: $(UV) ## Pin the requirements anew, with hashes; with UPGRADE= only what p
 	@$(COMPILE) -c requirements-dev.txt --extra local --group build pyproject.toml -o requirements-local.txt
 	@$(COMPILE) -c requirements-dev.txt pyproject.toml -o requirements.txt
 	@$(COMPILE) --group infra -o requirements-infra.txt
+	@echo "uv==$(UV_VERSION)" | $(COMPILE) - -o infra/requirements-uv.txt
 	@for peer in dlt notebook sqlmesh; do $(COMPILE) --group "bench-$$peer" -o "infra/bench/requirements-$$peer.txt"; done
 
 clean: ## Remove everything that the targets made

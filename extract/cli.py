@@ -378,7 +378,9 @@ def _writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple
     with ExitStack() as leave:
         try:
             archive = Archive(settings.archive_uri)
-            is_lost = leave.enter_context(held(archive, options.run_id, what, _clock, settings.execution))
+            is_lost = leave.enter_context(
+                held(Archive(settings.lease_uri), options.run_id, what, _clock, settings.execution)
+            )
             is_ours = True
             yield archive, outcome
             told = Report.of(options.command, outcome, options.began_at, _clock())
@@ -740,6 +742,16 @@ def _status(settings: Settings, options: argparse.Namespace) -> int:
         with open_warehouse(settings) as warehouse:
             status = read_status(warehouse)
             kept = _kept_warehouse(settings)
+    if settings.execution:
+        import structlog
+
+        # The objective of freshness in infra/terraform is measured by this line.
+        structlog.get_logger().info(
+            "state of the data",
+            is_session_day=status.due_trade_date == _clock().astimezone(EXCHANGE_ZONE).date(),
+            is_fresh=status.sessions_behind == 0,
+            is_degraded=status.is_degraded,
+        )
     if options.json:
         _output.print_json(json.dumps(status.as_json()))
     else:

@@ -131,7 +131,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("archive", False, str(error), "mend ARCHIVE_URI, or the rights to it"))
     if archive is not None:
-        checks.append(_writer(archive, now))
+        checks.append(_writer(Archive(settings.lease_uri), now))
     checks.append(_kite_session(settings, now))
     try:
         there = warehouse()

@@ -12,6 +12,7 @@ from extract.errors import ConfigurationError
 # The folder that holds dbt_project.yml, models/, seeds/: the checkout on a laptop, /app in the container.
 PROJECT_DIR = Path(__file__).parents[1]
 
+_LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1)(:|/|$)")
 _LONGEST_IDLE = 365 * 86_400.0
 
 
@@ -198,6 +199,7 @@ class Settings:
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         warehouse_idle_seconds: how long the embedded warehouse keeps running after the last command.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
+        lease_uri: where it is written down who writes, under ``leases/``; by default, in the archive.
         api_token: what a caller of the API sends.
         api_authentication: how a caller is known: ``token``, or ``cloud_run``, whose IAM has let the call through.
         trigger_job: the Cloud Run job that the API starts, ``projects/<project>/locations/<region>/jobs/<job>``; None
@@ -218,6 +220,7 @@ class Settings:
     warehouse_dir: Path
     warehouse_idle_seconds: float
     archive_uri: str
+    lease_uri: str
     api_token: str | None = field(repr=False)
     api_authentication: str
     trigger_job: str | None
@@ -248,6 +251,11 @@ class Settings:
             given = value(name)
             if given and not re.fullmatch(r"https?://[^/\s]+/?", given):
                 raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if need be")
+            if given and value("CLOUD_RUN_EXECUTION") and not _LOOPBACK.match(given):
+                # Whoever may start the job may set its variables, and would be sent the keys.
+                raise ConfigurationError(
+                    f"{name} is set in Cloud Run, where keys go to their providers alone: unset it"
+                )
             return given.rstrip("/") or None
 
         dataset = value("BIGQUERY_DATASET", "trading_data")
@@ -299,6 +307,7 @@ class Settings:
             warehouse_dir=warehouse_dir,
             warehouse_idle_seconds=idle_seconds,
             archive_uri=archive,
+            lease_uri=archive_uri(value("LEASE_URI", archive), "LEASE_URI"),
             api_token=value("API_TOKEN") or None,
             api_authentication=authentication,
             trigger_job=trigger_job,

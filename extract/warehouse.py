@@ -38,8 +38,12 @@ _HELLO_SECONDS = 10.0
 # As many tables are looked at together.
 _LOOKS_AT_ONCE = 8
 
-# A load job keeps its id for ever, also when it failed or when the table that it filled was dropped since; the next one
-# takes the next number.
+# Of one statement. A whole build reads 2 GB in fifty statements; a wrong join has no bound of its own, and the budget's
+# mail comes hours later. profiles.yml says the same to dbt.
+_MOST_BYTES_BILLED = 20_000_000_000
+
+# A load job keeps its id for months, also when it failed; the next one takes the next number. A table that is made anew
+# has ids of its own.
 _LOAD_ATTEMPTS = 20
 
 _BIGQUERY_TYPES = {
@@ -185,8 +189,9 @@ class Warehouse:
     def load(self, batches: Sequence[Batch]) -> None:
         """Append batches of one raw table in one atomic job: all of them or none.
 
-        The job's id is derived from the batches' paths, and BigQuery takes an id once: where two processes load the
-        same batches at once, or an answer was lost, the second finds the first one's job instead of loading again.
+        The job's id is derived from the batches' paths and the table's birth, and BigQuery takes an id once: where two
+        processes load the same batches at once, or an answer was lost, the second finds the first one's job instead of
+        loading again. A table that was dropped and made again, as a candidate's is each week, was never loaded.
 
         Raises:
             PipelineError: BigQuery refused or failed; nothing of these batches is in raw.
@@ -194,8 +199,9 @@ class Warehouse:
         table = f"{self.raw}.{batches[0].table.name}"
         paths = {batch.path for batch in batches}
         rows = pa.concat_tables([batch.rows for batch in batches])
-        job_id = f"load_{batches[0].table.name}_{_digest([table, *sorted(paths)])}"
         with _as_pipeline_error(f"loading into {table} failed"):
+            born_at = self.client.get_table(table, timeout=_TIMEOUT, retry=_RETRY).created
+            job_id = f"load_{batches[0].table.name}_{_digest([table, str(born_at), *sorted(paths)])}"
             for attempt in range(1, _LOAD_ATTEMPTS + 1):
                 try:
                     self._append(table, rows, f"{job_id}_{attempt}")
@@ -359,6 +365,10 @@ def _connect(settings: Settings, project: str | None, address: str | None) -> Wa
             location=settings.location,
             credentials=AnonymousCredentials() if address else None,  # type: ignore[no-untyped-call]
             client_options={"api_endpoint": address} if address else None,
+            # The embedded warehouse bills nothing, and knows no limit.
+            default_query_job_config=None
+            if address
+            else bigquery.QueryJobConfig(maximum_bytes_billed=_MOST_BYTES_BILLED),
         )
     except DefaultCredentialsError as error:
         raise ConfigurationError(

@@ -106,6 +106,7 @@ class LocalProcesses:
         environment |= {
             "WAREHOUSE_DIR": str(self._settings.warehouse_dir),
             "ARCHIVE_URI": self._settings.archive_uri,
+            "LEASE_URI": self._settings.lease_uri,
             "KITE_TOKEN_STORE": self._settings.kite.token_store,
         }
         try:
@@ -124,7 +125,7 @@ class LocalProcesses:
 
     def running(self) -> dict[date, str]:
         """See ``Launcher``; a run that somebody typed is among them."""
-        record = holder(Archive(self._settings.archive_uri), self._clock())
+        record = holder(Archive(self._settings.lease_uri), self._clock())
         typed = {}
         if record is not None and record.command.startswith("run"):
             typed = {last_closed_session(self._clock()): record.run_id}
@@ -136,7 +137,7 @@ class LocalProcesses:
         if run_id in self._started:
             status = self._started[run_id][1].poll()
             return "running" if status is None else "succeeded" if status in (OK, INCOMPLETE) else "failed"
-        record = holder(Archive(self._settings.archive_uri), self._clock())
+        record = holder(Archive(self._settings.lease_uri), self._clock())
         return "running" if record is not None and record.run_id == run_id else None
 
 

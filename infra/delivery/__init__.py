@@ -1,1 +1,1 @@
-"""How a release reaches Cloud Run: the service by shares of its traffic, the job by a comparison of its marts."""
+"""How a release reaches Cloud Run: ``deliver.sh`` moves images, and ``compare`` says whether it may."""

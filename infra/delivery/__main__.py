@@ -1,8 +1,8 @@
 """``python -m infra.delivery``."""
 
+import os
 import sys
 
-from infra.delivery.cli import interrupt_on_sigterm, main
+from infra.delivery.compare import main
 
-interrupt_on_sigterm()
-sys.exit(main())
+sys.exit(main(sys.argv[1:], os.environ))

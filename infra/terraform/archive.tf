@@ -1,67 +1,75 @@
 locals {
-  # Seven years, as the audit wants them.
-  retention_days    = 2555
-  retention_seconds = local.retention_days * 24 * 60 * 60
+  retention_seconds = var.retention_days * 24 * 60 * 60
 }
 
+# Neither where it is nor, in prod, for how long nothing in it can be deleted can be changed after the first apply: see
+# "Decide before prod's first apply" in infra/README.md.
 resource "google_storage_bucket" "archive" {
   #checkov:skip=CKV_GCP_78:retention and versioning exclude each other, and nothing here can be replaced or deleted
   #checkov:skip=CKV_GCP_62:audit.tf has each access to every object logged, which usage logs would repeat
   name     = "${var.project}-archive"
-  location = var.region
+  location = var.archive_location
 
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  force_destroy               = false
+  force_destroy               = !local.is_protected
 
-  # A locked policy can never be shortened or removed.
-  retention_policy {
-    retention_period = local.retention_seconds
-    is_locked        = local.is_retention_locked
+  dynamic "custom_placement_config" {
+    for_each = length(var.archive_regions) == 0 ? [] : [var.archive_regions]
+
+    content {
+      data_locations = custom_placement_config.value
+    }
   }
 
-  # What the lifecycle deletes can be taken back for a week.
+  # A locked policy can never be shortened or removed. Dev has none, so that it can be taken down.
+  dynamic "retention_policy" {
+    for_each = local.is_protected ? [local.retention_seconds] : []
+
+    content {
+      retention_period = retention_policy.value
+      is_locked        = local.is_retention_locked
+    }
+  }
+
+  # What a person with rights deletes after its retention can be taken back for a week.
   soft_delete_policy {
     retention_duration_seconds = 604800
   }
 
-  dynamic "lifecycle_rule" {
-    for_each = { NEARLINE = 30, COLDLINE = 90, ARCHIVE = 365 }
-
-    content {
-      action {
-        type          = "SetStorageClass"
-        storage_class = lifecycle_rule.key
-      }
-      condition {
-        age = lifecycle_rule.value
-      }
-    }
-  }
-
+  # One change of class: of 26,000 small objects a year, each further one costs more than it saves. And nothing is
+  # deleted: everything is rebuilt from here, however old it is.
   lifecycle_rule {
     action {
-      type = "Delete"
+      type          = "SetStorageClass"
+      storage_class = "COLDLINE"
     }
     condition {
-      age = local.retention_days
+      age = 365
     }
   }
 
   depends_on = [google_project_service.this]
 }
 
-resource "google_storage_bucket" "scratch" {
-  #checkov:skip=CKV_GCP_78:a candidate's batches are thrown away after a week
+locals {
+  # What is thrown away, and after how many days: a candidate's batches, and the records of who writes.
+  short_lived = { scratch = 7, leases = 7 }
+}
+
+resource "google_storage_bucket" "short_lived" {
+  #checkov:skip=CKV_GCP_78:a candidate's batches, and leases that ended, are thrown away after a week
   #checkov:skip=CKV_GCP_62:audit.tf has each access to every object logged, which usage logs would repeat
-  name     = "${var.project}-scratch"
+  for_each = local.short_lived
+
+  name     = "${var.project}-${each.key}"
   location = var.region
 
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
-  force_destroy               = false
+  force_destroy               = true
 
-  # What a candidate wrote exists elsewhere.
+  # What is here exists elsewhere, or is worth nothing after minutes.
   soft_delete_policy {
     retention_duration_seconds = 0
   }
@@ -71,7 +79,7 @@ resource "google_storage_bucket" "scratch" {
       type = "Delete"
     }
     condition {
-      age = 7
+      age = each.value
     }
   }
 

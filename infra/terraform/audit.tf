@@ -16,7 +16,7 @@ resource "google_logging_project_bucket_config" "audit" {
   location       = var.region
   bucket_id      = "trading-data-audit"
   description    = "Who did what, and who read what."
-  retention_days = local.retention_days
+  retention_days = var.retention_days
   locked         = local.is_retention_locked
 
   depends_on = [google_project_service.this]

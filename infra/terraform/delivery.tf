@@ -13,28 +13,42 @@ resource "google_artifact_registry_repository" "this" {
   depends_on = [google_project_service.this]
 }
 
-resource "google_artifact_registry_repository_iam_member" "deployer" {
+resource "google_artifact_registry_repository_iam_member" "builder" {
+  count = var.builds_images ? 1 : 0
+
   repository = google_artifact_registry_repository.this.name
   location   = google_artifact_registry_repository.this.location
   role       = "roles/artifactregistry.writer"
-  member     = local.members["deployer"]
+  member     = local.members["builder"]
 }
 
 resource "google_artifact_registry_repository_iam_member" "readers" {
-  for_each = var.image_readers
+  # Of each other environment Cloud Run itself, who deploys, and who scans; and those of this one.
+  for_each = merge(
+    { for name in ["deployer", "scanner"] : name => local.members[name] },
+    merge([
+      for id, number in var.image_reader_projects : {
+        "${id} run"      = "serviceAccount:service-${number}@serverless-robot-prod.iam.gserviceaccount.com"
+        "${id} deployer" = "serviceAccount:trading-data-deployer@${id}.iam.gserviceaccount.com"
+        "${id} scanner"  = "serviceAccount:trading-data-scanner@${id}.iam.gserviceaccount.com"
+      }
+    ]...),
+  )
 
   repository = google_artifact_registry_repository.this.name
   location   = google_artifact_registry_repository.this.location
   role       = "roles/artifactregistry.reader"
-  member     = each.key
+  member     = each.value
 }
 
 locals {
-  # What GitHub says of a workflow that runs in an environment, after its reviewers have agreed.
-  github_subjects = [
-    for environment in concat([var.environment], var.builds_images ? ["build"] : []) :
-    "repo:${coalesce(var.github_repository, "nobody")}:environment:${environment}"
-  ]
+  # What GitHub says of a workflow that runs in an environment, after its reviewers have agreed, and whom it may act as.
+  github_accounts = var.github_repository == null ? {} : {
+    for environment, account in merge(
+      { (var.environment) = "deployer", "scan-${var.environment}" = "scanner" },
+      var.builds_images ? { build = "builder" } : {},
+    ) : "repo:${var.github_repository}:environment:${environment}" => account
+  }
 }
 
 resource "google_iam_workload_identity_pool" "github" {
@@ -53,7 +67,13 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   workload_identity_pool_id          = google_iam_workload_identity_pool.github[0].workload_identity_pool_id
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
-  attribute_condition                = "assertion.sub in ['${join("', '", local.github_subjects)}']"
+
+  # Any branch may name an environment, and a name at GitHub that is given up may be taken by somebody else.
+  attribute_condition = join(" && ", [
+    "assertion.repository_owner_id == '${var.github_owner_id}'",
+    "assertion.ref == 'refs/heads/main'",
+    "assertion.sub in ['${join("', '", keys(local.github_accounts))}']",
+  ])
 
   attribute_mapping = {
     "google.subject"       = "assertion.sub"
@@ -66,9 +86,9 @@ resource "google_iam_workload_identity_pool_provider" "github" {
 }
 
 resource "google_service_account_iam_member" "github" {
-  for_each = var.github_repository == null ? [] : toset(local.github_subjects)
+  for_each = local.github_accounts
 
-  service_account_id = google_service_account.this["deployer"].name
+  service_account_id = google_service_account.this[each.value].name
   role               = "roles/iam.workloadIdentityUser"
   member             = "principal://iam.googleapis.com/${google_iam_workload_identity_pool.github[0].name}/subject/${each.key}"
 }

@@ -1,16 +1,20 @@
 locals {
-  accounts = {
+  accounts = merge({
     pipeline  = "The job: writes the archive and the warehouse"
     candidate = "The candidate job: reads the archive, and writes what is thrown away"
-    api       = "The service: reads, and starts the job"
-    scheduler = "Starts the job at its hours"
-    deployer  = "GitHub Actions: pushes images, and moves the job and the service to them"
-    prober    = "Asks a new revision of the service how it is, for the deployer"
-  }
+    api       = "The service: reads, and starts the job; and the watch, which reads"
+    scheduler = "Starts the jobs at their hours"
+    deployer  = "GitHub Actions: moves the jobs and the service to an image"
+    prober    = "Asks a new revision of the service what people ask, for the deployer"
+    scanner   = "GitHub Actions: reads which image runs, and the image"
+    }, var.builds_images ? {
+    builder = "GitHub Actions: pushes images"
+  } : {})
 
   groups = merge(
     var.analysts_group == null ? {} : { analysts = var.analysts_group },
     var.operators_group == null ? {} : { operators = var.operators_group },
+    var.auditors_group == null ? {} : { auditors = var.auditors_group },
   )
 
   principals = concat(keys(local.accounts), keys(local.groups))
@@ -29,7 +33,8 @@ locals {
     # Waiting for a deployment reads operations, which belong to no job or service.
     deployer  = ["roles/bigquery.jobUser", "roles/run.viewer"]
     analysts  = ["roles/bigquery.jobUser"]
-    operators = ["roles/bigquery.jobUser", "roles/logging.viewer", "roles/monitoring.viewer"]
+    operators = ["roles/bigquery.jobUser", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer"]
+    scanner   = ["roles/run.viewer"]
   }
 
   # WRITER is BigQuery's own word for roles/bigquery.dataEditor, READER for roles/bigquery.dataViewer.
@@ -38,7 +43,8 @@ locals {
     api       = { READER = ["marts", "operations", "quality", "raw"] }
     analysts  = { READER = ["marts", "quality"] }
     operators = { READER = keys(local.layers) }
-    deployer  = { READER = ["marts"] }
+    # It compares a candidate's marts with these, and which batches both hold.
+    deployer = { READER = ["marts", "quality", "raw"] }
   }
   candidate_dataset_grants = {
     candidate = { WRITER = keys(local.layers) }
@@ -52,9 +58,15 @@ locals {
     pipeline  = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
     candidate = ["roles/storage.objectViewer"]
     api       = ["roles/storage.objectViewer"]
+    operators = ["roles/storage.objectViewer"]
   }
-  scratch_grants = {
-    candidate = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
+  short_lived_grants = {
+    scratch = { candidate = ["roles/storage.objectCreator", "roles/storage.objectViewer"] }
+    leases = {
+      pipeline  = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
+      api       = ["roles/storage.objectViewer"]
+      operators = ["roles/storage.objectViewer"]
+    }
   }
 
   secret_grants = merge(
@@ -66,13 +78,16 @@ locals {
         "roles/secretmanager.secretAccessor" = ["operators"]
       }
       "kite-session" = {
-        "roles/secretmanager.secretAccessor"     = ["pipeline"]
-        "roles/secretmanager.secretVersionAdder" = ["operators"]
+        "roles/secretmanager.secretAccessor" = ["pipeline"]
+        # Adds the day's version, and destroys those of the days before, each of which would be billed for ever.
+        "roles/secretmanager.secretVersionManager" = ["operators"]
       }
+    },
+    var.has_alpha_vantage ? {
       "alpha-vantage-api-key" = {
         "roles/secretmanager.secretAccessor" = ["pipeline"]
       }
-    },
+    } : {},
     var.has_alert_webhook ? {
       "alert-webhook-url" = {
         "roles/secretmanager.secretAccessor" = ["pipeline"]
@@ -86,10 +101,17 @@ locals {
       scheduler = ["roles/run.invoker"]
       api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
       operators = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
+      # After its image has moved, it builds once.
+      deployer = ["roles/run.developer", "roles/run.jobsExecutorWithOverrides"]
+    }
+    # Their arguments are the job's own.
+    candidate = {
+      scheduler = ["roles/run.invoker"]
       deployer  = ["roles/run.developer"]
     }
-    candidate = {
-      deployer = ["roles/run.developer", "roles/run.jobsExecutorWithOverrides"]
+    watch = {
+      scheduler = ["roles/run.invoker"]
+      deployer  = ["roles/run.developer"]
     }
   }
 }
@@ -112,6 +134,20 @@ resource "google_project_iam_member" "this" {
   project = var.project
   role    = each.value.role
   member  = local.members[each.value.who]
+}
+
+# Who reads the audit logs: the view of all of that bucket's, and of no other bucket.
+resource "google_project_iam_member" "auditors" {
+  count = var.auditors_group == null ? 0 : 1
+
+  project = var.project
+  role    = "roles/logging.viewAccessor"
+  member  = local.members["auditors"]
+
+  condition {
+    title      = "The audit logs"
+    expression = "resource.name == \"${google_logging_project_bucket_config.audit.id}/views/_AllLogs\""
+  }
 }
 
 resource "google_bigquery_dataset_access" "live" {
@@ -143,6 +179,7 @@ resource "google_bigquery_dataset_access" "candidate" {
 resource "google_storage_bucket_iam_member" "archive" {
   for_each = merge([
     for who, roles in local.archive_grants : { for role in roles : "${who} ${role}" => { who = who, role = role } }
+    if contains(local.principals, who)
   ]...)
 
   bucket = google_storage_bucket.archive.name
@@ -150,12 +187,15 @@ resource "google_storage_bucket_iam_member" "archive" {
   member = local.members[each.value.who]
 }
 
-resource "google_storage_bucket_iam_member" "scratch" {
-  for_each = merge([
-    for who, roles in local.scratch_grants : { for role in roles : "${who} ${role}" => { who = who, role = role } }
-  ]...)
+resource "google_storage_bucket_iam_member" "short_lived" {
+  for_each = merge(flatten([
+    for bucket, grants in local.short_lived_grants : [
+      for who, roles in grants : { for role in roles : "${who} ${role} ${bucket}" => { who = who, role = role, bucket = bucket } }
+      if contains(local.principals, who)
+    ]
+  ])...)
 
-  bucket = google_storage_bucket.scratch.name
+  bucket = google_storage_bucket.short_lived[each.value.bucket].name
   role   = each.value.role
   member = local.members[each.value.who]
 }
@@ -201,6 +241,16 @@ resource "google_cloud_run_v2_service_iam_member" "prober" {
   location = var.region
   role     = "roles/run.invoker"
   member   = local.members["prober"]
+}
+
+# The uptime check asks with this identity, which Google makes with the first such check of a project.
+resource "google_cloud_run_v2_service_iam_member" "uptime" {
+  count = local.is_watched ? 1 : 0
+
+  name     = google_cloud_run_v2_service.api.name
+  location = var.region
+  role     = "roles/run.invoker"
+  member   = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-monitoring-notification.iam.gserviceaccount.com"
 }
 
 resource "google_service_account_iam_member" "prober" {

@@ -1,26 +1,45 @@
 locals {
   job_secrets = merge(
-    {
-      KITE_API_KEY          = "kite-api-key"
-      ALPHA_VANTAGE_API_KEY = "alpha-vantage-api-key"
-    },
+    { KITE_API_KEY = "kite-api-key" },
+    var.has_alpha_vantage ? { ALPHA_VANTAGE_API_KEY = "alpha-vantage-api-key" } : {},
     var.has_alert_webhook ? { ALERT_WEBHOOK_URL = "alert-webhook-url" } : {},
   )
 
+  live_archive    = "gs://${google_storage_bucket.archive.name}/archive"
+  scratch_archive = "gs://${google_storage_bucket.short_lived["scratch"].name}/archive"
+
   # A candidate replays the live archive, and what it writes is nobody's: its own datasets, its own bucket, its own account.
+  # It tries a release, and once a month it is the drill of a restore. The watch reads whether the day's bars are there.
   jobs = {
     live = {
       name    = "trading-data"
       account = "pipeline"
+      args    = ["run"]
+      timeout = var.job.timeout_seconds
       dataset = local.dataset
-      archive = "gs://${google_storage_bucket.archive.name}/archive"
+      archive = local.live_archive
+      lease   = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
       secrets = local.job_secrets
     }
     candidate = {
       name    = "trading-data-candidate"
       account = "candidate"
+      args    = ["replay", "--archive", local.live_archive]
+      # All of the archive, not one day of it.
+      timeout = 4 * var.job.timeout_seconds
       dataset = local.candidate_dataset
-      archive = "gs://${google_storage_bucket.scratch.name}/archive"
+      archive = local.scratch_archive
+      lease   = local.scratch_archive
+      secrets = {}
+    }
+    watch = {
+      name    = "trading-data-watch"
+      account = "api"
+      args    = ["status"]
+      timeout = 600
+      dataset = local.dataset
+      archive = local.live_archive
+      lease   = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
       secrets = {}
     }
   }
@@ -41,17 +60,17 @@ resource "google_cloud_run_v2_job" "this" {
     template {
       service_account       = google_service_account.this[each.value.account].email
       execution_environment = "EXECUTION_ENVIRONMENT_GEN2"
-      timeout               = "3600s"
-      max_retries           = 2
+      timeout               = "${each.value.timeout}s"
+      max_retries           = var.job.max_retries
 
       containers {
         image = var.image
-        args  = ["run"]
+        args  = each.value.args
 
         resources {
           limits = {
-            cpu    = "2"
-            memory = "4Gi"
+            cpu    = var.job.cpu
+            memory = var.job.memory
           }
         }
 
@@ -61,6 +80,7 @@ resource "google_cloud_run_v2_job" "this" {
             BIGQUERY_DATASET  = each.value.dataset
             BIGQUERY_LOCATION = var.region
             ARCHIVE_URI       = each.value.archive
+            LEASE_URI         = each.value.lease
             KITE_TOKEN_STORE  = "projects/${var.project}/secrets/kite-session"
           }
 
@@ -104,5 +124,10 @@ resource "google_cloud_run_v2_job" "this" {
   # Which image runs is the delivery's (infra/delivery), which tries it as the candidate first.
   lifecycle {
     ignore_changes = [annotations, client, client_version, template[0].template[0].containers[0].image]
+
+    precondition {
+      condition     = var.image != null
+      error_message = "image is not set: push the first image, and name it in environments/ by its digest (infra/README.md, \"Deploy from nothing\")."
+    }
   }
 }

@@ -1,73 +1,80 @@
 locals {
-  run_filter = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"trading-data\""
+  live_filter = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.jobs.live.name}\""
 
-  # Of the line that each run ends with. A value can be taken from a log only into a distribution; its sum and mean are exact.
-  run_metrics = {
-    trading_data_run_seconds     = { field = "elapsed_seconds", unit = "s", description = "How long a run took." }
-    trading_data_landed_rows     = { field = "landed_row_count", unit = "1", description = "Rows that a run appended to raw." }
-    trading_data_requests        = { field = "request_count", unit = "1", description = "Requests that a run sent." }
-    trading_data_failed_requests = { field = "failed_request_count", unit = "1", description = "Requests of a run that failed." }
-    trading_data_score           = { field = "quality_score", unit = "1", description = "The quality score, of 100." }
+  # Of the lines that our own commands log; tests/infra/test_log_filters.py runs them over lines that were really written.
+  # A value can be taken from a log only into a distribution; its sum and mean are exact.
+  log_metrics = jsondecode(file("${path.module}/log_metrics.json"))
+
+  # A person reads mail in the morning; what is an error wakes somebody as well.
+  email_channels = [for channel in google_monitoring_notification_channel.email : channel.id]
+  channels = {
+    WARNING  = concat(local.email_channels, sort(var.alert_channels))
+    ERROR    = concat(local.email_channels, sort(var.alert_channels), sort(var.paging_channels))
+    CRITICAL = concat(local.email_channels, sort(var.alert_channels), sort(var.paging_channels))
   }
 
-  event_metrics = {
-    trading_data_runs            = { message = "run finished", label = "exit_status", description = "Runs: 0 done, 1 failed, 3 degraded." }
-    trading_data_source_given_up = { message = "source given up", label = "source", description = "A source that a run gave up." }
-  }
-
-  channels = concat(
-    [for channel in google_monitoring_notification_channel.email : channel.id],
-    google_monitoring_notification_channel.slack[*].id,
-  )
+  # An incident that stays open tells of nothing else that happens; the metrics below have points only when something
+  # does, and without this it would stay open for a week. Cloud Monitoring takes no shorter one.
+  auto_close = "1800s"
 
   job_flags = "--region=${var.region} --project=${var.project}"
 }
 
-resource "google_logging_metric" "run" {
-  for_each = local.run_metrics
+resource "google_logging_metric" "this" {
+  for_each = local.log_metrics
 
-  name            = each.key
-  description     = each.value.description
-  filter          = "${local.run_filter} AND jsonPayload.message=\"run finished\""
-  value_extractor = "EXTRACT(jsonPayload.${each.value.field})"
+  name        = each.key
+  description = each.value.description
+  filter = join(" AND ", concat(
+    [
+      "resource.type=\"cloud_run_job\"", "resource.labels.job_name=\"${each.value.job}\"",
+      "jsonPayload.message=\"${each.value.message}\"",
+    ],
+    [for field, value in lookup(each.value, "where", {}) : "jsonPayload.${field}=${value}"],
+  ))
+  value_extractor  = contains(keys(each.value), "value") ? "EXTRACT(jsonPayload.${each.value.value})" : null
+  label_extractors = { for label in lookup(each.value, "labels", []) : label => "EXTRACT(jsonPayload.${label})" }
 
   metric_descriptor {
     metric_kind = "DELTA"
-    value_type  = "DISTRIBUTION"
-    unit        = each.value.unit
+    value_type  = contains(keys(each.value), "value") ? "DISTRIBUTION" : "INT64"
+    unit        = lookup(each.value, "unit", "1")
+
+    dynamic "labels" {
+      for_each = lookup(each.value, "labels", [])
+
+      content {
+        key        = labels.value
+        value_type = "STRING"
+      }
+    }
   }
 
-  bucket_options {
-    exponential_buckets {
-      num_finite_buckets = 40
-      growth_factor      = 1.5
-      scale              = 1
+  dynamic "bucket_options" {
+    for_each = contains(keys(each.value), "value") ? [each.key] : []
+
+    content {
+      exponential_buckets {
+        num_finite_buckets = 40
+        growth_factor      = 1.5
+        scale              = 1
+      }
     }
   }
 
   depends_on = [google_project_service.this]
 }
 
-resource "google_logging_metric" "event" {
-  for_each = local.event_metrics
-
-  name        = each.key
-  description = each.value.description
-  filter      = "${local.run_filter} AND jsonPayload.message=\"${each.value.message}\""
+# Of Cloud Scheduler's own lines: no execution began, and so no other metric moves.
+resource "google_logging_metric" "start_failed" {
+  name        = "trading_data_start_failed"
+  description = "A schedule that could not start its job."
+  filter      = "resource.type=\"cloud_scheduler_job\" AND resource.labels.job_id:\"trading-data-\" AND severity>=ERROR"
 
   metric_descriptor {
     metric_kind = "DELTA"
     value_type  = "INT64"
     unit        = "1"
-
-    labels {
-      key        = each.value.label
-      value_type = "STRING"
-    }
-  }
-
-  label_extractors = {
-    (each.value.label) = "EXTRACT(jsonPayload.${each.value.label})"
   }
 
   depends_on = [google_project_service.this]
@@ -76,7 +83,7 @@ resource "google_logging_metric" "event" {
 resource "google_monitoring_dashboard" "this" {
   dashboard_json = file("${path.module}/dashboard.json")
 
-  depends_on = [google_logging_metric.run, google_logging_metric.event]
+  depends_on = [google_logging_metric.this]
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -89,31 +96,17 @@ resource "google_monitoring_notification_channel" "email" {
   depends_on = [google_project_service.this]
 }
 
-resource "google_monitoring_notification_channel" "slack" {
-  count = var.slack_channel == null ? 0 : 1
-
-  display_name = "Trading data: ${var.slack_channel}"
-  type         = "slack"
-  labels       = { channel_name = var.slack_channel }
-
-  sensitive_labels {
-    auth_token = var.slack_auth_token
-  }
-
-  depends_on = [google_project_service.this]
-}
-
 resource "google_monitoring_alert_policy" "failed_run" {
   display_name          = "Trading data: A run failed"
   combiner              = "OR"
   severity              = "ERROR"
-  notification_channels = local.channels
+  notification_channels = local.channels.ERROR
 
   conditions {
     display_name = "An execution failed, its retries included"
 
     condition_threshold {
-      filter          = "${local.run_filter} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
+      filter          = "${local.live_filter} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "0s"
@@ -125,12 +118,32 @@ resource "google_monitoring_alert_policy" "failed_run" {
     }
   }
 
+  conditions {
+    display_name = "A schedule could not start its job"
+
+    condition_threshold {
+      filter          = "resource.type=\"cloud_scheduler_job\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.start_failed.name}\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_DELTA"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = local.auto_close
+  }
+
   documentation {
     mime_type = "text/markdown"
     content   = <<-TEXT
       See "A run failed" in infra/README.md. What it said:
 
-          gcloud logging read '${local.run_filter} AND severity>=ERROR' --freshness=1d --project=${var.project}
+          gcloud logging read '${local.live_filter} AND severity>=ERROR' --freshness=1d --project=${var.project}
 
       To run it again, as often as you like:
 
@@ -139,22 +152,65 @@ resource "google_monitoring_alert_policy" "failed_run" {
   }
 }
 
+# A run that is killed writes no line of its own; one that hangs is killed after an hour, and tried twice more.
+resource "google_monitoring_alert_policy" "failed_attempt" {
+  display_name          = "Trading data: An attempt failed"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels.WARNING
+
+  conditions {
+    display_name = "An attempt failed, was killed, or ran out of time or memory"
+
+    condition_threshold {
+      filter          = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=one_of(\"${local.jobs.live.name}\", \"${local.jobs.watch.name}\") AND metric.type=\"run.googleapis.com/job/completed_task_attempt_count\" AND metric.labels.result=\"failed\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_DELTA"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = local.auto_close
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = <<-TEXT
+      See "An attempt failed" in infra/README.md. How its executions ended, and what the last one said:
+
+          gcloud run jobs executions list --job=trading-data ${local.job_flags}
+          gcloud logging read '${local.live_filter}' --limit=50 --freshness=1d --project=${var.project}
+    TEXT
+  }
+}
+
 resource "google_monitoring_alert_policy" "no_good_run" {
   display_name          = "Trading data: No good run in 26 hours"
   combiner              = "OR"
   severity              = "CRITICAL"
-  enabled               = !var.schedule_paused
-  notification_channels = local.channels
+  enabled               = local.is_watched
+  notification_channels = local.channels.CRITICAL
 
-  # A condition of absence ends at 23.5 hours, which a daily run needs to be late by none.
+  # Runs by their own line, because any command that ends well is a good execution; a sum, because no points and points of
+  # zero are both none; and a query, because a condition of absence ends at 23.5 hours.
   conditions {
-    display_name = "No execution succeeded in 26 hours"
+    display_name = "No run ended well in 26 hours"
 
     condition_prometheus_query_language {
-      query               = "absent_over_time(run_googleapis_com:job_completed_execution_count{monitored_resource=\"cloud_run_job\",job_name=\"trading-data\",result=\"succeeded\"}[26h])"
+      query               = "(sum(increase(logging_googleapis_com:user_trading_data_runs{monitored_resource=\"cloud_run_job\",command=\"run\",exit_status=~\"0|3\"}[26h])) or vector(0)) < 1"
       duration            = "0s"
       evaluation_interval = "300s"
     }
+  }
+
+  alert_strategy {
+    auto_close = local.auto_close
   }
 
   documentation {
@@ -170,126 +226,106 @@ resource "google_monitoring_alert_policy" "no_good_run" {
           gcloud run jobs execute trading-data ${local.job_flags}
     TEXT
   }
-}
 
-resource "google_monitoring_alert_policy" "low_score" {
-  display_name          = "Trading data: The score fell"
-  combiner              = "OR"
-  severity              = "WARNING"
-  notification_channels = local.channels
-
-  conditions {
-    display_name = "A run's quality score is below ${var.score_line}"
-
-    condition_threshold {
-      filter          = "resource.type=\"cloud_run_job\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.run["trading_data_score"].name}\""
-      comparison      = "COMPARISON_LT"
-      threshold_value = var.score_line
-      duration        = "0s"
-
-      aggregations {
-        alignment_period     = "3600s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_MEAN"
-      }
-    }
-  }
-
-  documentation {
-    mime_type = "text/markdown"
-    content   = <<-TEXT
-      See "The score fell" in infra/README.md. Which sessions, and which checks:
-
-          bq query --project_id=${var.project} --use_legacy_sql=false 'select trade_date, quality_score, missing_bar_count, invalid_bar_count from ${local.dataset}_quality.quality_scores_by_session order by trade_date desc limit 10'
-          bq query --project_id=${var.project} --use_legacy_sql=false 'select check_id, count(*) as bars from ${local.dataset}_quality.quality_bar_checks where status = "failed" and trade_date >= current_date() - 7 group by check_id order by bars desc'
-    TEXT
-  }
-}
-
-resource "google_monitoring_alert_policy" "source_down" {
-  display_name          = "Trading data: A source is down"
-  combiner              = "OR"
-  severity              = "WARNING"
-  notification_channels = local.channels
-
-  conditions {
-    display_name = "A run gave a source up"
-
-    condition_threshold {
-      filter          = "resource.type=\"cloud_run_job\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.event["trading_data_source_given_up"].name}\""
-      comparison      = "COMPARISON_GT"
-      threshold_value = 0
-      duration        = "0s"
-
-      aggregations {
-        alignment_period     = "300s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_SUM"
-        group_by_fields      = ["metric.label.source"]
-      }
-    }
-  }
-
-  documentation {
-    mime_type = "text/markdown"
-    content   = <<-TEXT
-      See "A source is down" in infra/README.md. Why it was given up:
-
-          gcloud logging read '${local.run_filter} AND jsonPayload.message="source given up"' --freshness=1d --project=${var.project}
-
-      Where it is Kite whose session ended, log in, then run again:
-
-          KITE_TOKEN_STORE=projects/${var.project}/secrets/kite-session trading-data kite-login
-          gcloud run jobs execute trading-data ${local.job_flags}
-    TEXT
-  }
+  depends_on = [google_logging_metric.this]
 }
 
 resource "google_monitoring_alert_policy" "slow_run" {
   display_name          = "Trading data: The run is slow"
   combiner              = "OR"
   severity              = "WARNING"
-  notification_channels = local.channels
+  notification_channels = local.channels.WARNING
 
+  # While it is on its way: its own line comes when it ends, and from one that hangs never.
   conditions {
-    display_name = "A run took longer than ${var.slow_run_seconds} seconds"
+    display_name = "An execution has been on its way for ${var.slow_run_seconds} seconds"
 
     condition_threshold {
-      filter          = "resource.type=\"cloud_run_job\" AND metric.type=\"logging.googleapis.com/user/${google_logging_metric.run["trading_data_run_seconds"].name}\""
+      filter          = "${local.live_filter} AND metric.type=\"run.googleapis.com/job/running_executions\""
       comparison      = "COMPARISON_GT"
-      threshold_value = var.slow_run_seconds
-      duration        = "0s"
+      threshold_value = 0
+      duration        = "${var.slow_run_seconds}s"
 
       aggregations {
-        alignment_period     = "3600s"
-        per_series_aligner   = "ALIGN_DELTA"
-        cross_series_reducer = "REDUCE_MEAN"
+        alignment_period   = "60s"
+        per_series_aligner = "ALIGN_MAX"
       }
     }
+  }
+
+  alert_strategy {
+    auto_close = local.auto_close
   }
 
   documentation {
     mime_type = "text/markdown"
     content   = <<-TEXT
-      See "The run is slow" in infra/README.md. What the last runs took, asked and missed:
+      See "The run is slow" in infra/README.md. What it does now, and what the last runs took, asked and missed:
 
-          gcloud logging read '${local.run_filter} AND jsonPayload.message="run finished"' --freshness=7d --project=${var.project} --format='table(timestamp,jsonPayload.elapsed_seconds,jsonPayload.request_count,jsonPayload.failed_request_count)'
+          gcloud logging read '${local.live_filter}' --limit=20 --freshness=2h --project=${var.project}
+          gcloud logging read '${local.live_filter} AND jsonPayload.message="run finished"' --freshness=7d --project=${var.project} --format='table(timestamp,jsonPayload.elapsed_seconds,jsonPayload.request_count,jsonPayload.failed_request_count)'
     TEXT
   }
 }
 
-resource "google_monitoring_alert_policy" "told" {
-  display_name          = "Trading data: A person should know"
+resource "google_monitoring_alert_policy" "failed_drill" {
+  display_name          = "Trading data: A restore failed"
   combiner              = "OR"
   severity              = "WARNING"
-  notification_channels = local.channels
+  notification_channels = local.channels.WARNING
 
-  # Of the view operations_alerts, which each run logs, a line for each.
+  conditions {
+    display_name = "The candidate job failed"
+
+    condition_threshold {
+      filter          = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.jobs.candidate.name}\" AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
+      comparison      = "COMPARISON_GT"
+      threshold_value = 0
+      duration        = "0s"
+
+      aggregations {
+        alignment_period   = "300s"
+        per_series_aligner = "ALIGN_DELTA"
+      }
+    }
+  }
+
+  alert_strategy {
+    auto_close = local.auto_close
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = <<-TEXT
+      See "A restore failed" in infra/README.md. What it said, and how to try again:
+
+          gcloud logging read 'resource.type="cloud_run_job" AND resource.labels.job_name="${local.jobs.candidate.name}" AND severity>=ERROR' --freshness=1d --project=${var.project}
+          gcloud run jobs execute ${local.jobs.candidate.name} ${local.job_flags}
+    TEXT
+  }
+}
+
+locals {
+  # Of the view operations_alerts, which each run logs, a line for each; what is told at which severity.
+  told = {
+    WARNING = { name = "A person should know", filter = "severity=WARNING" }
+    ERROR   = { name = "A person should act", filter = "severity>=ERROR" }
+  }
+}
+
+resource "google_monitoring_alert_policy" "told" {
+  for_each = local.told
+
+  display_name          = "Trading data: ${each.value.name}"
+  combiner              = "OR"
+  severity              = each.key
+  notification_channels = local.channels[each.key]
+
   conditions {
     display_name = "A run logged an alert"
 
     condition_matched_log {
-      filter = "${local.run_filter} AND severity>=WARNING AND jsonPayload.alert_id:*"
+      filter = "${local.live_filter} AND ${each.value.filter} AND jsonPayload.alert_id:*"
 
       label_extractors = {
         alert_id = "EXTRACT(jsonPayload.alert_id)"
@@ -300,9 +336,9 @@ resource "google_monitoring_alert_policy" "told" {
     }
   }
 
-  # Cloud Monitoring takes no shorter one.
+  # Cloud Monitoring takes no shorter ones.
   alert_strategy {
-    auto_close = "86400s"
+    auto_close = local.auto_close
 
     notification_rate_limit {
       period = "300s"
@@ -316,9 +352,9 @@ resource "google_monitoring_alert_policy" "told" {
 
           $${log.extracted_label.remedy}
 
-      See "A person should know" in infra/README.md. A run may have logged more; all of it:
+      See "${each.value.name}" in infra/README.md. A run may have logged more; all of it:
 
-          gcloud logging read '${local.run_filter} AND jsonPayload.alert_id:*' --freshness=1d --project=${var.project} --format='table(severity,jsonPayload.message,jsonPayload.remedy)'
+          gcloud logging read '${local.live_filter} AND jsonPayload.alert_id:*' --freshness=1d --project=${var.project} --format='table(severity,jsonPayload.message,jsonPayload.remedy)'
     TEXT
   }
 }
@@ -357,8 +393,13 @@ resource "google_billing_budget" "this" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  all_updates_rule {
-    monitoring_notification_channels = local.channels
+  # Mail alone, and five addresses at most: a budget takes no other channel. Its administrators are told in any case.
+  dynamic "all_updates_rule" {
+    for_each = length(var.alert_emails) == 0 ? [] : [local.email_channels]
+
+    content {
+      monitoring_notification_channels = all_updates_rule.value
+    }
   }
 
   depends_on = [google_project_service.this]

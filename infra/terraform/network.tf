@@ -30,10 +30,6 @@ resource "google_compute_firewall" "deny_ingress" {
   deny {
     protocol = "all"
   }
-
-  log_config {
-    metadata = "INCLUDE_ALL_METADATA"
-  }
 }
 
 # The providers have no fixed addresses, so the port is all that can be named. Names are resolved by the metadata server,
@@ -60,10 +56,6 @@ resource "google_compute_firewall" "deny_egress" {
 
   deny {
     protocol = "all"
-  }
-
-  log_config {
-    metadata = "INCLUDE_ALL_METADATA"
   }
 }
 

@@ -10,7 +10,7 @@ output "service_uri" {
 
 output "archive_uri" {
   description = "The archive, as ARCHIVE_URI names it."
-  value       = "gs://${google_storage_bucket.archive.name}/archive"
+  value       = local.live_archive
 }
 
 output "secrets" {

@@ -2,9 +2,13 @@ locals {
   # Every day: the trading calendar decides inside, so that a holiday's run is a sign of life.
   # 18:30 IST: the day's bars, of which Kite's are provisional until the night is over.
   # 08:15 IST: they become final. Kite has its final bars at 08:00, and a person logs in after 07:35.
+  # 19:15 IST: whether the day's bars are in the marts.
+  # On the first of a month: everything is restored from the archive, where nobody reads.
   schedules = {
-    evening = "30 18 * * *"
-    morning = "15 8 * * *"
+    evening = { at = "30 18 * * *", job = "live" }
+    morning = { at = "15 8 * * *", job = "live" }
+    watch   = { at = "15 19 * * *", job = "watch" }
+    drill   = { at = "30 11 1 * *", job = "candidate" }
   }
 }
 
@@ -12,9 +16,9 @@ resource "google_cloud_scheduler_job" "this" {
   for_each = local.schedules
 
   name             = "trading-data-${each.key}"
-  description      = "Starts the job trading-data"
+  description      = "Starts the job ${local.jobs[each.value.job].name}"
   region           = var.region
-  schedule         = each.value
+  schedule         = each.value.at
   time_zone        = "Asia/Kolkata"
   paused           = var.schedule_paused
   attempt_deadline = "180s"
@@ -29,7 +33,7 @@ resource "google_cloud_scheduler_job" "this" {
 
   http_target {
     http_method = "POST"
-    uri         = "https://run.googleapis.com/v2/projects/${var.project}/locations/${var.region}/jobs/${google_cloud_run_v2_job.this["live"].name}:run"
+    uri         = "https://run.googleapis.com/v2/projects/${var.project}/locations/${var.region}/jobs/${google_cloud_run_v2_job.this[each.value.job].name}:run"
     headers     = { "Content-Type" = "application/json" }
     body        = base64encode("{}")
 

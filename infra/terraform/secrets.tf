@@ -1,7 +1,8 @@
 # Only the secrets' names are here. Their values are added with `gcloud secrets versions add`, and so are in no state.
 resource "google_secret_manager_secret" "this" {
   for_each = setunion(
-    ["alpha-vantage-api-key", "kite-api-key", "kite-api-secret", "kite-session"],
+    ["kite-api-key", "kite-api-secret", "kite-session"],
+    var.has_alpha_vantage ? ["alpha-vantage-api-key"] : [],
     var.has_alert_webhook ? ["alert-webhook-url"] : [],
   )
 

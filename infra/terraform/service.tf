@@ -10,13 +10,12 @@ resource "google_cloud_run_v2_service" "api" {
   template {
     service_account                  = google_service_account.this["api"].email
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
-    timeout                          = "60s"
-    max_instance_request_concurrency = 20
+    timeout                          = "${var.service.timeout_seconds}s"
+    max_instance_request_concurrency = var.service.concurrency
 
     scaling {
-      min_instance_count = 0
-      # Each counts for itself what it has started within the hour.
-      max_instance_count = 1
+      min_instance_count = var.service.min_instances
+      max_instance_count = var.service.max_instances
     }
 
     containers {
@@ -28,9 +27,14 @@ resource "google_cloud_run_v2_service" "api" {
       }
 
       resources {
+        # CPU only while a request is served, and at the start: an instance that is kept warm costs a quarter so. Without
+        # this line Cloud Run bills every second of it.
+        cpu_idle          = true
+        startup_cpu_boost = true
+
         limits = {
-          cpu    = "1"
-          memory = "1Gi"
+          cpu    = var.service.cpu
+          memory = var.service.memory
         }
       }
 
@@ -60,7 +64,8 @@ resource "google_cloud_run_v2_service" "api" {
           BIGQUERY_PROJECT   = var.project
           BIGQUERY_DATASET   = local.dataset
           BIGQUERY_LOCATION  = var.region
-          ARCHIVE_URI        = "gs://${google_storage_bucket.archive.name}/archive"
+          ARCHIVE_URI        = local.live_archive
+          LEASE_URI          = local.jobs.live.lease
           API_AUTHENTICATION = "cloud_run"
           TRIGGER_JOB        = "projects/${var.project}/locations/${var.region}/jobs/trading-data"
         }
@@ -69,15 +74,6 @@ resource "google_cloud_run_v2_service" "api" {
           name  = env.key
           value = env.value
         }
-      }
-    }
-
-    vpc_access {
-      egress = "ALL_TRAFFIC"
-
-      network_interfaces {
-        network    = google_compute_network.this.id
-        subnetwork = google_compute_subnetwork.this.id
       }
     }
   }
@@ -90,8 +86,16 @@ resource "google_cloud_run_v2_service" "api" {
   # Cloud Run refuses a service whose account cannot read its secrets.
   depends_on = [google_secret_manager_secret_iam_member.this, google_project_service.this]
 
-  # Which image serves whom is the delivery's (infra/delivery), which shifts the traffic step by step.
+  # Which image serves whom, and what its revision is called, is the delivery's (infra/delivery).
   lifecycle {
-    ignore_changes = [annotations, client, client_version, template[0].containers[0].image, traffic]
+    ignore_changes = [
+      annotations, client, client_version, template[0].annotations, template[0].containers[0].image, template[0].labels,
+      template[0].revision, traffic,
+    ]
+
+    precondition {
+      condition     = var.image != null
+      error_message = "image is not set: push the first image, and name it in environments/ by its digest (infra/README.md, \"Deploy from nothing\")."
+    }
   }
 }

@@ -1,10 +1,15 @@
 variable "project" {
   description = "The Google Cloud project; one per environment."
   type        = string
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "project is a project's id, such as example-trading-dev: fill it in in environments/."
+  }
 }
 
 variable "region" {
-  description = "Where everything is, and stays."
+  description = "Where everything is, and stays; the archive and the state may have a second region."
   type        = string
   default     = "asia-south1"
 }
@@ -20,11 +25,12 @@ variable "environment" {
 }
 
 variable "image" {
-  description = "The image of the job and the service, by digest: what was tested is what runs."
+  description = "The image that jobs and service are created with, by digest; null until the first one is pushed. Later ones are the delivery's."
   type        = string
+  default     = null
 
   validation {
-    condition     = can(regex("^[^@\\s]+@sha256:[0-9a-f]{64}$", var.image))
+    condition     = var.image == null || can(regex("^[^@\\s]+@sha256:[0-9a-f]{64}$", var.image))
     error_message = "image is NAME@sha256:DIGEST; a tag can be moved."
   }
 }
@@ -77,49 +83,116 @@ variable "operators_group" {
   default     = null
 }
 
+variable "has_alpha_vantage" {
+  description = "Whether the secret alpha-vantage-api-key exists: without it there is no third opinion."
+  type        = bool
+  default     = false
+}
+
+variable "auditors_group" {
+  description = "The address of the group that reads the audit logs; null for none."
+  type        = string
+  default     = null
+}
+
 variable "alert_emails" {
-  description = "Where alerts go."
+  description = "Addresses that every alert and the budget go to; a group's address reaches many."
   type        = set(string)
   default     = []
-}
-
-variable "slack_channel" {
-  description = "The Slack channel where alerts go as well, such as #trading-data; null for none."
-  type        = string
-  default     = null
-}
-
-variable "slack_auth_token" {
-  description = "The OAuth token of the Slack channel, not a webhook. The provider keeps it in the state."
-  type        = string
-  default     = null
-  sensitive   = true
 
   validation {
-    condition     = (var.slack_channel == null) == (var.slack_auth_token == null)
-    error_message = "slack_channel and slack_auth_token go together."
+    condition     = length(var.alert_emails) <= 5
+    error_message = "alert_emails has at most 5 addresses, as many as a budget takes: name a group's address."
   }
 }
 
-variable "score_line" {
-  description = "The quality score, of 100, below which somebody is told."
-  type        = number
-  default     = 95
+variable "alert_channels" {
+  description = "Other channels of every alert, such as Slack, as they were made in the console: projects/.../notificationChannels/..."
+  type        = set(string)
+  default     = []
 
   validation {
-    condition     = var.score_line > 0 && var.score_line <= 100
-    error_message = "score_line is above 0, and at most 100."
+    condition     = alltrue([for channel in var.alert_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", channel))])
+    error_message = "alert_channels are names such as projects/PROJECT/notificationChannels/123: see `gcloud beta monitoring channels list`."
+  }
+}
+
+variable "paging_channels" {
+  description = "Channels that wake somebody, such as PagerDuty, for alerts of severity ERROR and CRITICAL alone; named as alert_channels are."
+  type        = set(string)
+  default     = []
+
+  validation {
+    condition     = alltrue([for channel in var.paging_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", channel))])
+    error_message = "paging_channels are names such as projects/PROJECT/notificationChannels/123: see `gcloud beta monitoring channels list`."
   }
 }
 
 variable "slow_run_seconds" {
-  description = "How long a run may take before somebody is told; the job is stopped at 3600."
+  description = "How long a run may take before somebody is told, in whole minutes."
   type        = number
   default     = 1800
 
   validation {
-    condition     = var.slow_run_seconds > 0 && var.slow_run_seconds < 3600
-    error_message = "slow_run_seconds is above 0, and below the 3600 at which the job is stopped."
+    condition     = var.slow_run_seconds >= 60 && var.slow_run_seconds % 60 == 0 && var.slow_run_seconds < var.job.timeout_seconds
+    error_message = "slow_run_seconds is a multiple of 60, and below job.timeout_seconds, at which the job is stopped."
+  }
+}
+
+variable "job" {
+  description = "What a run gets. One run of 250 shares since 2010 takes six minutes and half a gibibyte."
+  type = object({
+    cpu             = optional(string, "2")
+    memory          = optional(string, "2Gi")
+    timeout_seconds = optional(number, 3600)
+    max_retries     = optional(number, 2)
+  })
+  default = {}
+}
+
+variable "service" {
+  description = "What the API gets. Each instance counts for itself how many runs it has started within the hour."
+  type = object({
+    min_instances   = optional(number, 0)
+    max_instances   = optional(number, 1)
+    cpu             = optional(string, "1")
+    memory          = optional(string, "512Mi")
+    timeout_seconds = optional(number, 60)
+    concurrency     = optional(number, 20)
+  })
+  default = {}
+
+  validation {
+    condition     = var.service.min_instances >= 0 && var.service.min_instances <= var.service.max_instances && var.service.max_instances >= 1
+    error_message = "service has 0 <= min_instances <= max_instances, and max_instances >= 1."
+  }
+}
+
+variable "retention_days" {
+  description = "For how long nothing in the archive and in the audit log can be deleted. In prod it is locked: it can be made longer, and never shorter."
+  type        = number
+  default     = 2555
+
+  validation {
+    condition     = var.retention_days >= 1 && var.retention_days <= 3650
+    error_message = "retention_days is 1 to 3650, the longest that a log bucket keeps."
+  }
+}
+
+variable "archive_location" {
+  description = "Where the archive is. Nobody can change it after the first apply. IN with archive_regions is a dual region in India; a region's name, with archive_regions empty, is one region."
+  type        = string
+  default     = "IN"
+}
+
+variable "archive_regions" {
+  description = "The two regions of the archive's dual region, in capitals as the API gives them back; empty for one region."
+  type        = list(string)
+  default     = ["ASIA-SOUTH1", "ASIA-SOUTH2"]
+
+  validation {
+    condition     = contains([0, 2], length(var.archive_regions)) && alltrue([for region in var.archive_regions : region == upper(region)])
+    error_message = "archive_regions is two regions in capitals, or none."
   }
 }
 
@@ -147,7 +220,7 @@ variable "budget_currency" {
 }
 
 variable "github_repository" {
-  description = "ORG/REPO whose GitHub Actions may deploy, from the GitHub environment of the same name as this one; null for none."
+  description = "ORG/REPO whose GitHub Actions may deploy, from its branch main and the GitHub environment of the same name as this one; null for none."
   type        = string
   default     = null
 
@@ -157,20 +230,36 @@ variable "github_repository" {
   }
 }
 
+variable "github_owner_id" {
+  description = "The number of ORG at GitHub (`gh api orgs/ORG --jq .id`): a name that is given up can be registered by somebody else."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = (var.github_repository == null) == (var.github_owner_id == null)
+    error_message = "github_repository and github_owner_id go together."
+  }
+}
+
 variable "builds_images" {
   description = "Whether the release builds the image here, in the GitHub environment `build`, and the others read it."
   type        = bool
   default     = false
 }
 
-variable "image_readers" {
-  description = "Who else reads the images, as IAM members: the Cloud Run service agents and deployers of the other environments."
-  type        = set(string)
-  default     = []
+variable "image_reader_projects" {
+  description = "The other environments' projects, which take their images from here: id = number."
+  type        = map(string)
+  default     = {}
+
+  validation {
+    condition     = alltrue([for number in values(var.image_reader_projects) : can(regex("^[0-9]+$", number))])
+    error_message = "image_reader_projects maps a project's id to its number: `gcloud projects describe ID --format='value(projectNumber)'`."
+  }
 }
 
 variable "subnet_range" {
-  description = "The addresses of the job and the service; Cloud Run takes a /26 or larger."
+  description = "The addresses of the job; Cloud Run takes a /26 or larger."
   type        = string
   default     = "10.20.0.0/24"
 

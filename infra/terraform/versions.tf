@@ -4,12 +4,13 @@ terraform {
 
   required_providers {
     google = {
-      source  = "hashicorp/google"
-      version = ">= 6.50, < 8.0"
+      source = "hashicorp/google"
+      # The tests hold what is said of this version; .terraform.lock.hcl takes no other.
+      version = "~> 6.50.0"
     }
   }
 
-  # Which bucket and prefix: `terraform init -backend-config=bucket=... -backend-config=prefix=...`.
+  # Which bucket and prefix: environments/*.gcs.tfbackend.
   backend "gcs" {}
 }
 
@@ -17,7 +18,9 @@ provider "google" {
   project = var.project
   region  = var.region
 
-  # The budgets API takes a person's credentials only together with a project that pays for the call.
+  # The budgets API takes a person's credentials only together with a project that pays for the call. Every API that is
+  # called is then asked of this project, Resource Manager and Service Usage too, which have to be on before the first
+  # apply: infra/README.md, "Deploy from nothing".
   user_project_override = true
   billing_project       = var.project
 
@@ -31,6 +34,7 @@ locals {
   # The one place where an environment becomes a rule.
   is_protected        = var.environment != "dev"
   is_retention_locked = var.environment == "prod"
+  is_watched          = !var.schedule_paused
 }
 
 resource "google_project_service" "this" {
@@ -38,6 +42,7 @@ resource "google_project_service" "this" {
     "artifactregistry.googleapis.com",
     "bigquery.googleapis.com",
     "billingbudgets.googleapis.com",
+    "cloudresourcemanager.googleapis.com",
     "cloudscheduler.googleapis.com",
     "compute.googleapis.com",
     "iam.googleapis.com",
@@ -46,6 +51,7 @@ resource "google_project_service" "this" {
     "monitoring.googleapis.com",
     "run.googleapis.com",
     "secretmanager.googleapis.com",
+    "serviceusage.googleapis.com",
     "storage.googleapis.com",
     "sts.googleapis.com",
   ])

@@ -31,7 +31,7 @@ resource "google_bigquery_dataset" "live" {
   description                = each.value.description
   location                   = var.region
   max_time_travel_hours      = "168"
-  delete_contents_on_destroy = false
+  delete_contents_on_destroy = !local.is_protected
 
   depends_on = [google_project_service.this]
 }
@@ -44,7 +44,7 @@ resource "google_bigquery_dataset" "candidate" {
   description                = "A candidate's: ${each.value.description}"
   location                   = var.region
   max_time_travel_hours      = "168"
-  delete_contents_on_destroy = false
+  delete_contents_on_destroy = true
 
   # As long as the scratch bucket keeps the batches.
   default_table_expiration_ms = 7 * 24 * 60 * 60 * 1000

@@ -122,7 +122,7 @@ status_alerts as (
                         ) as text,
                         concat(
                             'trading-data query "select check_id, count(*) as bars from ',
-                            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}',
+                            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}',
                             '_quality.quality_bar_checks',
                             " where status = 'failed' and trade_date = '",
                             cast(status.assessed_trade_date as string),
@@ -146,11 +146,16 @@ status_alerts as (
                         status.calendar_ends_on
                         < date_add(current_date('Asia/Kolkata'), interval 60 day) as is_raised,
                         'calendar_ends' as alert_id,
-                        if(
-                            status.calendar_ends_on < current_date('Asia/Kolkata'),
-                            'CRITICAL',
-                            'WARNING'
-                        ) as severity,
+                        -- The exchange announces the next year's holidays in December.
+                        case
+                            when status.calendar_ends_on < current_date('Asia/Kolkata')
+                                then 'CRITICAL'
+                            when
+                                status.calendar_ends_on
+                                < date_add(current_date('Asia/Kolkata'), interval 14 day)
+                                then 'WARNING'
+                            else 'INFO'
+                        end as severity,
                         'calendar' as subject,
                         concat(
                             'No session after ', cast(status.calendar_ends_on as string),
@@ -235,7 +240,12 @@ failing_sources as (
 
     select
         'source_down' as alert_id,
-        if(last_requests.ok_count = 0, 'ERROR', 'WARNING') as severity,
+        -- A share that is suspended or renamed fails each day, and its bar is another alert's.
+        case
+            when last_requests.ok_count = 0 then 'ERROR'
+            when last_requests.ok_count < 0.9 * last_requests.symbol_count then 'WARNING'
+            else 'INFO'
+        end as severity,
         last_requests.source_id as subject,
         concat(
             last_requests.source_id, ' served ', cast(last_requests.ok_count as string), ' of ',
@@ -408,7 +418,7 @@ unsettled_actions as (
         ) as text,
         concat(
             'trading-data query "select * from ',
-            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}.fct_corporate_actions',
+            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}.fct_corporate_actions',
             " where symbol = '", symbol, "' order by ex_date", '"'
         ) as remedy
     from {{ ref('fct_corporate_actions') }}
@@ -430,7 +440,7 @@ disputes as (
         ) as text,
         concat(
             'trading-data query "select * from ',
-            '{{ env_var("BIGQUERY_DATASET", "trading_data") }}_quality.quality_disputes',
+            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}_quality.quality_disputes',
             " where trade_date = '", cast(trade_date as string), "'", '"'
         ) as remedy
     from bars_apart
@@ -465,7 +475,7 @@ failed_run as (
         concat('trading-data ', command) as remedy
     from last_run
     where
-        exit_status not in (0, 3)
+        exit_status not in (0, 3, 130)
         -- Without a report it is on its way, or was killed; none takes an hour.
         or (
             exit_status is null

@@ -2,7 +2,6 @@ import io
 import json
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import structlog
 
 from extract import cli
 from extract.cli import main
-from infra.delivery import cli as delivery_cli
 from infra.local.warehouse import find
 from tests.conftest import Pipeline
 
@@ -128,16 +126,15 @@ def test_a_command_leaves_the_warehouse_running_which_status_tells_and_stop_stop
     assert (again.returncode, again.stderr.startswith("No embedded warehouse is running in ")) == (0, True)
 
 
-@pytest.mark.parametrize("configure", [cli._configure_logs, delivery_cli._configure_logs])
 def test_what_is_logged_after_a_command_ended_goes_to_the_standard_error_of_then(
-    configure: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     kept = structlog.get_config()
     try:
         # Of whoever called the command in process, and has closed it since.
         with io.StringIO() as closed:
             monkeypatch.setattr(sys, "stderr", closed)
-            configure("any")
+            cli._configure_logs("any")
         later = io.StringIO()
         monkeypatch.setattr(sys, "stderr", later)
         structlog.get_logger().info("batches loaded")

@@ -1,8 +1,11 @@
+import threading
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
+from extract.archive import Archive, Batch
 from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.sources import archive as archive_source
 from tests.conftest import Pipeline, write_bars
@@ -71,6 +74,60 @@ def test_raw_that_was_dropped_is_loaded_again(pipeline: Pipeline) -> None:
         assert pipeline.query("select close from `{d}_raw.kite_daily_bars`") == [(100.0,)]
         with pipeline.warehouse() as warehouse:
             warehouse.client.delete_dataset(warehouse.raw, delete_contents=True, timeout=60)
+
+
+def test_a_table_that_is_made_anew_takes_the_same_batches_any_number_of_times(pipeline: Pipeline) -> None:
+    # A candidate's tables expire each week, and each release replays the same batches; a job's id is kept for months.
+    write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+    for _ in range(3):
+        assert pipeline.replay().loaded == 1
+        pipeline.query("drop table `{d}_raw.kite_daily_bars`")
+    with pipeline.warehouse() as warehouse:
+        jobs = [
+            job.job_id
+            for job in warehouse.client.list_jobs(timeout=60)
+            if job.job_id.startswith("load_kite") and job.destination.dataset_id == f"{pipeline.dataset}_raw"
+        ]
+    assert len(jobs) == 3
+    # Each has found its first number free: none stands in the next one's way.
+    assert {job[-2:] for job in jobs} == {"_1"}
+
+
+class SlowArchive(Archive):
+    """An archive whose every object takes a while, and that keeps how many were read at once, and how far ahead."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(uri)
+        self.lock = threading.Lock()
+        self.reading = self.most_at_once = self.begun = 0
+
+    def read(self, path: str) -> Batch:
+        with self.lock:
+            self.reading += 1
+            self.begun += 1
+            self.most_at_once = max(self.most_at_once, self.reading)
+        # The first of them the longest: what is read sooner has to wait for its turn.
+        time.sleep(0.05 if self.begun % 7 else 0.2)
+        with self.lock:
+            self.reading -= 1
+        return super().read(path)
+
+
+def test_batches_are_read_sixteen_at_once_in_order_and_no_further_ahead(pipeline: Pipeline) -> None:
+    for number in range(60):
+        write_bars(pipeline.archive, KITE_DAILY_BARS, f"r{number:02}", ON_TUESDAY, _bar("TCS", TUESDAY, 100 + number))
+    archive = SlowArchive(str(pipeline.archive_dir))
+    torn = pipeline.archive_dir / archive.paths()[30]
+    torn.write_bytes(b"")
+    outcome = archive_source.Replay()
+    came = []
+    for taken, batch in enumerate(archive_source._accepted(archive, archive.paths(), outcome), start=1):
+        came.append(batch.path)
+        # What was read and not yet taken is in memory.
+        assert archive.begun - taken - len(outcome.refused) <= 16
+    assert came == [path for path in archive.paths() if path != archive.paths()[30]]
+    assert [path for path, _ in outcome.refused] == [archive.paths()[30]]
+    assert archive.most_at_once == 16
 
 
 def test_what_is_refused_is_named_and_the_others_load_and_build(built_pipeline: Pipeline) -> None:

@@ -1,316 +1,289 @@
-"""A release reaches the service and the job, or is taken back; whatever fails, and wherever it is killed."""
+"""A release reaches the job and the service, or is taken back; a candidate's marts are compared with the live ones."""
 
-import copy
 import json
 import os
-import signal
-import ssl
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
+from extract.raw import YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
-from infra.delivery.cli import DONE, FAILED, USAGE, main
-from infra.delivery.job import COMPARED_TABLES, comparison
-from infra.delivery.service import split_of
-from tests.conftest import Pipeline
-from tests.infra.google_double import CANDIDATE, JOB, TOKEN, Fault, Google, serving
+from infra.delivery.compare import compared_tables, comparison, main
+from infra.local import loopback
+from infra.local.loopback import Loopback
+from tests.conftest import Pipeline, write_bars
+from tests.infra.gcloud import refused_commands
 
 OLD, NEW, NEWER = (f"asia-south1-docker.pkg.dev/market/images/trading-data@sha256:{c * 64}" for c in "012")
-ARCHIVE = "gs://market-archive/live"
-
-# Reading the certificates takes longer than most deliveries here.
-_TLS = ssl.create_default_context()
+SCRIPT = PROJECT_DIR / "infra" / "delivery" / "deliver.sh"
 
 
-@dataclass
-class Clock:
-    """Time that passes only by waiting."""
+class Api(Loopback):
+    """The service: answers a path as the test says, for whoever shows the right identity."""
 
-    now: float = 0.0
-    waits: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        """Listen on a free port; everything is answered."""
+        super().__init__(_Handler)
+        self.ill: set[str] = set()
+        self.identity = "print-identity-token"
+        self.asked: list[str] = []
 
-    def __call__(self) -> float:
-        return self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.waits.append(seconds)
+class _Handler(BaseHTTPRequestHandler):
+    server: Api
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        known = self.headers["Authorization"] == f"Bearer {self.server.identity}"
+        self.server.asked.append(self.path)
+        self.send_response(403 if not known else 500 if self.path in self.server.ill else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def do_POST(self) -> None:
+        wanted = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.dumps({"token": f"identity for {wanted['audience']}"}).encode()
+        self.send_response(200 if self.headers["Authorization"] == "Bearer print-access-token" else 403)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
 
 @dataclass
 class Deliveries:
-    """Commands against the double."""
+    """The script, with a double of gcloud and a comparison whose outcome the test sets."""
 
-    google: Google
-    base: str
-    clock: Clock
-    capture: pytest.CaptureFixture[str]
+    folder: Path
+    api: Api
+    compares: int = 0
+    environment: dict[str, str] = field(default_factory=dict)
     said: str = ""
 
     @property
-    def environment(self) -> dict[str, str]:
-        return {
-            "BIGQUERY_PROJECT": "market",
-            "ARCHIVE_URI": ARCHIVE,
-            "RUN_API_URL": self.base,
-            "BIGQUERY_API_URL": self.base,
-            "IAM_CREDENTIALS_API_URL": self.base,
-            "DELIVERY_ACCESS_TOKEN": TOKEN,
-            "DELIVERY_HEALTHY_TIMES": "3",
-        }
+    def state(self) -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((self.folder / "state.json").read_text())
+        return read
 
-    def __call__(self, *arguments: str, **environment: str) -> int:
-        self.capture.readouterr()
-        transport = httpx.HTTPTransport(verify=_TLS)
-        status = main(arguments, self.environment | environment, self.clock, self.clock.sleep, transport)
-        self.said = self.capture.readouterr().err
-        return status
+    def put(self, **changes: Any) -> None:
+        (self.folder / "state.json").write_text(json.dumps(self.state | changes))
 
-    def stopped(self, *arguments: str, fault: Fault, by: signal.Signals = signal.SIGKILL) -> str:
-        """Run a command in a process of its own, which is stopped where the fault says; what it said is returned."""
-        # Not os.environ: no proxy or setting of the machine is to decide.
-        environment = self.environment | {
-            "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(PROJECT_DIR),
-            "DELIVERY_POLL_SECONDS": "0.01",
-            "DELIVERY_HEALTH_INTERVAL_SECONDS": "0.01",
-        }
-        with subprocess.Popen(
-            [sys.executable, "-m", "infra.delivery", *arguments],
-            env=environment,
+    def __call__(self, *arguments: str) -> int:
+        comparing = self.folder / "python"
+        comparing.write_text(f'#!/bin/sh\necho "$@" > "{self.folder}/compared"\nexit {self.compares}\n')
+        comparing.chmod(0o755)
+        done = subprocess.run(
+            [str(SCRIPT), *arguments],
+            env={
+                "PATH": f"{self.folder}:{os.environ['PATH']}",
+                "GCLOUD_STATE": str(self.folder / "state.json"),
+                "PROJECT": "market",
+                "REGION": "asia-south1",
+                "PYTHON": str(comparing),
+                "PAUSE": "0",
+                "IAM_CREDENTIALS": self.api.address,
+                "no_proxy": "*",
+                **self.environment,
+            },
             cwd=PROJECT_DIR,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             text=True,
-        ) as process:
-            fault.struck = lambda: process.send_signal(by)
-            self.google.faults = [fault]
-            _, said = process.communicate(timeout=20)
-        assert process.returncode == (-signal.SIGKILL if by == signal.SIGKILL else FAILED), said
-        self.google.faults = []
-        return said
+            timeout=60,
+            check=False,
+        )
+        self.said = done.stderr
+        return done.returncode
+
+    def image(self, job: str) -> str:
+        return str(self.state["jobs"][job]["image"])
+
+    def refused(self) -> list[str]:
+        """What the double was given and the real gcloud would not take."""
+        return refused_commands(["gcloud", *given] for given in self.state["given"])
+
+    def serving(self) -> str:
+        (revision,) = [entry["revisionName"] for entry in self.state["traffic"] if entry.get("percent") == 100]
+        return str(self.state["revisions"][revision])
 
 
 @pytest.fixture
-def deliveries(capsys: pytest.CaptureFixture[str]) -> Iterator[Deliveries]:
-    google = Google()
-    for dataset in ("trading_data", "trading_data_candidate"):
-        google.marts |= {f"{dataset}.{table}": (100, 7) for table in COMPARED_TABLES}
-    with serving(google) as base:
-        google.start_with(OLD)
-        yield Deliveries(google, base, Clock(), capsys)
+def deliveries(tmp_path: Path) -> Iterator[Deliveries]:
+    gcloud = tmp_path / "gcloud"
+    gcloud.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).with_name("gcloud_double.py")} "$@"\n')
+    gcloud.chmod(0o755)
+    with loopback.serving(Api()) as api:
+        made = Deliveries(tmp_path, api)
+        jobs = ("trading-data", "trading-data-candidate", "trading-data-watch")
+        first = {
+            "jobs": {name: {"image": OLD, "labels": {}} for name in jobs},
+            "revisions": {"revision-1": OLD},
+            "traffic": [{"revisionName": "revision-1", "percent": 100}],
+            "url": api.address,
+            "executed": [],
+            "given": [],
+            "failing": [],
+        }
+        (tmp_path / "state.json").write_text(json.dumps(first))
+        yield made
 
 
-def test_a_healthy_service_gets_the_traffic_in_steps(deliveries: Deliveries) -> None:
-    google = deliveries.google
-    assert deliveries("service", NEW) == DONE
-    assert google.shares_seen[-5:] == [{OLD: 100}, {OLD: 90, NEW: 10}, {OLD: 50, NEW: 50}, {NEW: 100}, {NEW: 100}]
-    assert google.tags() == {"stable": NEW, "previous": OLD}
-    # What Terraform has set stays.
-    assert google.service["annotations"] == {"owner": "data"}
-    assert google.service["template"]["containers"][0]["env"] == [{"name": "LEVEL", "value": "info"}]
-    assert google.service["template"]["timeout"] == "30s"
+def test_a_job_whose_marts_are_the_same_is_delivered_and_builds(deliveries: Deliveries) -> None:
+    assert deliveries("job", NEW, "dim_instruments") == 0
+    assert deliveries.state["executed"] == [["trading-data-candidate", NEW, ""], ["trading-data", NEW, "build"]]
+    assert (deliveries.folder / "compared").read_text() == "-m infra.delivery --accept=dim_instruments\n"
+    # Again, as after a kill: the candidate is not tried a second time, and the build is made sure of.
+    assert deliveries("job", NEW) == 0
+    assert deliveries.state["executed"][2:] == [["trading-data", NEW, "build"]]
+    assert deliveries("rollback-job") == 0
+    assert deliveries.image("trading-data") == OLD
+    assert deliveries.state["executed"][-1] == ["trading-data", OLD, "build"]
+    # Called twice, it does not bring the new one back.
+    assert deliveries("rollback-job") == 1
+    assert "does not tell which image it had before" in deliveries.said
+    assert deliveries.image("trading-data") == OLD
+    assert deliveries.refused() == []
 
 
-def test_each_log_line_is_one_json_object(deliveries: Deliveries) -> None:
-    assert deliveries("service", NEW) == DONE
-    lines = [json.loads(line) for line in deliveries.said.splitlines()]
-    assert {"command", "message", "severity", "time"} <= set.intersection(*(set(line) for line in lines))
-    assert lines[-1]["message"] == "delivered"
-    assert TOKEN not in deliveries.said
+@pytest.mark.parametrize("what", ["marts that differ", "a candidate that fails"])
+def test_the_job_stays_as_it_is(deliveries: Deliveries, what: str) -> None:
+    if what == "marts that differ":
+        deliveries.compares = 1
+    else:
+        deliveries.put(failing=["run jobs execute trading-data-candidate"])
+    assert deliveries("job", NEW) != 0
+    assert deliveries.image("trading-data") == OLD
+    assert ["trading-data", NEW, "build"] not in deliveries.state["executed"]
 
 
-def test_a_delivery_that_is_done_changes_nothing(deliveries: Deliveries) -> None:
-    assert deliveries("service", NEW) == DONE
-    before = copy.deepcopy(deliveries.google.service)
-    assert deliveries("service", NEW) == DONE
-    assert deliveries.google.service == before
-
-
-def test_a_changed_template_of_the_same_image_is_delivered(deliveries: Deliveries) -> None:
-    google = deliveries.google
-    assert deliveries("service", NEW) == DONE
-    # As Terraform changes a variable: a revision without traffic.
-    google.revisions["trading-data-api-terraform"] = copy.deepcopy(google.service["template"]) | {"ready": True}
-    google.service["latestCreatedRevision"] = google.service["latestReadyRevision"] = (
-        "x/revisions/trading-data-api-terraform"
+def test_a_live_build_that_fails_says_how_to_go_back(deliveries: Deliveries) -> None:
+    # The candidate's name begins with the live one's.
+    deliveries.put(
+        failing=["run jobs execute trading-data"],
+        jobs=deliveries.state["jobs"] | {"trading-data": {"image": NEW, "labels": {}}},
     )
-    stable = split_of(google.service).stable
-    assert deliveries("service", NEW) == DONE
-    assert split_of(google.service).stable != stable
-    assert split_of(google.service).previous == stable
+    assert deliveries("job", NEW) == 1
+    assert "rollback-job" in deliveries.said
 
 
-@pytest.mark.parametrize("ill_at", [0, 10, 50, 100])
-def test_ill_health_gives_the_stable_revision_all_traffic(deliveries: Deliveries, ill_at: int) -> None:
-    google = deliveries.google
-    google.health = lambda _, percent: 503 if percent == ill_at else 200
-    assert deliveries("service", NEW) == FAILED
-    assert google.shares() == {OLD: 100}
-    assert google.tags() == {"stable": OLD}
-    assert f"at {ill_at} % of the traffic" in deliveries.said
-    assert "has all traffic" in deliveries.said
-    assert max(shares.get(NEW, 0) for shares in google.shares_seen) == ill_at
-    # And when it is well again, it gets there.
-    google.health = lambda *_: 200
-    assert deliveries("service", NEW) == DONE
-    assert google.shares() == {NEW: 100}
+def test_a_service_that_answers_gets_all_traffic_and_goes_back(deliveries: Deliveries) -> None:
+    assert deliveries("service", NEW) == 0
+    assert deliveries.serving() == deliveries.image("trading-data-watch") == NEW
+    paths = ["/data-status", "/dashboard/overview"]
+    assert deliveries.api.asked == [*(f"/tags/candidate{path}" for path in paths), *paths]
+    assert deliveries("service", NEW) == 0
+    assert len(deliveries.state["revisions"]) == 2
+    assert deliveries("rollback-service") == 0
+    assert deliveries.serving() == OLD
+    assert deliveries.refused() == []
 
 
-def test_health_that_flaps_for_the_whole_bound_is_a_breach(deliveries: Deliveries) -> None:
-    answers = 0
-
-    def flap(_: str, percent: int) -> int:
-        nonlocal answers
-        answers += 1
-        return 503 if percent == 10 and answers % 3 == 0 else 200
-
-    deliveries.google.health = flap
-    assert deliveries("service", NEW) == FAILED
-    assert deliveries.google.shares() == {OLD: 100}
-    assert deliveries.clock.now < 300
+@pytest.mark.parametrize("path", ["/data-status", "/dashboard/overview"])
+def test_a_revision_that_does_not_answer_gets_no_traffic(deliveries: Deliveries, path: str) -> None:
+    deliveries.api.ill = {f"/tags/candidate{path}"}
+    assert deliveries("service", NEW) == 1
+    assert "gets no traffic" in deliveries.said
+    assert deliveries.serving() == OLD
+    assert deliveries.image("trading-data-watch") == OLD
 
 
-def test_health_that_steadies_in_time_is_none(deliveries: Deliveries) -> None:
-    answers = 0
-
-    def steady(*_: object) -> int:
-        nonlocal answers
-        answers += 1
-        return 503 if answers in (1, 2, 4) else 200
-
-    deliveries.google.health = steady
-    assert deliveries("service", NEW) == DONE
-    assert deliveries.google.requests.count(("GET", "/tags/candidate/ready")) == 4 + 3 + 3 * 3
+def test_a_revision_that_answers_no_more_is_taken_back(deliveries: Deliveries) -> None:
+    deliveries.api.ill = {"/dashboard/overview"}
+    assert deliveries("service", NEW) == 1
+    assert "has all traffic again" in deliveries.said
+    assert deliveries.serving() == OLD
+    deliveries.api.ill = set()
+    assert deliveries("service", NEWER) == 0
+    assert deliveries.serving() == NEWER
 
 
-def test_the_health_check_shows_an_identity(deliveries: Deliveries) -> None:
-    deliveries.google.wants_identity = True
-    assert deliveries("service", NEW) == FAILED
-    assert "set DELIVERY_HEALTH_ACCOUNT" in deliveries.said
-    account = "prober@market.iam.gserviceaccount.com"
-    assert deliveries("service", NEW, DELIVERY_HEALTH_ACCOUNT=account) == DONE
+def test_a_federated_deployer_asks_with_the_probers_identity(deliveries: Deliveries) -> None:
+    deliveries.api.identity = f"identity for {deliveries.api.address}"
+    assert deliveries("service", NEW) == 1
+    deliveries.environment = {"PROBER": "prober@market.iam.gserviceaccount.com"}
+    assert deliveries("service", NEW) == 0
 
 
-def test_a_revision_that_does_not_start_gets_no_traffic(deliveries: Deliveries) -> None:
-    deliveries.google.broken_images = {NEW}
-    assert deliveries("service", NEW) == FAILED
-    assert "is not ready and cannot serve traffic" in deliveries.said
-    assert "has all traffic" in deliveries.said
-    assert deliveries.google.shares() == {OLD: 100}
-    assert deliveries.google.tags() == {"stable": OLD}
-    assert deliveries("service", NEWER) == DONE
-    assert deliveries.google.shares() == {NEWER: 100}
+def test_divided_traffic_is_left_alone(deliveries: Deliveries) -> None:
+    deliveries.put(traffic=[{"revisionName": "revision-1", "percent": 50}, {"revisionName": "other", "percent": 50}])
+    assert deliveries("service", NEW) == 1
+    assert "the revision that you trust" in deliveries.said
+    assert "deploy" not in str(deliveries.state["given"])
 
 
-def test_a_newer_image_takes_the_place_of_a_candidate(deliveries: Deliveries) -> None:
-    deliveries.google.faults = [Fault("PATCH", "services", 403, after=2, times=9)]
-    assert deliveries("service", NEW) == FAILED
-    assert "rollback-service" in deliveries.said
-    assert deliveries.google.shares() == {OLD: 90, NEW: 10}
-    deliveries.google.faults = []
-    assert deliveries("service", NEWER) == DONE
-    assert deliveries.google.tags() == {"stable": NEWER, "previous": OLD}
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("job",), ("service", "registry/trading-data:latest"), ("job", f"registry/x@sha256:{'G' * 64}"), ("no-such",)],
+)
+def test_bad_usage_touches_nothing(deliveries: Deliveries, arguments: tuple[str, ...]) -> None:
+    assert deliveries(*arguments) == 1
+    assert deliveries.said.startswith("deliver.sh: ")
+    assert deliveries.state["given"] == []
 
 
-def test_a_service_is_taken_back_by_one(deliveries: Deliveries) -> None:
-    assert deliveries("service", NEW) == DONE
-    assert deliveries("service", NEWER) == DONE
-    for _ in range(2):
-        assert deliveries("rollback-service") == DONE
-        assert deliveries.google.shares() == {NEW: 100}
-    assert "already rolled back" in deliveries.said
-    assert deliveries("service", NEWER) == DONE
-    assert deliveries.google.tags() == {"stable": NEWER, "previous": NEW}
-    assert deliveries("rollback-service") == DONE
-    assert deliveries.google.shares() == {NEW: 100}
+def test_without_a_predecessor_a_service_cannot_go_back(deliveries: Deliveries) -> None:
+    assert deliveries("rollback-service") == 1
+    assert "name one" in deliveries.said
 
 
-def test_without_a_predecessor_a_rollback_says_what_to_do(deliveries: Deliveries) -> None:
-    assert deliveries("rollback-service") == FAILED
-    assert "deliver the image that you want by its digest" in deliveries.said
-    assert deliveries("rollback-job") == FAILED
-    assert "deliver one by its digest" in deliveries.said
+def test_the_script_has_no_faults() -> None:
+    shellcheck = shutil.which("shellcheck", path=f"{PROJECT_DIR}/.venv-infra/bin:{os.environ['PATH']}")
+    if shellcheck is None:
+        pytest.skip("shellcheck is not installed")
+    done = subprocess.run([shellcheck, str(SCRIPT)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout
 
 
-def test_divided_traffic_without_a_trusted_revision_is_left_alone(deliveries: Deliveries) -> None:
-    google = deliveries.google
-    google.revisions["other"] = copy.deepcopy(google.revisions["trading-data-api-00001-abc"])
-    kind = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
-    google.service["traffic"] = [
-        {"type": kind, "revision": name, "percent": 50} for name in ("other", "trading-data-api-00001-abc")
-    ]
-    before = copy.deepcopy(google.service)
-    assert deliveries("service", NEW) == FAILED
-    assert "give all of it to the revision that you trust" in deliveries.said
-    assert google.service == before
+@pytest.fixture
+def candidate(built_pipeline: Pipeline) -> Pipeline:
+    """A pipeline with marts, and a candidate's beside them that are the same."""
+    with built_pipeline.warehouse() as live:
+        other = replace(live, dataset="trading_data_candidate")
+        other.create_raw()
+        for suffix in ("", "_quality"):
+            live.client.create_dataset(f"{other.dataset}{suffix}", timeout=60)
+        for table, suffix in compared_tables().items():
+            live.query(
+                f"create table `{other.dataset}{suffix}.{table}` as select * from `{live.dataset}{suffix}.{table}`"
+            )
+    return built_pipeline
 
 
-def test_a_tag_of_a_persons_own_stays(deliveries: Deliveries) -> None:
-    google = deliveries.google
-    target = {"type": "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION", "revision": "trading-data-api-00001-abc", "percent": 0}
-    google.service["traffic"].append(target | {"tag": "demo"})
-    assert deliveries("service", NEW) == DONE
-    assert google.tags() == {"stable": NEW, "previous": OLD, "demo": OLD}
+def test_every_mart_and_quality_view_is_compared(candidate: Pipeline, capsys: pytest.CaptureFixture[str]) -> None:
+    assert {"fct_price_restatements", "fct_adjustment_factors", "dim_index_memberships", "data_status"} <= set(
+        compared_tables()
+    )
 
+    def compare(*arguments: str) -> tuple[int, str]:
+        status = main(arguments, candidate.environment)
+        return status, capsys.readouterr().out
 
-def test_a_job_whose_marts_are_the_same_is_delivered(deliveries: Deliveries) -> None:
-    google = deliveries.google
-    assert deliveries("job", NEW) == DONE
-    assert google.image_of(JOB) == google.image_of(CANDIDATE) == NEW
-    assert google.jobs[JOB]["annotations"] == {"owner": "data", "previous-image": OLD}
-    assert google.jobs[JOB]["template"]["template"]["maxRetries"] == 2
-    [run] = google.runs
-    container = run["template"]["containers"][0]
-    assert container["image"] == NEW
-    assert container["args"] == ["replay", "--archive", ARCHIVE]
-    assert {"name": "BIGQUERY_DATASET", "value": "trading_data_candidate"} in container["env"]
-    assert {"name": "LEVEL", "value": "info"} in container["env"]
-    assert deliveries("job", NEW) == DONE
-    assert len(google.runs) == 1
-
-
-@pytest.mark.parametrize("other", [(101, 7), (100, 8)])
-def test_marts_that_differ_keep_the_job_as_it_is(deliveries: Deliveries, other: tuple[int, int]) -> None:
-    google = deliveries.google
-    google.marts |= {"trading_data_candidate.fct_daily_bars": other, "trading_data_candidate.daily_bars": other}
-    assert deliveries("job", NEW) == FAILED
-    assert "differ from the live ones in fct_daily_bars, daily_bars:" in deliveries.said
-    assert "--accept-changes" in deliveries.said
-    assert google.image_of(JOB) == OLD
-    # A person has to name each.
-    assert deliveries("job", NEW, "--accept-changes", "daily_bars") == FAILED
-    assert google.image_of(JOB) == OLD
-    assert deliveries("job", NEW, "--accept-changes", "daily_bars,fct_daily_bars") == DONE
-    assert google.image_of(JOB) == NEW
-
-
-def test_a_live_run_in_between_is_named_as_the_likely_cause(deliveries: Deliveries) -> None:
-    google = deliveries.google
-    google.marts["trading_data_candidate.daily_bars"] = (99, 7)
-    at_first = google.answer
-
-    def with_a_live_run(method: str, path: str, *rest: Any) -> dict[str, Any]:
-        if path.endswith("/queries") and not any(name.startswith(JOB + "/") for name in google.executions):
-            google.run(JOB, {})
-        return at_first(method, path, *rest)
-
-    google.answer = with_a_live_run  # type: ignore[assignment,method-assign]
-    assert deliveries("job", NEW) == FAILED
-    assert "the live job ran meanwhile" in deliveries.said
-
-
-def test_a_table_that_the_candidate_lacks_keeps_the_job_as_it_is(deliveries: Deliveries) -> None:
-    del deliveries.google.marts["trading_data_candidate.dim_instruments"]
-    assert deliveries("job", NEW) == FAILED
-    assert "trading_data_candidate.dim_instruments was not found" in deliveries.said
-    assert deliveries.google.image_of(JOB) == OLD
+    assert compare()[0] == 0
+    candidate.query("update `{d}_candidate.dim_instruments` set name = 'Another' where symbol = 'TCS'")
+    candidate.query("drop table `{d}_candidate_quality.quality_coverage`")
+    status, said = compare()
+    assert status == 1
+    assert "dim_instruments: 250 rows live, 250 of the candidate, of another content" in said
+    assert "quality_coverage: only in trading_data" in said
+    assert "if it is meant, name them with --accept" in said
+    # A person has to name each, or all.
+    assert compare("--accept", "dim_instruments")[0] == 1
+    assert compare("--accept", "dim_instruments,quality_coverage")[0] == 0
+    assert compare("--accept", "all")[0] == 0
+    assert compare("--accept", "no_such_table")[0] == 2
+    # A live run in between is named as the cause.
+    at = datetime(2024, 6, 3, 13, tzinfo=UTC)
+    write_bars(candidate.archive, YAHOO_DAILY_BARS, "run-1", at, {"symbol": "TCS", "date": at, "close": 1.0})
+    candidate.replay()
+    assert "1 batches that the candidate has not: run this again" in compare()[1]
 
 
 def test_the_comparison_knows_no_order_and_sees_a_changed_value(pipeline: Pipeline) -> None:
@@ -332,198 +305,3 @@ def test_the_comparison_knows_no_order_and_sees_a_changed_value(pipeline: Pipeli
     assert live == same
     assert live != other
     assert live[0] == other[0] == 2
-
-
-def test_a_candidate_that_fails_keeps_the_job_as_it_is(deliveries: Deliveries) -> None:
-    deliveries.google.failing_images = {NEW}
-    assert deliveries("job", NEW) == FAILED
-    assert "read its log: https://console.cloud.google.com/logs" in deliveries.said
-    assert deliveries.google.image_of(JOB) == OLD
-    assert not any("/queries" in path for _, path in deliveries.google.requests)
-
-
-def test_an_execution_that_hangs_is_given_up(deliveries: Deliveries) -> None:
-    deliveries.google.polls = 10**6
-    deliveries.google.jobs[CANDIDATE]["template"]["template"]["containers"][0]["image"] = NEW
-    assert deliveries("job", NEW, DELIVERY_POLL_SECONDS="60") == FAILED
-    assert "did not end within 7200 s" in deliveries.said
-
-
-def test_an_operation_that_hangs_is_given_up(deliveries: Deliveries) -> None:
-    deliveries.google.polls = 10**6
-    assert deliveries("job", NEW, DELIVERY_POLL_SECONDS="60") == FAILED
-    assert "did not end within 900 s" in deliveries.said
-
-
-def test_a_change_of_before_that_hangs_is_given_up(deliveries: Deliveries) -> None:
-    deliveries.google.pending["a killed run's"] = (10**6, lambda: None, deliveries.google.service)
-    assert deliveries("service", NEW, DELIVERY_POLL_SECONDS="60") == FAILED
-    assert "is still being changed" in deliveries.said
-
-
-def test_a_job_is_taken_back_by_one(deliveries: Deliveries) -> None:
-    assert deliveries("job", NEW) == DONE
-    for _ in range(2):
-        assert deliveries("rollback-job") == DONE
-        assert deliveries.google.image_of(JOB) == OLD
-    assert "already rolled back" in deliveries.said
-    assert deliveries("job", NEW) == DONE
-    assert deliveries.google.jobs[JOB]["annotations"] == {"owner": "data", "previous-image": OLD}
-
-
-FAULTS = [
-    ("429", lambda method, path: Fault(method, path, 429, retry_after="7")),
-    ("503 twice", lambda method, path: Fault(method, path, 503, times=2)),
-    ("reset", lambda method, path: Fault(method, path, "reset")),
-    ("lost answer", lambda method, path: Fault(method, path, "reset_after")),
-]
-PLACES = [
-    ("service", "PATCH", "services"),
-    ("service", "GET", "services/[a-z-]+$"),
-    ("service", "GET", "operations"),
-    ("job", "PATCH", "candidate$"),
-    ("job", "POST", ":run$"),
-    ("job", "GET", "executions"),
-    ("job", "POST", "queries$"),
-    ("job", "GET", "queries/"),
-    ("job", "PATCH", "trading-data$"),
-]
-
-
-@pytest.mark.parametrize(("command", "method", "path"), PLACES, ids=lambda place: place)
-@pytest.mark.parametrize("fault", [make for _, make in FAULTS], ids=[name for name, _ in FAULTS])
-def test_a_passing_fault_is_waited_out(
-    deliveries: Deliveries, command: str, method: str, path: str, fault: Callable[[str, str], Fault]
-) -> None:
-    google = deliveries.google
-    google.faults = [fault(method, path)]
-    assert deliveries(command, NEW) == DONE
-    assert google.faults[0].times == 0
-    if google.faults[0].kind == 429:
-        assert 7 in deliveries.clock.waits
-    if command == "service":
-        assert google.tags() == {"stable": NEW, "previous": OLD}
-        assert len(google.revisions) == 2
-    else:
-        assert google.jobs[JOB]["annotations"] == {"owner": "data", "previous-image": OLD}
-        assert google.image_of(JOB) == NEW
-        assert len(google.runs) == 1
-
-
-def test_an_outage_ends_in_one_sentence(deliveries: Deliveries) -> None:
-    deliveries.google.faults = [Fault("GET", "jobs", 503, times=99)]
-    assert deliveries("job", NEW) == FAILED
-    assert "was answered 503" in deliveries.said
-    assert "Traceback" not in deliveries.said
-
-
-def test_a_missing_role_is_named_as_such(deliveries: Deliveries) -> None:
-    deliveries.google.faults = [Fault("POST", ":run$", 403)]
-    assert deliveries("job", NEW) == FAILED
-    assert "the role that this needs" in deliveries.said
-
-
-# Killed before one change is killed after the one before it.
-KILLS = [
-    (("service", NEW), "kill", "PATCH", "services", 0),
-    *((("service", NEW), "kill_after", "PATCH", "services", after) for after in range(5)),
-    (("service", NEW), "kill", "GET", "tags/candidate", 4),
-    (("job", NEW), "kill_after", "PATCH", "candidate$", 0),
-    (("job", NEW), "kill_after", "POST", ":run$", 0),
-    (("job", NEW), "kill", "GET", "executions/", 1),
-    (("job", NEW), "kill", "POST", "queries$", 3),
-    (("job", NEW), "kill_after", "PATCH", "trading-data$", 0),
-    (("rollback-service",), "kill_after", "PATCH", "services", 0),
-    (("rollback-job",), "kill_after", "PATCH", "trading-data$", 0),
-]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "kind", "method", "path", "after"),
-    KILLS,
-    ids=[f"{a[0]}-{k}-{m}-{p}-{n}" for a, k, m, p, n in KILLS],
-)
-def test_killed_anywhere_it_goes_on(
-    deliveries: Deliveries, arguments: tuple[str, ...], kind: str, method: str, path: str, after: int
-) -> None:
-    google = deliveries.google
-    # Long enough for an execution to be on its way still when the command is run again.
-    google.polls = 5
-    # An execution of before fills the first page of their list.
-    google.run(CANDIDATE, {})
-    google.runs.clear()
-    if arguments[0].startswith("rollback"):
-        assert deliveries("service", NEW) == DONE
-        assert deliveries("job", NEW) == DONE
-    deliveries.stopped(*arguments, fault=Fault(method, path, kind, after=after))
-    assert deliveries(*arguments) == DONE
-    match arguments[0]:
-        case "service":
-            assert google.shares() == {NEW: 100}
-            assert google.tags() == {"stable": NEW, "previous": OLD}
-            assert len(google.revisions) == 2
-        case "job":
-            assert google.image_of(JOB) == NEW
-            assert google.jobs[JOB]["annotations"] == {"owner": "data", "previous-image": OLD}
-            # An execution on its way is taken over; one that ended with its comparison undone is run again.
-            assert len(google.runs) == (2 if "queries" in path else 1)
-        case "rollback-service":
-            assert google.shares() == {OLD: 100}
-            assert google.tags() == {"stable": OLD}
-        case "rollback-job":
-            assert google.image_of(JOB) == OLD
-
-
-def test_a_cancelled_workflow_says_how_to_go_on(deliveries: Deliveries) -> None:
-    fault = Fault("GET", "tags/candidate", "kill", after=4)
-    said = deliveries.stopped("service", NEW, fault=fault, by=signal.SIGTERM)
-    assert "run the same command again to go on" in said
-    assert deliveries.google.shares() == {OLD: 90, NEW: 10}
-    assert deliveries("service", NEW) == DONE
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        (),
-        ("service",),
-        ("service", "registry/trading-data:latest"),
-        ("service", f"registry/trading-data@sha256:{'0' * 63}"),
-        ("job", f"registry/trading-data@sha256:{'G' * 64}"),
-        ("job", NEW, "--accept-changes", "no_such_table"),
-        ("no-such-command",),
-    ],
-)
-def test_bad_usage_touches_nothing(deliveries: Deliveries, arguments: tuple[str, ...]) -> None:
-    try:
-        status: Any = deliveries(*arguments)
-    except SystemExit as leaving:
-        status = leaving.code
-    assert status == USAGE
-    assert not deliveries.google.requests
-
-
-@pytest.mark.parametrize("arguments", [("--help",), ("service", "--help"), ("job", "--help")])
-def test_help_is_printed(arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as leaving:
-        main(arguments, {})
-    assert leaving.value.code == DONE
-    assert "usage: python -m infra.delivery" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("BIGQUERY_PROJECT", ""),
-        ("RUN_API_URL", "run.googleapis.com"),
-        ("BIGQUERY_CANDIDATE_DATASET", "trading_data"),
-        ("DELIVERY_CANDIDATE_JOB", "trading-data"),
-        ("ARCHIVE_URI", "/tmp/archive"),  # noqa: S108 It is refused.
-        ("ARCHIVE_URI", ""),
-        ("DELIVERY_HEALTH_BOUND_SECONDS", "0"),
-    ],
-)
-def test_a_bad_setting_is_named(deliveries: Deliveries, variable: str, value: str) -> None:
-    assert deliveries("job", NEW, **{variable: value}) == USAGE
-    assert variable in deliveries.said
-    assert not deliveries.google.requests

@@ -17,21 +17,15 @@ from infra.local.market import draft_market, write_market
 from infra.local.providers import Providers, serving
 from tests.conftest import Pipeline
 from tests.extract.conftest import FAST, Exchange, assert_same, replayed
+from tests.infra.gcloud import refused_commands
+from tests.infra.test_terraform import HEADINGS
 
 BOOK = (PROJECT_DIR / "infra" / "README.md").read_text()
 
 # What reaches a cloud, a terminal of its own, or other repositories.
-_ELSEWHERE = ("gcloud", "gh", ".venv/bin/python", "terraform")
+_ELSEWHERE = ("gcloud", "gh", ".venv/bin/python", "terraform", "docker", "export", "infra/delivery/deliver.sh")
 
-ALERTS = (
-    "A run failed",
-    "No good run in 26 hours",
-    "The score fell",
-    "A source is down",
-    "The run is slow",
-    "A person should know",
-    "The budget",
-)
+_MODULE = PROJECT_DIR / "infra" / "terraform"
 
 
 def commands() -> list[str]:
@@ -52,10 +46,36 @@ def test_each_command_is_ours_or_known_to_be_elsewhere() -> None:
 
 
 def test_each_alert_is_explained() -> None:
-    policies = (PROJECT_DIR / "infra" / "terraform" / "monitoring.tf").read_text()
-    for alert in ALERTS:
+    for alert in HEADINGS:
         assert f"| {alert} |" in BOOK
-        assert alert in policies
+
+
+def test_gcloud_knows_each_command() -> None:
+    told = [line for line in commands() if line.startswith("gcloud ")]
+    told += re.findall(r"`(gcloud [^`\n]+)`", BOOK)
+    documents = (path.read_text() for path in _MODULE.glob("*.tf"))
+    told += [line for text in documents for line in re.findall(r"^ {10}(gcloud .+)$", text, re.MULTILINE)]
+    told += re.findall(r'look = "(gcloud .+)"', (_MODULE / "objectives.tf").read_text())
+    filled = (re.sub(r"\$\{local\.job_flags\}", "--region=here --project=PROJECT", line) for line in told)
+    filled = (re.sub(r"\$\{[^}]+\}", "PROJECT", line) for line in filled)
+    assert refused_commands(shlex.split(line) for line in filled) == []
+    assert refused_commands([["gcloud", "run", "jobs", "executes", "trading-data"]])
+
+
+def test_the_bill_adds_up() -> None:
+    table = BOOK.split("### What a month costs")[1].split("\n\n")[1]
+    _, _, *rows = [[cell.strip(" *") for cell in line.split("|")[1:-1]] for line in table.splitlines()]
+    *items, total = [[float(cell) for cell in row[2:]] for row in rows]
+    assert len(items) > 8
+    assert [round(sum(column), 2) for column in zip(*items, strict=True)] == total
+
+
+def test_a_value_comes_from_a_file() -> None:
+    typed = [line for line in commands() if line.startswith("terraform ")]
+    assert [line for line in typed if " -var " in line or "-backend-config=bucket" in line] == []
+    files = [file for line in typed for file in re.findall(r"(environments/\S+)", line)]
+    assert files
+    assert all((_MODULE / file).exists() for file in files)
 
 
 @pytest.fixture

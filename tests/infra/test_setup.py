@@ -45,6 +45,14 @@ def test_a_missing_prerequisite_gets_one_clear_sentence(tmp_path: Path, python3:
     assert all(line.startswith("make: ***") for line in rest)
 
 
+def test_what_installs_everything_else_is_pinned_by_its_hashes() -> None:
+    (version,) = re.findall(r"^UV_VERSION := (\S+)$", (PROJECT_DIR / "Makefile").read_text(), re.MULTILINE)
+    first, *hashes = (PROJECT_DIR / "infra" / "requirements-uv.txt").read_text().splitlines()
+    assert first == f"uv=={version} \\"
+    assert len(hashes) > 5
+    assert all(re.fullmatch(r"    --hash=sha256:[0-9a-f]{64}( \\)?", line) for line in hashes)
+
+
 def test_nothing_else_stands_at_the_top_level() -> None:
     git = shutil.which("git")
     if git is None:

@@ -17,6 +17,9 @@ PINNED = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40} # v\d+(\.\d+)*")
 CALLED = re.compile(r"\./\.github/workflows/[a-z-]+\.yml( #.*)?")
 ENVIRONMENT = "${{ inputs.environment }}"
 
+# Whose actions may run where there is an identity that writes. Of the others' one was taken over in March 2026.
+_TRUSTED_WITH_AN_IDENTITY = {"actions", "docker", "google-github-actions"}
+
 
 def text_of(name: str) -> str:
     return (FOLDER / f"{name}.yml").read_text()
@@ -39,6 +42,8 @@ def faults(name: str, text: str) -> Iterator[str]:
     for job_name, job in workflow["jobs"].items():
         for fault in _job_faults(job, is_of_a_stranger="pull_request" in triggers):
             yield f"{job_name} {fault}"
+    if "release" in name and "concurrency" in workflow:
+        yield "what waits for a reviewer would hold up every later release"
     own = {"release": _release_faults, "deploy": _deploy_faults, "rollback": _gate_faults}
     if name in own:
         yield from own[name](workflow["jobs"])
@@ -49,7 +54,10 @@ def _job_faults(job: dict[str, Any], *, is_of_a_stranger: bool) -> Iterator[str]
         yield "does not say which rights it needs"
     if "uses" not in job and "timeout-minutes" not in job:
         yield "may run for six hours"
+    used = {step["uses"].split("@")[0].split("/")[0] for step in job.get("steps", ()) if "uses" in step}
     if job.get("permissions", {}).get("id-token") == "write":
+        if (strangers := used - _TRUSTED_WITH_AN_IDENTITY) and not job.get("environment", "").startswith("scan-"):
+            yield f"lets {', '.join(strangers)} act as us"
         if is_of_a_stranger:
             yield "gives a pull request an identity"
         if "environment" not in job and "environment" not in job.get("with", {}):
@@ -70,15 +78,20 @@ def _gate_faults(jobs: dict[str, Any]) -> Iterator[str]:
 
 def _release_faults(jobs: dict[str, Any]) -> Iterator[str]:
     builders = [n for n, job in jobs.items() if "docker/build-push-action@" in str(job)]
-    if builders != ["build"] or jobs["build"]["outputs"] != {"digest": "${{ steps.push.outputs.digest }}"}:
-        yield "the image is not built once, or its digest is not the build's output"
+    if builders != ["build"] or jobs["push"]["outputs"] != {"digest": "${{ steps.push.outputs.digest }}"}:
+        yield "the image is not built once, or its digest is not what was pushed"
+    if "checks" not in jobs["push"]["needs"] or jobs["checks"].get("uses") != "./.github/workflows/pull-request.yml":
+        yield "what nobody has tested is released"
+    if "push-to-registry" in str(jobs):
+        yield "the second attestation would have to move a tag, which the registry refuses"
     before: list[str] = []
     for environment in ("dev", "staging", "prod"):
         job = jobs[environment]
-        if job["with"] != {"environment": environment, "digest": "${{ needs.build.outputs.digest }}"}:
-            yield f"{environment} does not get the digest that was built"
+        given = {"digest": "${{ needs.push.outputs.digest }}", "accept-changes": "${{ needs.build.outputs.accepted }}"}
+        if job["with"] != {"environment": environment, **given}:
+            yield f"{environment} does not get the digest that was built, or what may change"
         needs = [job["needs"]] if isinstance(job["needs"], str) else job["needs"]
-        if set(needs) != {"build", *before}:
+        if set(needs) != {"build", "push", *before}:
             yield f"{environment} does not wait for the environment before it"
         before = [environment]
 
@@ -86,7 +99,7 @@ def _release_faults(jobs: dict[str, Any]) -> Iterator[str]:
 def _deploy_faults(jobs: dict[str, Any]) -> Iterator[str]:
     yield from _gate_faults(jobs)
     told = "\n".join(step.get("run", "") for step in jobs["deploy"]["steps"])
-    in_order = r"gh attestation verify .*infra\.delivery job .*infra\.delivery service "
+    in_order = r"gh attestation verify .*deliver\.sh job .*deliver\.sh service "
     if not re.search(in_order, told, re.DOTALL):
         yield "the steps are not: verify, the job, the service"
     if "concurrency" not in jobs["deploy"]:
@@ -120,7 +133,7 @@ BREAKS = [
     ("rollback", r'"rollback-\$\{WHAT\}"', "rollback-${{ inputs.what }}", "into a shell"),
     ("rollback", r"    environment: \$.*\n", "", "passes by the gate"),
     ("deploy", r"    environment: \$.*\n", "", "passes by the gate"),
-    ("deploy", r"infra\.delivery job", "infra.delivery service", "the steps are not"),
+    ("deploy", r"deliver\.sh job", "deliver.sh service", "the steps are not"),
     ("deploy", r"    concurrency:\n.*\n.*\n", "", "two deliveries may meet"),
     (
         "release",
@@ -128,9 +141,23 @@ BREAKS = [
         r"\1sha256:other",
         "prod does not get the digest",
     ),
-    ("release", r"needs: \[build, staging\]", "needs: [build]", "prod does not wait"),
+    ("release", r"needs: \[build, push, staging\]", "needs: [build, push]", "prod does not wait"),
     ("release", r"steps\.push\.outputs\.digest \}\}\n    steps", "github.sha }}\n    steps", "not built once"),
-    ("release", r"    environment: build\n", "", "without the gate of an environment"),
+    (
+        "release",
+        r"    environment: build\n(?=    permissions:\n      contents: read # The subject)",
+        "",
+        "without the gate of an environment",
+    ),
+    ("release", r"needs: \[checks, build\]", "needs: [build]", "nobody has tested"),
+    ("release", r"\njobs:", "\nconcurrency:\n  group: release\njobs:", "hold up every later release"),
+    ("release", r"(          subject-digest: .*\n)", r"\1          push-to-registry: true\n", "the registry refuses"),
+    (
+        "release",
+        r"docker/login-action@",
+        "aquasecurity/trivy-action@",
+        "lets aquasecurity act as us",
+    ),
 ]
 
 

@@ -13,9 +13,9 @@ from extract.report import Outcome, Report, archive_report
 from extract.seeds import last_closed_session, trading_sessions
 from infra.local.demo import simulate
 from tests.conftest import Pipeline
-from tests.infra.google_double import CANDIDATE, JOB, Fault, Google
-from tests.infra.google_double import TOKEN as GOOGLE_TOKEN
-from tests.infra.google_double import serving as serving_google
+from tests.reports.cloud_run_double import CANDIDATE, JOB, CloudRun, Fault
+from tests.reports.cloud_run_double import TOKEN as GOOGLE_TOKEN
+from tests.reports.cloud_run_double import serving as serving_cloud_run
 from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, ended, serving
 
 NOW = datetime(2024, 12, 31, 13, 0, tzinfo=UTC)
@@ -121,23 +121,23 @@ def test_an_order_is_the_scheduled_job_or_one_day_anew(
 
 
 def test_cloud_run_is_given_the_arguments_and_knows_what_runs() -> None:
-    google = Google(polls=4)
-    with serving_google(google) as address:
+    cloud_run = CloudRun(polls=4)
+    with serving_cloud_run(cloud_run) as address:
         job = CloudRunJob(JOB, lambda: NOW, address, lambda: GOOGLE_TOKEN)
         assert (job.running(), job.state(ID)) == ({}, None)
         # As Cloud Scheduler starts it, and a candidate, which is another job.
-        google.run(JOB, {})
-        google.run(CANDIDATE, {})
+        cloud_run.run(JOB, {})
+        cloud_run.run(CANDIDATE, {})
         assert job.running() == {date(2024, 12, 31): "trading-data-1"}
         first, second = order(NOW, None, None, date(2024, 1, 2)), order(NOW, None, None, None)
         job.start(first)
-        assert google.runs[-1]["template"]["containers"][0]["args"] == list(first.arguments)
+        assert cloud_run.runs[-1]["template"]["containers"][0]["args"] == list(first.arguments)
         assert job.running() == {date(2024, 12, 31): "trading-data-1", date(2024, 1, 2): first.run_id}
         assert job.state(first.run_id) == "running"
         _drain(job)
         states = [job.state(run_id) for run_id in (first.run_id, "trading-data-1", second.run_id)]
         assert states == ["succeeded", "succeeded", None]
-        google.failing_images = {""}
+        cloud_run.is_failing = True
         job.start(second)
         _drain(job)
         assert job.state(second.run_id) == "failed"
@@ -153,13 +153,13 @@ def _drain(job: CloudRunJob) -> None:
 
 @pytest.mark.parametrize("kind", [403, 503, "reset"])
 def test_cloud_run_that_fails_is_told_in_one_sentence(kind: int | str) -> None:
-    google = Google(faults=[Fault("POST", ":run$", kind)])
-    with serving_google(google) as address:
+    cloud_run = CloudRun(faults=[Fault("POST", ":run$", kind)])
+    with serving_cloud_run(cloud_run) as address:
         job = CloudRunJob(JOB, lambda: NOW, address, lambda: GOOGLE_TOKEN)
         with pytest.raises(PipelineError, match=r"Cloud Run (answered \d+|gave no answer) to POST"):
             job.start(order(NOW, None, None, None))
         # Sent once: an execution may have begun.
-        assert [request for request in google.requests if request[0] == "POST"] == [("POST", f"/v2/{JOB}:run")]
+        assert [request for request in cloud_run.requests if request[0] == "POST"] == [("POST", f"/v2/{JOB}:run")]
 
 
 def test_a_rate_is_of_each_hour() -> None:

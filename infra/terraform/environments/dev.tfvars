@@ -1,9 +1,39 @@
-# The project is yours: -var project=... The image is what was built: -var image=NAME@sha256:...
+# Everything that is set here stays set: nothing comes from the command line, so that no apply takes away what another
+# gave. None of it is secret. Fill in what is in capitals, and commit this file.
 environment = "dev"
+project     = "PROJECT"
 
-# The release builds the image once, here; image_readers are the service agents and deployers of staging and prod.
-builds_images = true
+# Jobs and service are created with it, once it is pushed: NAME@sha256:DIGEST. Later images are the delivery's.
+image = null
+
+# The release builds the image once, here. The others' projects with their numbers, so that they may read it:
+# { example-staging = "123456789012", example-prod = "234567890123" }
+builds_images         = true
+image_reader_projects = {}
 
 # Runs are started by hand; the day's one Kite login is prod's.
 schedule_paused = true
+
+# Whether these secrets exist: a key of Alpha Vantage, and the address of a webhook that alerts are posted to.
+has_alpha_vantage = false
+has_alert_webhook = false
+
+# Groups' addresses, or null: who reads marts, who runs it all, who reads the audit logs; and who may call the API.
+analysts_group  = null
+operators_group = null
+auditors_group  = null
+api_invokers    = []
+
+# Where alerts go, five addresses at most; channels that were made in the console (Slack); and those that wake somebody.
+alert_emails    = []
+alert_channels  = []
+paging_channels = []
+
+# ORG/REPO whose workflows deliver here, and the number of ORG: `gh api orgs/ORG --jq .id`. Both, or neither.
+github_repository = null
+github_owner_id   = null
+
+# The billing account of the budget, or null; what a month may cost, and in which currency the account is kept.
+billing_account = null
 monthly_budget  = 1000
+budget_currency = "INR"

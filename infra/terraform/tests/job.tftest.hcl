@@ -12,15 +12,18 @@ run "job" {
   assert {
     condition = {
       for name, job in google_cloud_scheduler_job.this : name => "${job.schedule} ${job.time_zone}"
-    } == { evening = "30 18 * * * Asia/Kolkata", morning = "15 8 * * * Asia/Kolkata" }
-    error_message = "Runs start at 18:30 and 08:15 in India, every day."
+      } == {
+      evening = "30 18 * * * Asia/Kolkata", morning = "15 8 * * * Asia/Kolkata"
+      watch   = "15 19 * * * Asia/Kolkata", drill = "30 11 1 * * Asia/Kolkata"
+    }
+    error_message = "Runs start at 18:30 and 08:15 in India, every day; at 19:15 somebody looks, and once a month all is restored."
   }
 
   assert {
     condition = alltrue([
-      for job in google_cloud_scheduler_job.this :
+      for name, job in google_cloud_scheduler_job.this :
       job.http_target[0].http_method == "POST"
-      && job.http_target[0].uri == "https://run.googleapis.com/v2/projects/trading-data-test/locations/asia-south1/jobs/trading-data:run"
+      && job.http_target[0].uri == "https://run.googleapis.com/v2/projects/trading-data-test/locations/asia-south1/jobs/${local.jobs[local.schedules[name].job].name}:run"
       && length(job.http_target[0].oauth_token) == 1 && length(job.http_target[0].oidc_token) == 0
       && job.retry_config[0].retry_count == 3 && job.paused == false
     ])
@@ -46,6 +49,7 @@ run "job" {
       BIGQUERY_DATASET  = "trading_data"
       BIGQUERY_LOCATION = "asia-south1"
       ARCHIVE_URI       = "gs://trading-data-test-archive/archive"
+      LEASE_URI         = "gs://trading-data-test-leases/trading-data"
       KITE_TOKEN_STORE  = "projects/trading-data-test/secrets/kite-session"
     }
     error_message = "The job's settings are those of the README."
@@ -55,8 +59,8 @@ run "job" {
     condition = {
       for env in google_cloud_run_v2_job.this["live"].template[0].template[0].containers[0].env :
       env.name => env.value_source[0].secret_key_ref[0].secret if length(env.value_source) == 1
-    } == { KITE_API_KEY = "kite-api-key", ALPHA_VANTAGE_API_KEY = "alpha-vantage-api-key" }
-    error_message = "Keys come from Secret Manager."
+    } == { KITE_API_KEY = "kite-api-key" }
+    error_message = "Keys come from Secret Manager, and what has no key is not asked for."
   }
 
   assert {
@@ -87,6 +91,7 @@ run "candidate" {
   command = plan
 
   variables {
+    has_alpha_vantage = true
     has_alert_webhook = true
     schedule_paused   = true
   }
@@ -101,14 +106,24 @@ run "candidate" {
 
   assert {
     condition = {
-      for name, job in google_cloud_run_v2_job.this : name => contains(job.template[0].template[0].containers[0].env[*].name, "ALERT_WEBHOOK_URL")
-    } == { candidate = false, live = true }
-    error_message = "The live job alone alerts."
+      for name, job in google_cloud_run_v2_job.this : name => [
+        for env in job.template[0].template[0].containers[0].env : env.name if length(env.value_source) == 1
+      ]
+    } == { candidate = [], live = ["ALERT_WEBHOOK_URL", "ALPHA_VANTAGE_API_KEY", "KITE_API_KEY"], watch = [] }
+    error_message = "The live job alone has keys, and alerts."
+  }
+
+  assert {
+    condition = {
+      for name, job in google_cloud_run_v2_job.this : name => join(" ", job.template[0].template[0].containers[0].args)
+    } == { candidate = "replay --archive gs://trading-data-test-archive/archive", live = "run", watch = "status" }
+    error_message = "A candidate restores the live archive; the watch looks."
   }
 
   assert {
     condition = (
       alltrue([for job in google_cloud_scheduler_job.this : job.paused]) && google_monitoring_alert_policy.no_good_run.enabled == false
+      && length(google_monitoring_slo.freshness) == 0
     )
     error_message = "Where no run is started, none is missed."
   }

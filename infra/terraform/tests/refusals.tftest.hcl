@@ -36,12 +36,72 @@ run "everybody" {
   expect_failures = [var.api_invokers]
 }
 
-run "a_slack_channel_without_its_token" {
+run "a_project_that_nobody_filled_in" {
   command = plan
 
   variables {
-    slack_channel = "#trading-data"
+    project = "PROJECT"
   }
 
-  expect_failures = [var.slack_auth_token]
+  expect_failures = [var.project]
+}
+
+run "more_addresses_than_a_budget_takes" {
+  command = plan
+
+  variables {
+    alert_emails = ["a@example.com", "b@example.com", "c@example.com", "d@example.com", "e@example.com", "f@example.com"]
+  }
+
+  expect_failures = [var.alert_emails]
+}
+
+run "a_channel_by_its_display_name" {
+  command = plan
+
+  variables {
+    paging_channels = ["PagerDuty"]
+  }
+
+  expect_failures = [var.paging_channels]
+}
+
+run "a_repository_without_the_number_of_its_owner" {
+  command = plan
+
+  variables {
+    github_repository = "example/trading-data"
+  }
+
+  expect_failures = [var.github_owner_id]
+}
+
+run "three_regions" {
+  command = plan
+
+  variables {
+    archive_regions = ["ASIA-SOUTH1", "ASIA-SOUTH2", "ASIA-SOUTHEAST1"]
+  }
+
+  expect_failures = [var.archive_regions]
+}
+
+run "more_warm_instances_than_there_may_be" {
+  command = plan
+
+  variables {
+    service = { min_instances = 2 }
+  }
+
+  expect_failures = [var.service]
+}
+
+run "a_job_before_its_image" {
+  command = plan
+
+  variables {
+    image = null
+  }
+
+  expect_failures = [google_cloud_run_v2_job.this, google_cloud_run_v2_service.api]
 }

@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# Brings an image to Cloud Run, and takes it back. The workflows call it; a person may, from the top of the repository,
+# after `make setup`, logged in to gcloud with the deployer's rights:
+#   export PROJECT=... REGION=asia-south1
+#   infra/delivery/deliver.sh job IMAGE@sha256:DIGEST [TABLE,...|all]   the tables that may differ
+#   infra/delivery/deliver.sh service IMAGE@sha256:DIGEST
+#   infra/delivery/deliver.sh rollback-job
+#   infra/delivery/deliver.sh rollback-service
+# Each may be killed anywhere, and called again.
+set -euo pipefail
+
+die() {
+    echo "deliver.sh: $*" >&2
+    exit 1
+}
+
+[ -n "${PROJECT:-}" ] && [ -n "${REGION:-}" ] || die "set PROJECT and REGION to where this goes"
+flags=(--project="$PROJECT" --region="$REGION" --quiet)
+live=trading-data candidate=trading-data-candidate watch=trading-data-watch service=trading-data-api
+
+by_digest() {
+    [[ "${1:-}" =~ ^[^@[:space:]]+@sha256:[0-9a-f]{64}$ ]] || die "'${1:-}' names no image by its digest: NAME@sha256:DIGEST"
+}
+
+# A value at a path of a resource's JSON; empty where there is none.
+at() {
+    python3 -c 'import json, sys
+value = json.load(sys.stdin)
+for step in sys.argv[1:]:
+    value = (value or {}).get(step) if not isinstance(value, list) else value[int(step)]
+print(value or "")' "$@"
+}
+
+job_image() {
+    gcloud run jobs describe "$live" "${flags[@]}" --format=json \
+        | at spec template spec template spec containers 0 image
+}
+
+# Of the traffic of the service, an entry's field by the value of another.
+traffic() {
+    gcloud run services describe "$service" "${flags[@]}" --format=json | python3 -c 'import json, sys
+key, value, field = sys.argv[1:]
+entries = json.load(sys.stdin)["status"]["traffic"]
+print(next((entry.get(field, "") for entry in entries if str(entry.get(key)) == value), ""))' "$@"
+}
+
+job() {
+    by_digest "${1:-}"
+    local was
+    was=$(job_image)
+    if [ "$was" != "$1" ]; then
+        gcloud run jobs update "$candidate" --image="$1" "${flags[@]}"
+        gcloud run jobs execute "$candidate" --wait "${flags[@]}"
+        BIGQUERY_PROJECT="$PROJECT" BIGQUERY_LOCATION="$REGION" ARCHIVE_URI="gs://$PROJECT-archive/archive" \
+            "${PYTHON:-.venv/bin/python}" -m infra.delivery --accept="${2:-}"
+        # A label holds 63 characters, one less than a digest.
+        local digest="${was##*@sha256:}"
+        gcloud run jobs update "$live" --image="$1" "${flags[@]}" \
+            --update-labels="previous-1=${digest:0:32},previous-2=${digest:32}"
+    fi
+    # Marts of the new release, before the service that reads them.
+    gcloud run jobs execute "$live" --args=build --wait "${flags[@]}" \
+        || die "the live marts could not be built with $1, which the job keeps; take it back: $0 rollback-job"
+}
+
+rollback_job() {
+    local is first second
+    is=$(gcloud run jobs describe "$live" "${flags[@]}" --format=json)
+    first=$(at metadata labels previous-1 <<<"$is")
+    second=$(at metadata labels previous-2 <<<"$is")
+    [ -n "$first" ] && [ -n "$second" ] || die "$live does not tell which image it had before: it was taken back already," \
+        "or never delivered. Which ran: gcloud run jobs executions list --job=$live; then: $0 job IMAGE@sha256:DIGEST"
+    local name
+    name=$(at spec template spec template spec containers 0 image <<<"$is")
+    gcloud run jobs update "$live" --image="${name%@*}@sha256:$first$second" "${flags[@]}" --remove-labels=previous-1,previous-2
+    gcloud run jobs execute "$live" --args=build --wait "${flags[@]}"
+}
+
+# What people ask has to be answered at an address: 200, within three tries each.
+ask() {
+    local audience token path
+    audience=$(gcloud run services describe "$service" "${flags[@]}" --format=json | at status url)
+    if [ -n "${PROBER:-}" ]; then
+        # A federated identity has no token of its own that Cloud Run takes; the account that it may stand for has.
+        token=$(curl --silent --show-error --fail --max-time 30 --json "{\"audience\": \"$audience\", \"includeEmail\": true}" \
+            --header "Authorization: Bearer $(gcloud auth print-access-token)" \
+            "${IAM_CREDENTIALS:-https://iamcredentials.googleapis.com}/v1/projects/-/serviceAccounts/$PROBER:generateIdToken" \
+            | at token)
+    else
+        token=$(gcloud auth print-identity-token)
+    fi
+    for path in /data-status /dashboard/overview; do
+        for _ in 1 2 3; do
+            curl --silent --show-error --fail --max-time 60 --output /dev/null \
+                --header "Authorization: Bearer $token" "$1$path" && continue 2
+            sleep "${PAUSE:-10}"
+        done
+        echo "deliver.sh: $1$path is not answered" >&2
+        return 1
+    done
+}
+
+service() {
+    by_digest "${1:-}"
+    local was new url
+    was=$(traffic percent 100 revisionName)
+    [ -n "$was" ] || die "the traffic is divided; give all of it to the revision that you trust:" \
+        "gcloud run services update-traffic $service --to-revisions=REVISION=100"
+    if [ "$(gcloud run revisions describe "$was" "${flags[@]}" --format=json | at spec containers 0 image)" != "$1" ]; then
+        gcloud run deploy "$service" --image="$1" --no-traffic --tag=candidate "${flags[@]}"
+        new=$(traffic tag candidate revisionName)
+        url=$(traffic tag candidate url)
+        ask "$url" || die "$new gets no traffic; its log says why"
+        gcloud run services update-traffic "$service" --to-revisions="$new=100" --update-tags="previous=$was" \
+            --remove-tags=candidate "${flags[@]}"
+    fi
+    ask "$(gcloud run services describe "$service" "${flags[@]}" --format=json | at status url)" || {
+        rollback_service
+        die "the revision before has all traffic again; the log of the new one says why"
+    }
+    gcloud run jobs update "$watch" --image="$1" "${flags[@]}"
+}
+
+rollback_service() {
+    [ -n "$(traffic tag previous revisionName)" ] || die "no revision has the tag \`previous\`; name one:" \
+        "gcloud run services update-traffic $service --to-revisions=REVISION=100"
+    gcloud run services update-traffic "$service" --to-tags=previous=100 "${flags[@]}"
+}
+
+case "${1:-}" in
+    job) job "${@:2}" ;;
+    service) service "${@:2}" ;;
+    rollback-job) rollback_job ;;
+    rollback-service) rollback_service ;;
+    *) die "name what to do: job, service, rollback-job or rollback-service" ;;
+esac
