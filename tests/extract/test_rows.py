@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -54,7 +55,7 @@ def test_a_value_is_written_whole_in_each_form(value: object, plain: str, as_jso
     assert f"│ {plain}" in written("table", value)
 
 
-def _line(plain: str):  # type: ignore[no-untyped-def]
+def _line(plain: str) -> Iterator[str]:
     out = io.StringIO()
     csv.writer(out, lineterminator="").writerow([plain, ""])
     yield out.getvalue()[:-1]
@@ -73,7 +74,7 @@ def test_rows_are_written_as_they_come(form: str) -> None:
     out = io.StringIO()
     seen = []
 
-    def rows():  # type: ignore[no-untyped-def]
+    def rows() -> Iterator[tuple[int]]:
         for number in range(3):
             seen.append(out.getvalue().count("\n"))
             yield (number,)
