@@ -196,7 +196,8 @@ def _is_impossible(row: _Row) -> bool:
     opened, high, low, close = (named[name] for name in ("open", "high", "low", "close"))
     numbers = [value for value in row if isinstance(value, int | float)]
     return not (
-        min(opened, high, low, close) > 0
+        None not in (opened, high, low, close)
+        and min(opened, high, low, close) > 0
         and high >= low
         and all(math.isfinite(number) and number >= 0 for number in numbers)
         and named["volume"] is not None
