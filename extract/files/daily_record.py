@@ -311,7 +311,9 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
 @lru_cache
 def _headings(line: bytes) -> tuple[Kind, dict[str, int], int] | None:
     """The form of the file that begins with this line, where each column stands, and how many there are."""
-    headings = line.decode("ascii", errors="replace").split(",")
+    if not line.isascii():
+        return None
+    headings = line.decode().split(",")
     for kind in DAILY_RECORDS:
         try:
             places = kind.columns(headings)

@@ -20,7 +20,17 @@ _ZIP_DEPTH = 3
 _CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
 
 # What the bytes of a damaged zip make Python raise.
-_TORN = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, OSError, EOFError, ValueError, struct.error)
+_TORN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    EOFError,
+    ValueError,
+    struct.error,
+    # A version of the format that there is not.
+    NotImplementedError,
+)
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 

@@ -1,4 +1,4 @@
-"""``make soak``: the extractor killed, started twice, failed by its stores, and lied to by its providers.
+"""``make soak``: the extractor killed, started twice, failed by its stores, lied to by its providers, given bad files.
 
 Each exercise has a seed and a count, and prints one JSON line. It is run again with one or two of our defences taken
 out in turn: then it must find something, or its zero means nothing.
@@ -40,7 +40,7 @@ from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
 from extract.sources.archive import Replay
 from extract.warehouse import Warehouse, open_warehouse
-from infra.local import bucket, payloads, proxy
+from infra.local import bucket, downloads, payloads, proxy
 from infra.local.demo import providers, simulate
 from infra.local.loopback import serving
 from infra.local.providers import ACCESS_TOKEN
@@ -63,6 +63,7 @@ BROKEN = {
     "pairs": ("no_lease", "overwriting"),
     "faults": ("loaded_twice",),
     "payloads": tuple(payloads.BROKEN),
+    "files": tuple(downloads.BROKEN),
 }
 
 
@@ -74,7 +75,7 @@ class Outcome:
         exercise: its name.
         broken: the defence that was taken out, if any.
         seed: of its random choices.
-        count: how many kills, pairs, faults or payloads.
+        count: how many kills, pairs, faults, payloads or files.
         findings: what was lost, twice, orphaned or wrong, a sentence each.
         told: counts by kind.
         seconds: how long it took.
@@ -501,11 +502,20 @@ def corrupt_payloads(count: int, seed: int, broken: str | None) -> Outcome:
     return outcome
 
 
+def corrupt_files(count: int, seed: int, broken: str | None) -> Outcome:
+    """Let the exchange's files come changed."""
+    outcome = Outcome("files", broken, seed)
+    downloads.run(count, seed, broken, outcome.told, outcome.findings)
+    outcome.count = count
+    return outcome
+
+
 EXERCISES: dict[str, tuple[Callable[[int, int, str | None], Outcome], int]] = {
     "kills": (kills, 500),
     "pairs": (pairs, 200),
     "faults": (faults, 300),
     "payloads": (corrupt_payloads, 10_000),
+    "files": (corrupt_files, 10_000),
 }
 
 

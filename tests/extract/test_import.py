@@ -286,6 +286,15 @@ def _damaged(folder: Path) -> Path:
     return path
 
 
+def _of_another_version(folder: Path) -> Path:
+    path = _zip(folder / "a.zip", {"CA.csv": BOTH.encode()})
+    body = bytearray(path.read_bytes())
+    # What the directory says that it takes to unpack the file.
+    body[body.index(b"PK\x01\x02") + 6] = 153
+    path.write_bytes(body)
+    return path
+
+
 def _fifo(folder: Path) -> Path:
     os.mkfifo(folder / "fifo")
     return folder
@@ -301,6 +310,7 @@ def _fifo(folder: Path) -> Path:
         (lambda folder: _nested(folder, 3), [TAKEN]),
         (lambda folder: _nested(folder, 4), ["is a zip within 3 zips"]),
         (_damaged, ["is torn; download the zip again"]),
+        (_of_another_version, ["is a torn zip; download it again (zip file version 15.3)"]),
         (lambda folder: folder, ["is a folder without files"]),
         (_fifo, ["is no file and no folder"]),
     ],

@@ -7,7 +7,9 @@ from infra.local.soak import BROKEN, EXERCISES, exercise
 SEED = 20241231
 
 
-@pytest.mark.parametrize(("name", "count"), [("kills", 4), ("pairs", 8), ("faults", 4), ("payloads", 150)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("kills", 4), ("pairs", 8), ("faults", 4), ("payloads", 150), ("files", 200)]
+)
 def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
     outcome = exercise(name, count, SEED)
     assert outcome.findings == []
@@ -21,6 +23,8 @@ def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
         ("pairs", "overwriting", 8),
         ("payloads", "credulous", 150),
         ("payloads", "unheld", 150),
+        ("files", "credulous", 90),
+        ("files", "by_table", 30),
     ],
 )
 def test_a_defence_that_is_taken_out_is_missed(name: str, broken: str, count: int) -> None:
