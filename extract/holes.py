@@ -102,7 +102,7 @@ def read_holes(
                 split(listing, '|')[offset(0)] as symbol,
                 cast(split(listing, '|')[offset(1)] as date) as listed_on,
                 cast(split(listing, '|')[offset(2)] as date) as delisted_on
-            from unnest(@listings) as listing
+            from unnest(cast(@listings as array<string>)) as listing
 
         ),
 
@@ -173,7 +173,7 @@ def read_holes(
                 ranges.symbol,
                 session as trade_date
             from ranges
-            cross join unnest(@sessions) as session
+            cross join unnest(cast(@sessions as array<date>)) as session
             left join held
                 on
                     ranges.source_id = held.source_id

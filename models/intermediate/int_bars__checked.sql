@@ -103,7 +103,15 @@ checked as (
             null,
             verdict != 'apart'
         ) as is_on_own_scale,
-        if(last_close > 0, not is_jump or is_move_shared, null) as has_explained_return,
+        -- The exchange's own record of a rise needs no second one. A fall that it alone shows may
+        -- be a split that nobody has told yet.
+        if(
+            last_close > 0,
+            not is_jump
+            or is_move_shared
+            or (is_from_exchange and close between last_close and 2 * last_close),
+            null
+        ) as has_explained_return,
         has_settled_scale,
         -- A flat bar without volume is no opinion; and nobody judges the exchange's record.
         if(

@@ -119,7 +119,7 @@ suspect_sessions as (
     select
         source_id,
         trade_date
-    from {{ ref('quality_suspect_sessions') }}
+    from {{ ref('int_suspect_sessions__found') }}
 
 ),
 

@@ -37,6 +37,7 @@ compared as (
         records.symbol,
         bars.source_id,
         (records.close / records.last_close) / (bars.close / bars.last_close) as price_ratio,
+        records.close / records.last_close as traded_step,
         sources.precedence,
         records.trade_date as ex_date
     from bars as records
@@ -60,7 +61,8 @@ compared as (
 
 ),
 
--- Smaller ones are dividends, and errors.
+-- Smaller ones are dividends, and errors. Where the record itself does not step, it is the provider
+-- that does, for it applied an action by half.
 found as (
 
     select
@@ -70,7 +72,9 @@ found as (
         max(price_ratio) / min(price_ratio) <= 1.01 as is_agreed,
         ex_date
     from compared
-    where abs(ln(price_ratio)) > 0.04
+    where
+        abs(ln(price_ratio)) > 0.04
+        and abs(ln(traded_step) - ln(price_ratio)) <= least(0.2, 0.4 * abs(ln(price_ratio)))
     group by symbol, ex_date
 
 ),

@@ -139,7 +139,8 @@ records as (
         source_id,
         case
             when agreeing_count < 0.8 * overlap_count then 'unstable'
-            when abs(median_ratio - 1) > {{ var('scale_tolerance') }} then 'apart'
+            -- A provider's closes are the exchange's to the paisa, or on another scale.
+            when abs(median_ratio - 1) > {{ var('record_tolerance') }} then 'apart'
             else 'same'
         end as verdict,
         cast(median_ratio as float64) as median_ratio,

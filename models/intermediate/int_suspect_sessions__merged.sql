@@ -6,4 +6,4 @@
 select
     source_id,
     trade_date
-from {{ ref('quality_suspect_sessions') }}
+from {{ ref('int_suspect_sessions__found') }}

@@ -223,7 +223,7 @@ symbol_windows as (
 changed_sessions as (
 
     select min(coalesce(suspect.trade_date, merged.trade_date)) as trade_date
-    from {{ ref('quality_suspect_sessions') }} as suspect
+    from {{ ref('int_suspect_sessions__found') }} as suspect
     full outer join {{ ref('int_suspect_sessions__merged') }} as merged
         on
             suspect.source_id = merged.source_id
