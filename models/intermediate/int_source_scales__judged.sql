@@ -138,7 +138,8 @@ records as (
         symbol,
         source_id,
         case
-            when agreeing_count < 0.8 * overlap_count then 'unstable'
+            -- The days before an action that a provider took out of its past may be a few.
+            when agreeing_count < 0.9 * overlap_count then 'unstable'
             -- A provider's closes are the exchange's to the paisa, or on another scale.
             when abs(median_ratio - 1) > {{ var('record_tolerance') }} then 'apart'
             else 'same'
