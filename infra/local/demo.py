@@ -34,6 +34,14 @@ _RESTATEMENTS = (
     " from trading_data.fct_price_restatements"
 )
 
+_JUDGED = (
+    "select source_id, sum(exchange_overlap_count) as bars, sum(exchange_level_count) as closes_alike,"
+    " sum(exchange_agreeing_return_count) as returns_alike from trading_data_quality.quality_source_agreement"
+    " where exchange_overlap_count > 0 group by source_id order by source_id"
+)
+
+_RECORDED_SESSIONS = 10
+
 _NEXT = (
     (
         "one symbol's last bars, with their source and score",
@@ -60,7 +68,7 @@ _NEXT = (
 
 
 def demo(folder: Path) -> int:
-    """Run the job twice, Kite's session ending in the middle of the first; then let Kite rewrite a past."""
+    """Run the job twice, Kite's session ending in the middle of the first; import records; let Kite rewrite a past."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _tell("The simulated providers start ...")
@@ -99,6 +107,15 @@ def demo(folder: Path) -> int:
         status = _run(environment, "run")
         if status != 3:
             return status or 1
+        _tell(
+            f"The exchange's own record of the last {_RECORDED_SESSIONS} sessions, as a person downloads it from its site."
+            " It is the bar where it is, and says how well each provider agrees with it:"
+        )
+        _write_records(folder / "records")
+        if status := _run(environment, "import", str(folder / "records")):
+            return status
+        if status := _run(environment, "query", _JUDGED):
+            return status
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
             "A share is split, and Kite rewrites its past at half the price. The last months are fetched again and"
@@ -128,6 +145,13 @@ def demo(folder: Path) -> int:
 def _first_day() -> date:
     """The first day of the simulated market: it has all symbols, and a year and a half of sessions."""
     return datetime.now(UTC).date() - timedelta(days=550)
+
+
+def _write_records(folder: Path) -> None:
+    """The records of the market that the simulated providers serve: the same days make the same market."""
+    last = last_closed_session(datetime.now(UTC))
+    market = draft_market(first=_first_day(), last=last)
+    write_daily_records(market, folder, market.sessions[-_RECORDED_SESSIONS].trade_date, last)
 
 
 @contextmanager
