@@ -132,7 +132,11 @@ def read_holes(
                     -- A daily run looks so far back for what was rewritten, wherever the source's series begins.
                     if(
                         requests.asked_to = date(requests.requested_at, 'Asia/Kolkata')
-                        and date_diff(requests.asked_to, requests.asked_from, day) between {deep[0]} and {deep[1]},
+                        and (
+                            date_diff(requests.asked_to, requests.asked_from, day) between {deep[0]} and {deep[1]}
+                            -- Nor farther than to the month in which the share was listed.
+                            or requests.asked_from = date_trunc(listings.listed_on, month)
+                        ),
                         firsts.trade_date,
                         listings.listed_on
                     )

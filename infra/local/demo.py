@@ -108,7 +108,7 @@ def demo(folder: Path) -> int:
         if status != 3:
             return status or 1
         _tell(
-            f"The exchange's own record of the last {_RECORDED_SESSIONS} sessions, as a person downloads it from its site."
+            f"The exchange's own record of the last {_RECORDED_SESSIONS} sessions, as a person downloads it."
             " It is the bar where it is, and says how well each provider agrees with it:"
         )
         _write_records(folder / "records")
