@@ -14,7 +14,10 @@ from typing import Any
 import requests
 from rich.console import Console
 
+from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR, past_proxies
+from infra.local.daily_records import write_daily_records
+from infra.local.market import draft_market
 from infra.local.warehouse import stop
 
 _console = Console(highlight=False, soft_wrap=True)
