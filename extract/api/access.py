@@ -1,19 +1,24 @@
 """Who may ask, and how those are answered whom nothing can be told."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, HTTPException, Request
+from fastapi.datastructures import Headers
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel
-from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from extract.errors import ConfigurationError, PipelineError
 from extract.settings import Settings
+
+# What ASGI calls the parts of a request; the package that has these types is another's, not ours.
+type Scope = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+type ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A list of all symbols has three thousand.
 _LARGEST_BODY = 65_536

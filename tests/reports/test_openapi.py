@@ -71,8 +71,8 @@ def test_without_a_token_no_data_is_told(populated: Populated) -> None:
         ({"API_AUTHENTICATION": "cloud_run"}, "this is no Cloud Run service"),
         ({"API_AUTHENTICATION": "none"}, "use token, or cloud_run"),
         ({"TRIGGER_JOB": "trading-data"}, "use projects/<project>/locations/<region>/jobs/<job>"),
-        ({"API_TRIGGERS_PER_HOUR": "0"}, "use a number above zero"),
-        ({"API_TRIGGERS_PER_HOUR": "0.5"}, "use a number of runs"),
+        ({"API_TRIGGERS_PER_HOUR": "0"}, "use a whole number of runs, 1 or more"),
+        ({"API_TRIGGERS_PER_HOUR": "0.5"}, "use a whole number of runs, 1 or more"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(populated: Populated, settings: dict[str, str], said: str) -> None:
