@@ -102,7 +102,7 @@ def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_go
     process.send_signal(signal.SIGTERM)
     rest = process.communicate(timeout=30)[1]
     assert time.monotonic() - asked_at < 10
-    assert process.returncode == 1
+    assert process.returncode == 130
     assert "interrupted; run the same command again to go on" in rest
     rows = pipeline.query(
         "select source_id, count(*) from `{d}_raw.extract_requests` where symbol is not null and outcome = 'ok'"
@@ -114,7 +114,7 @@ def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_go
         " from `{d}_raw.extract_runs`"
     )
     # And Kite's dump of instruments.
-    assert told == (1, "it was stopped", len(TRADED) + 2, 0, True)
+    assert told == (130, "it was stopped", len(TRADED) + 2, 0, True)
     faultless.providers.fail()
     done = subprocess.run(
         [*command, "--json"],
