@@ -185,7 +185,8 @@ def test_every_statement_is_accepted(sent_build: SentBuild) -> None:
 
 def test_what_a_run_asks_is_among_them(sent_build: SentBuild) -> None:
     own = [statement for statement in sent_build.statements if node_of(statement) == "extract"]
-    assert sum("to_hex(md5(string_agg(" in statement for statement in own) == 4
+    assert sum("where symbol in unnest(@symbols)" in statement for statement in own) == 4
+    assert sum("unnest(cast(@listings as array<string>))" in statement for statement in own) >= 1
     assert any("quality_disputes" in statement for statement in own)
 
 
