@@ -9,7 +9,7 @@
     Example: {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on -#}
 {% macro day_of_shares(source_id, trade_date, received_at) -%}
     if(
-            {{ source_id }} = 'nse',
+            {{ source_id }} = '{{ var('exchange_source') }}',
             {{ trade_date }},
             {{ day_of_receipt(received_at) }}
         )

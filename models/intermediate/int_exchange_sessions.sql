@@ -10,7 +10,7 @@ recorded as (
     from {{ ref('fct_daily_bar_revisions') }}
     where
         known_to is null
-        and source_id = 'nse'
+        and source_id = '{{ var('exchange_source') }}'
     group by trade_date
 
 ),

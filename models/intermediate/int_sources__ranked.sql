@@ -16,7 +16,7 @@ marked as (
     select
         source_id,
         precedence,
-        source_id = 'nse' as is_exchange
+        source_id = '{{ var('exchange_source') }}' as is_exchange
     from best_precedence
 
 ),

@@ -43,7 +43,7 @@ bars as (
         count(*) as record_count,
         count(distinct symbol) as symbol_count,
         countif(is_valid) as valid_record_count,
-        countif(source_id = 'nse') as exchange_record_count,
+        countif(source_id = '{{ var('exchange_source') }}') as exchange_record_count,
         countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
         -- A valid bar of a day to come cannot be, and would hide all that is missing until then.
         max(if(is_valid and trade_date <= current_date('Asia/Kolkata'), trade_date, null))
