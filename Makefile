@@ -85,12 +85,13 @@ test-actions: .venv/ready-dev ## Twenty seeds of corporate actions, built in ste
 test-container: .venv/ready-dev .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py
 
-lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict
+lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict, the order of the rooms
 	@# Its processes leave a semaphore behind, of which Python warns.
 	@PYTHONWARNINGS=ignore:resource_tracker:UserWarning $(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 verify-sql: .venv/ready-dev ## Let Google's own analyzer read every statement that dbt sends
 	@$(BIN)/pytest tests/sql

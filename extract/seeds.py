@@ -11,6 +11,9 @@ from extract.settings import PROJECT_DIR
 
 EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
 
+# The time, with zone.
+type Clock = Callable[[], datetime]
+
 # The source whose bars are the exchange's own record.
 EXCHANGE = "nse"
 

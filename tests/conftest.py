@@ -18,12 +18,12 @@ import pyarrow as pa
 import pytest
 import structlog
 
-from extract.archive import Archive
-from extract.build import Build, build
-from extract.raw import RawTable
+from extract.landing.archive import Archive
+from extract.landing.raw import RawTable
 from extract.settings import PROJECT_DIR, Settings
-from extract.sources.archive import Replay, replay
-from extract.warehouse import Warehouse, open_warehouse
+from extract.warehouse.build import Build, build
+from extract.warehouse.connection import Warehouse, open_warehouse
+from extract.warehouse.replay import Replay, replay
 from infra.local.emulator import THREADS
 from infra.local.warehouse import running
 

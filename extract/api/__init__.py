@@ -9,9 +9,9 @@ from extract.api.access import Access, BoundedBodies
 from extract.api.dashboard import dashboard_routes
 from extract.api.health import data_routes, health_routes
 from extract.api.runs import run_routes
+from extract.seeds import Clock
 from extract.settings import Settings
-from extract.sources import Clock
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 
 def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> FastAPI:

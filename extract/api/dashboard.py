@@ -20,14 +20,13 @@ from fastapi.responses import Response
 from google.cloud import bigquery
 from pydantic import BaseModel
 
-from extract.alerts import Alert
 from extract.api.access import REFUSALS, Wrong, unavailable
-from extract.diagnosis import Run, read_runs
 from extract.errors import ConfigurationError, PipelineError
-from extract.seeds import exchange_date, listed_instruments
-from extract.sources import Clock
-from extract.status import Status, read_status
-from extract.warehouse import Warehouse
+from extract.reporting.alerts import Alert
+from extract.reporting.diagnosis import Run, read_runs
+from extract.reporting.status import Status, read_status
+from extract.seeds import Clock, exchange_date, listed_instruments
+from extract.warehouse.connection import Warehouse
 
 # Between builds, of which there are two a day, only the clock makes something wrong: a session that is late.
 _KEPT_SECONDS = 900.0

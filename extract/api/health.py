@@ -12,12 +12,12 @@ from fastapi import APIRouter, HTTPException, Response
 from pydantic import BaseModel
 
 from extract.api.access import REFUSALS, Wrong, unavailable
-from extract.archive import Archive
-from extract.diagnosis import LONGEST_SILENCE
+from extract.landing.archive import Archive
+from extract.reporting.diagnosis import LONGEST_SILENCE
+from extract.reporting.status import SourceStatus, read_status
+from extract.seeds import Clock
 from extract.settings import Settings
-from extract.sources import Clock
-from extract.status import SourceStatus, read_status
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 

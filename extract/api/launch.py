@@ -12,14 +12,13 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
-from extract.archive import Archive
-from extract.cli import new_run_id
 from extract.errors import INCOMPLETE, OK, PipelineError, SourceUnavailable
 from extract.google_token import default_token
-from extract.lease import holder
-from extract.seeds import last_closed_session
+from extract.landing.archive import Archive
+from extract.landing.lease import holder
+from extract.run_id import new_run_id
+from extract.seeds import Clock, last_closed_session
 from extract.settings import PROJECT_DIR, Settings
-from extract.sources import Clock
 
 type State = Literal["running", "succeeded", "failed"]
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from extract.settings import Settings
-from extract.warehouse import Warehouse, open_warehouse
+from extract.warehouse.connection import Warehouse, open_warehouse
 
 # Cloud Run cuts an answer off after a minute.
 _STATEMENT_SECONDS = 50.0

@@ -13,13 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from extract.api.access import REFUSALS, Wrong, refuse_other_sites, unavailable
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order
-from extract.cli import RUN_ID
-from extract.diagnosis import Run, read_runs
 from extract.errors import INCOMPLETE, OK
-from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, trading_sessions
+from extract.reporting.diagnosis import Run, read_runs
+from extract.run_id import RUN_ID
+from extract.seeds import FIRST_DAY, Clock, exchange_date, listed_instruments, trading_sessions
 from extract.settings import Settings
-from extract.sources import Clock
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 

@@ -11,7 +11,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, Field
 
 from extract.files.kind import ExDateField, IsinField, Kind, Record, SaysNothing, SymbolField, is_blank
-from extract.raw import NSE_CORPORATE_ACTIONS
+from extract.landing.raw import NSE_CORPORATE_ACTIONS
 
 # As the site's button names its file: CF-CA-equities-01-06-2024-to-30-06-2024.csv.
 _PERIOD = re.compile(r"CF-CA-.*?(\d{2})-(\d{2})-(\d{4})-to-(\d{2})-(\d{2})-(\d{4})(?!\d)", re.IGNORECASE)

@@ -22,7 +22,7 @@ from extract.files.days import days_in_name, read_day
 from extract.files.kind import IsinField, Kind, Reading, Record, SaysNothing, SymbolField, is_blank, plain_heading
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
-from extract.raw import NSE_DAILY_BARS
+from extract.landing.raw import NSE_DAILY_BARS
 
 FIRST_YEAR = 1994
 

@@ -7,7 +7,7 @@ from pydantic import field_validator
 
 from extract.files.kind import Download, IsinField, Kind, Record, SymbolField, is_blank
 from extract.files.opened import FileRefused
-from extract.raw import NSE_INDEX_CONSTITUENTS
+from extract.landing.raw import NSE_INDEX_CONSTITUENTS
 
 # How the exchange names the list of an index that is named by how many shares it holds.
 _LIST_NAME = re.compile(r"ind_nifty(?P<kind>[a-z]*)(?P<count>\d+)_?list(?![a-z])", re.IGNORECASE)

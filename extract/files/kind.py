@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 
 from extract.files.days import read_day
 from extract.files.opened import FileRefused
-from extract.raw import RawTable
+from extract.landing.raw import RawTable
 
 # How people and programs write that there is nothing.
 _BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a")

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from pathlib import PurePosixPath
 
-from extract.archive import Archive
 from extract.files.kind import is_symbol
 from extract.files.text import UnreadRow
-from extract.raw import RawTable
+from extract.landing.archive import Archive
+from extract.landing.raw import RawTable
 
 TAKEN, HERE, REFUSED = "taken", "already here", "refused"
 

@@ -11,12 +11,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from extract.archive import Archive, BatchRefused
 from extract.files.daily_record import DailyRecord
 from extract.files.outcome import HERE, TAKEN, FileReport, Held, row_count, unread_symbols
-from extract.raw import NSE_DAILY_BARS, NSE_FILES
+from extract.landing.archive import Archive, BatchRefused
+from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES
 
-# A load job takes a batch of this size at once (extract/sources/archive.py): eighty sessions of today's size.
+# A load job takes a batch of this size at once (extract/warehouse/replay.py): eighty sessions of today's size.
 _ROWS_PER_BATCH = 240_000
 
 # How the rows of nse_files lie there: those of one file that was read whole, under its digest; else of many.

@@ -8,14 +8,14 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from extract.archive import Archive
 from extract.files.daily_record import DAILY_RECORDS, read_by_columns
 from extract.files.kind import Download
 from extract.files.opened import FileRefused, OpenedFile, listed, opened
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport, Held, row_count, unread_symbols
 from extract.files.read import IdentifiedFile, ReadFile, identify
 from extract.files.records import Records
-from extract.raw import NSE_FILES
+from extract.landing.archive import Archive
+from extract.landing.raw import NSE_FILES
 from extract.seeds import EXCHANGE_ZONE
 
 # A day's files are dated from when the exchange's day begins, so that the same file makes the same batch all day.

@@ -1,6 +1,6 @@
 """One module for each place that bars come from: it turns the place's answers and errors into ours, nothing else."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -9,11 +9,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.errors import SourceUnavailable
-from extract.raw import RawTable
+from extract.landing.raw import RawTable
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
-
-# The time, with zone.
-type Clock = Callable[[], datetime]
 
 # Of rows that are left out, so many are named.
 _NAMED = 5

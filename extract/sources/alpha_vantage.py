@@ -11,9 +11,10 @@ from typing import Any
 import httpx
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.pace import Pacer, Sleep
-from extract.raw import ALPHA_VANTAGE_DAILY_BARS
-from extract.sources import Answer, Clock, Request, as_table, bounded
+from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS
+from extract.seeds import Clock
+from extract.sources import Answer, Request, as_table, bounded
+from extract.sources.pace import Pacer, Sleep
 
 BASE_URL = "https://www.alphavantage.co"
 # What a free key is shown: the last 100 sessions.

@@ -18,11 +18,11 @@ import requests
 from kiteconnect import KiteConnect
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.pace import Pacer, Sleep
-from extract.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
-from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
-from extract.sources import Answer, Clock, Request, as_table, bounded, listed
+from extract.landing.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
+from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date
+from extract.sources import Answer, Request, as_table, bounded, listed
 from extract.sources.kite_dump import read_dump
+from extract.sources.pace import Pacer, Sleep
 
 # The server refuses day candles over more than 2,000 days.
 WINDOW_DAYS = 1990

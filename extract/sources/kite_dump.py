@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from extract.errors import SourceUnavailable
-from extract.raw import KITE_INSTRUMENTS
+from extract.landing.raw import KITE_INSTRUMENTS
 
 # What is asked for, and the last column of each row: where a dump is cut, the last row lacks it.
 _EXCHANGE = "NSE"

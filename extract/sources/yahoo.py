@@ -24,10 +24,10 @@ import yfinance.data
 from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitError
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.pace import Pacer, Sleep
-from extract.raw import YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
-from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date, former_symbols
-from extract.sources import Answer, Clock, Request, bounded, outside
+from extract.landing.raw import YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date, former_symbols
+from extract.sources import Answer, Request, bounded, outside
+from extract.sources.pace import Pacer, Sleep
 from extract.sources.yahoo_chart import (
     blocked,
     chart_days,

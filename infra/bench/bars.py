@@ -7,8 +7,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from extract.archive import Archive
-from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments, trading_sessions
 from extract.sources import exchange_dates
 from infra.bench.peer import KEY

@@ -10,9 +10,9 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.settings import Settings
-from extract.warehouse import open_warehouse
+from extract.warehouse.connection import open_warehouse
 from infra.bench.bars import Given
 from infra.bench.command import run, settings_of
 from infra.bench.compare import Comparison, Job, Taken, check, covered, jobs_since

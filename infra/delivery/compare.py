@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from extract.errors import FAILED, OK, USAGE, ConfigurationError, PipelineError
 from extract.settings import PROJECT_DIR, Settings, Variables
-from extract.warehouse import Warehouse, open_warehouse
+from extract.warehouse.connection import Warehouse, open_warehouse
 
 # The layers that people read, and what their datasets' names end with.
 _LAYERS = {"marts": "", "quality": "_quality"}

@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 from rich.console import Console
 from rich.table import Table
 
-from extract.archive import Archive
-from extract.raw import KITE_DAILY_BARS
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import last_closed_session, trading_sessions
 from extract.settings import PROJECT_DIR, Settings
-from extract.warehouse import open_warehouse
+from extract.warehouse.connection import open_warehouse
 from infra.bench import bars as given_bars
 from infra.bench.bars import write_bars
 from infra.bench.command import Ended, run, settings_of

@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from extract.archive import Archive
 from extract.files import daily_record
 from extract.files.days import read_day
 from extract.files.kind import plain_heading
@@ -29,7 +28,8 @@ from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
 from extract.files.records import Records
 from extract.files.report import import_report, say_import
 from extract.files.take import take_files
-from extract.raw import NSE_CORPORATE_ACTIONS, NSE_DAILY_BARS, NSE_INDEX_CONSTITUENTS
+from extract.landing.archive import Archive
+from extract.landing.raw import NSE_CORPORATE_ACTIONS, NSE_DAILY_BARS, NSE_INDEX_CONSTITUENTS
 from extract.seeds import listed_instruments
 from infra.local.daily_records import write_daily_records
 from infra.local.market import draft_market

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
 from extract.sources import Answer, Request, Source, kite, yahoo
 from extract.sources.alpha_vantage import AlphaVantage

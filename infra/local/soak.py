@@ -29,17 +29,17 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from extract import extraction as extraction_module
-from extract.archive import Archive, BatchRefused
-from extract.cli import new_run_id
 from extract.errors import AlreadyRunning, PipelineError
-from extract.lease import held
-from extract.raw import RAW_TABLES
-from extract.run import Job, daily_plan, fetch, shortfalls
+from extract.fetching import extraction as extraction_module
+from extract.fetching.run import Job, daily_plan, fetch, shortfalls
+from extract.landing.archive import Archive, BatchRefused
+from extract.landing.lease import held
+from extract.landing.raw import RAW_TABLES
+from extract.run_id import new_run_id
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
-from extract.sources.archive import Replay
-from extract.warehouse import Warehouse, open_warehouse
+from extract.warehouse.connection import Warehouse, open_warehouse
+from extract.warehouse.replay import Replay
 from infra.local import bucket, downloads, payloads, proxy
 from infra.local.demo import providers, simulate
 from infra.local.loopback import serving

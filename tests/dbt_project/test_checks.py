@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from extract import build as dbt_build
 from extract.settings import PROJECT_DIR
+from extract.warehouse import build as dbt_build
 from tests.conftest import Pipeline
 
 START = date(2024, 6, 3)

@@ -8,8 +8,8 @@ import pytest
 from dbt.artifacts.schemas.run import RunExecutionResult
 from dbt.cli.main import dbtRunner
 
-from extract.build import INCREMENTAL_MODELS
 from extract.settings import PROJECT_DIR
+from extract.warehouse.build import INCREMENTAL_MODELS
 from infra.local.emulator import PROJECT
 from tests.conftest import Pipeline, copied
 

@@ -13,9 +13,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from extract.archive import Archive
 from extract.files.take import take_files
-from extract.raw import KITE_DAILY_BARS, NSE_CORPORATE_ACTIONS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS, NSE_CORPORATE_ACTIONS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments, trading_sessions
 from extract.settings import PROJECT_DIR
 from tests.conftest import write_bars

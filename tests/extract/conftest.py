@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pytest
 
-from extract.archive import Archive
-from extract.cli import new_run_id
-from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
-from extract.run import Job
+from extract.fetching.run import Job
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.run_id import new_run_id
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
 from infra.local.market import Draft, draft_market, write_market

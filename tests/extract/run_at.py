@@ -10,13 +10,13 @@ from datetime import datetime
 
 import structlog
 
-from extract.archive import Archive
-from extract.build import build
-from extract.cli import new_run_id
-from extract.run import Job, daily_plan, fetch, shortfalls
+from extract.fetching.run import Job, daily_plan, fetch, shortfalls
+from extract.landing.archive import Archive
+from extract.run_id import new_run_id
 from extract.seeds import last_closed_session, listed_instruments
 from extract.settings import Settings
-from extract.warehouse import open_warehouse
+from extract.warehouse.build import build
+from extract.warehouse.connection import open_warehouse
 
 
 def main() -> int:

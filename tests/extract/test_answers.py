@@ -13,7 +13,13 @@ from typing import Any
 import pytest
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES, YAHOO_DAILY_BARS
+from extract.landing.raw import (
+    ALPHA_VANTAGE_DAILY_BARS,
+    KITE_DAILY_BARS,
+    KITE_INSTRUMENTS,
+    KITE_QUOTES,
+    YAHOO_DAILY_BARS,
+)
 from extract.seeds import EXCHANGE_ZONE, Instrument, listed_instruments
 from extract.sources import Answer, Request, Source
 from extract.sources.alpha_vantage import AlphaVantage

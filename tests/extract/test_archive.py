@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from extract.archive import Archive, BatchRefused
 from extract.errors import PipelineError
-from extract.raw import KITE_DAILY_BARS
+from extract.landing.archive import Archive, BatchRefused
+from extract.landing.raw import KITE_DAILY_BARS
 from tests.conftest import write_bars
 
 NOON = datetime(2024, 1, 3, 12, 0, tzinfo=UTC)

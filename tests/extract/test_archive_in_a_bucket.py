@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from extract.archive import Archive
 from extract.errors import AlreadyRunning, PipelineError
-from extract.lease import held
-from extract.raw import KITE_DAILY_BARS
+from extract.landing.archive import Archive
+from extract.landing.lease import held
+from extract.landing.raw import KITE_DAILY_BARS
 from infra.local.bucket import Bucket, key_file
 from infra.local.loopback import serving
 from tests.conftest import Pipeline, write_bars

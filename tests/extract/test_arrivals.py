@@ -13,7 +13,7 @@ from dbt.cli.main import dbtRunner
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, final_through, listed_instruments
 from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline, write_bars

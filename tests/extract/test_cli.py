@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from extract import cli
 from extract.cli import main
+from extract.commands.terminal import configure_logs
 from infra.local.warehouse import find
 from tests.conftest import Pipeline
 
@@ -134,7 +134,7 @@ def test_what_is_logged_after_a_command_ended_goes_to_the_standard_error_of_then
         # Of whoever called the command in process, and has closed it since.
         with io.StringIO() as closed:
             monkeypatch.setattr(sys, "stderr", closed)
-            cli._configure_logs("any")
+            configure_logs("any")
         later = io.StringIO()
         monkeypatch.setattr(sys, "stderr", later)
         structlog.get_logger().info("batches loaded")

@@ -7,10 +7,10 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from extract import plan
-from extract.holes import read_holes
-from extract.raw import KITE_DAILY_BARS
-from extract.run import daily_plan, fetch, holes_left, range_plan, shortfalls
+from extract.fetching import plan
+from extract.fetching.holes import read_holes
+from extract.fetching.run import daily_plan, fetch, holes_left, range_plan, shortfalls
+from extract.landing.raw import KITE_DAILY_BARS
 from extract.sources import Request
 from infra.local.providers import Fault
 from tests.conftest import Pipeline

@@ -11,7 +11,6 @@ from unittest.mock import patch
 import pandas as pd
 import pytest
 
-from extract.archive import Archive
 from extract.errors import PipelineError
 from extract.files import read
 from extract.files.daily_record import read_by_columns
@@ -19,7 +18,8 @@ from extract.files.days import days_in_name
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
 from extract.files.report import say_import
 from extract.files.take import take_files
-from extract.raw import NSE_DAILY_BARS, NSE_FILES
+from extract.landing.archive import Archive
+from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES
 from extract.seeds import listed_instruments
 from infra.local.daily_records import write_daily_records
 from infra.local.market import draft_market

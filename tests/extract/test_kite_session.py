@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
-from extract.kite_session import access_token, log_in, login_url
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import KiteSettings, Settings
+from extract.sources.kite_session import access_token, log_in, login_url
 from infra.local import loopback
 from infra.local.loopback import Loopback
 from infra.local.market import draft_market

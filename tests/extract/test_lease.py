@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pytest
 
-from extract import lease
-from extract.archive import Archive
 from extract.errors import AlreadyRunning, PipelineError
-from extract.lease import held
+from extract.landing import lease
+from extract.landing.archive import Archive
+from extract.landing.lease import held
 from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline
 
@@ -225,8 +225,8 @@ def test_a_lost_answer_to_a_write_that_was_made_is_no_refusal(
 HOLDER = """
 import sys, time
 from datetime import UTC, datetime
-from extract import lease
-from extract.archive import Archive
+from extract.landing import lease
+from extract.landing.archive import Archive
 
 lease.RENEWAL_SECONDS = 0.1
 with lease.held(Archive(sys.argv[1]), "run-dead", "run full ALL", lambda: datetime.now(UTC)):

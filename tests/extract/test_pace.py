@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.pace import ATTEMPTS, Pacer, attempts
+from extract.sources.pace import ATTEMPTS, Pacer, attempts
 
 
 class Clock:

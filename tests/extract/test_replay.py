@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from extract.archive import Archive, Batch
-from extract.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
-from extract.sources import archive as archive_source
+from extract.landing.archive import Archive, Batch
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.warehouse import replay as archive_source
 from tests.conftest import Pipeline, write_bars
 
 TUESDAY, WEDNESDAY = datetime(2024, 1, 1, 18, 30, tzinfo=UTC), datetime(2024, 1, 2, 18, 30, tzinfo=UTC)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
-from extract.archive import Archive
+from extract.landing.archive import Archive
 from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline, copied
 from tests.extract.conftest import Undisturbed, assert_same, replayed

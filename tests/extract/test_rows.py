@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from extract.rows import write_rows
+from extract.reporting.rows import write_rows
 from tests.conftest import Pipeline
 
 LONG = "x" * 300

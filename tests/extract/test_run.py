@@ -6,9 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from extract import plan
-from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
-from extract.run import (
+from extract.fetching import plan
+from extract.fetching.run import (
     build_and_heal,
     daily_plan,
     fetch,
@@ -18,6 +17,7 @@ from extract.run import (
     restated_plan,
     shortfalls,
 )
+from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, final_through, trading_sessions
 from infra.local.market import TICKS_PER_RUPEE, Bars, same_day_bars
 from infra.local.providers import ACCESS_TOKEN, Fault

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from extract.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
+from extract.landing.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
 from infra.local.providers import Fault
 from tests.conftest import Pipeline, copied

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from extract.run import daily_plan, fetch
+from extract.fetching.run import daily_plan, fetch
 from extract.seeds import last_closed_session
 from infra.local.market import draft_market
 from infra.local.providers import Providers, serving

@@ -157,16 +157,16 @@ def test_a_symbol_is_taken_as_people_type_it(typed: str, symbol: str) -> None:
     "typed", ["tcs,infy", "TCS, INFY", "TCS INFY", "TCS;INFY", "TCS.NS,\nINFY.NS,", "TCS,TCS,INFY"]
 )
 def test_symbols_are_taken_apart_as_people_type_them(typed: str) -> None:
-    from extract.cli import _instruments
+    from extract.commands.options import instruments
 
-    assert [instrument.symbol for instrument in _instruments(typed)] == ["INFY", "TCS"]
+    assert [instrument.symbol for instrument in instruments(typed)] == ["INFY", "TCS"]
 
 
 @pytest.mark.parametrize("typed", ["all", "ALL", " All "])
 def test_all_is_all(typed: str) -> None:
-    from extract.cli import _instruments
+    from extract.commands.options import instruments
 
-    assert len(_instruments(typed)) == len(seeds.listed_instruments())
+    assert len(instruments(typed)) == len(seeds.listed_instruments())
 
 
 @pytest.mark.parametrize(
@@ -250,10 +250,10 @@ def test_a_seed_that_a_spreadsheet_has_saved_is_taken_or_named(
 def test_an_attempt_that_is_no_number_is_none(monkeypatch: pytest.MonkeyPatch, attempt: str) -> None:
     from argparse import Namespace
 
-    from extract.cli import _run_id
+    from extract.commands.options import run_id_of
 
     monkeypatch.setenv("CLOUD_RUN_TASK_ATTEMPT", attempt)
-    assert _run_id(Namespace(run_id="run-1", command="run")) == ("run-1.2" if attempt == "2" else "run-1")
+    assert run_id_of(Namespace(run_id="run-1", command="run")) == ("run-1.2" if attempt == "2" else "run-1")
 
 
 def test_an_interruption_is_130_and_pages_nobody(
@@ -262,8 +262,8 @@ def test_an_interruption_is_130_and_pages_nobody(
     def stopped(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("extract.sources.archive.replay", stopped)
-    monkeypatch.setattr("extract.warehouse.open_warehouse", stopped)
+    monkeypatch.setattr("extract.warehouse.replay.replay", stopped)
+    monkeypatch.setattr("extract.warehouse.connection.open_warehouse", stopped)
     assert main(["replay", "--no-build"]) == 130
     said = capsys.readouterr().err
     assert "interrupted; run the same command again" in said
@@ -274,7 +274,7 @@ def test_an_interruption_is_130_and_pages_nobody(
 def test_what_dbt_takes_for_its_own_error_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from extract import build
+    from extract.warehouse import build
 
     stopped = SimpleNamespace(exception=KeyboardInterrupt(), success=False)
     monkeypatch.setattr("dbt.cli.main.dbtRunner.invoke", lambda *_: stopped)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from extract.archive import Archive
-from extract.raw import KITE_DAILY_BARS
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS
 from extract.settings import PROJECT_DIR
 from infra.bench import compare
 from infra.bench.bars import Given, write_bars

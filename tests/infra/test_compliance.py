@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from extract.raw import RAW_TABLES
+from extract.landing.raw import RAW_TABLES
 from extract.settings import PROJECT_DIR
 
 # Words of which one in a column's name means a person.

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from extract.raw import YAHOO_DAILY_BARS
+from extract.landing.raw import YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
 from infra.delivery.compare import compared_tables, comparison, main
 from infra.local import loopback

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from extract.archive import Archive
+from extract.landing.archive import Archive
 from extract.seeds import Instrument, last_closed_session, listed_instruments, trading_sessions
 from infra.local.market import (
     Bars,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.archive import Archive
+from extract.landing.archive import Archive
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR
 from infra.local.market import draft_market, write_market

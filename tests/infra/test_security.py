@@ -18,7 +18,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from extract.errors import ConfigurationError
 from extract.settings import PROJECT_DIR, Settings
-from extract.warehouse import open_warehouse
+from extract.warehouse.connection import open_warehouse
 from tests.infra.tools import run_tool, tracked_files
 
 # What looks like a secret and opens nothing: the simulated providers' own, and words in tests.

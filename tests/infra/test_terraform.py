@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from extract.settings import PROJECT_DIR
-from extract.warehouse import raw_tables
+from extract.warehouse.connection import raw_tables
 
 MODULE = PROJECT_DIR / "infra" / "terraform"
 TOOLS = PROJECT_DIR / ".venv-infra" / "bin"
@@ -270,7 +270,9 @@ def test_the_raw_tables_are_those_that_the_code_makes() -> None:
     # A column is a line.
     text = re.sub(r'\{\s+("name": "\w+"),\s+("type": "\w+")\s+\}', r"{\1, \2}", text)
     text = re.sub(r'\[\s+("\w+")\s+\]', r"[\1]", text)
-    assert file.read_text() == text, f"{file.relative_to(PROJECT_DIR)} is not what extract/warehouse.py makes:\n{text}"
+    assert file.read_text() == text, (
+        f"{file.relative_to(PROJECT_DIR)} is not what extract/warehouse/connection.py makes:\n{text}"
+    )
 
 
 def test_views_may_read_what_their_models_refer_to() -> None:

@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from extract.archive import Archive
 from extract.files.outcome import TAKEN
 from extract.files.take import take_files
-from extract.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from extract.raw import KITE_DAILY_BARS
+from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE
 from tests.conftest import Pipeline, write_bars
 from tests.real_bars.importer import SHARED_DATA

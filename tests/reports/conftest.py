@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from extract.raw import KITE_DAILY_BARS
+from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, last_closed_session
 from extract.settings import PROJECT_DIR
 from infra.local import loopback

@@ -7,12 +7,12 @@ from datetime import datetime
 
 import pytest
 
-from extract.alerts import Alert, message
-from extract.build import Build
-from extract.raw import KITE_DAILY_BARS
-from extract.report import Outcome, Report, archive_report, load_report
+from extract.landing.raw import KITE_DAILY_BARS
+from extract.reporting.alerts import Alert, message
+from extract.reporting.report import Outcome, Report, archive_report, load_report
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import PROJECT_DIR, Settings
+from extract.warehouse.build import Build
 from infra.local import loopback
 from tests.conftest import Pipeline, write_bars
 from tests.reports.conftest import RESTATED, SECRET, SYMBOLS, Populated, Webhook

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from extract.api.launch import CloudRunJob, Rate, order
-from extract.diagnosis import read_runs
 from extract.errors import PipelineError
-from extract.report import Outcome, Report, archive_report
+from extract.reporting.diagnosis import read_runs
+from extract.reporting.report import Outcome, Report, archive_report
 from extract.seeds import last_closed_session, trading_sessions
 from infra.local.demo import simulate
 from tests.conftest import Pipeline

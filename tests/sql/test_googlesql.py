@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from extract.holes import read_holes
-from extract.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
-from extract.received import (
+from extract.fetching.holes import read_holes
+from extract.fetching.received import (
     Received,
     answered_ranges,
     attempts_of_last_day,
@@ -21,9 +20,10 @@ from extract.received import (
     restated_histories,
     symbols_with_bar,
 )
+from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.reporting.status import read_status
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
-from extract.status import read_status
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 from infra.local.googlesql import (
     Analyzer,
     Complexity,

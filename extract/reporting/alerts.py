@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from extract.settings import Settings
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 

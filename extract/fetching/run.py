@@ -9,14 +9,10 @@ from datetime import date, datetime, timedelta
 
 import structlog
 
-from extract.archive import Archive
-from extract.build import Build, build
 from extract.errors import ConfigurationError, SourceRefused
-from extract.extraction import Extraction, LedgerEntry, extract, load_unloaded
-from extract.holes import read_holes, told
-from extract.kite_session import access_token
-from extract.pace import FIRST_WAIT
-from extract.plan import (
+from extract.fetching.extraction import Extraction, LedgerEntry, extract, load_unloaded
+from extract.fetching.holes import read_holes, told
+from extract.fetching.plan import (
     DAILY_BARS,
     by_source,
     daily_requests,
@@ -26,12 +22,16 @@ from extract.plan import (
     range_requests,
     third_opinion_requests,
 )
-from extract.raw import KITE_QUOTES
-from extract.received import restated_histories
-from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument, source_order
+from extract.fetching.received import restated_histories
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_QUOTES
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Clock, Instrument, source_order
 from extract.settings import Settings
-from extract.sources import Answer, Clock, Request, Source
-from extract.warehouse import Warehouse
+from extract.sources import Answer, Request, Source
+from extract.sources.kite_session import access_token
+from extract.sources.pace import FIRST_WAIT
+from extract.warehouse.build import Build, build
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from google.cloud import bigquery
 
-from extract.alerts import Alert, read_alerts
-from extract.archive import Archive, extraction_day
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
-from extract.kite_session import access_token
-from extract.lease import holder
+from extract.landing.archive import Archive, extraction_day
+from extract.landing.lease import holder
+from extract.reporting.alerts import Alert, read_alerts
 from extract.settings import Settings
-from extract.warehouse import Warehouse
+from extract.sources.kite_session import access_token
+from extract.warehouse.connection import Warehouse
 
 # A run ends well each evening and each morning; see the alert "No good run in 26 hours".
 LONGEST_SILENCE = timedelta(hours=26)

@@ -4,11 +4,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from extract.alerts import Alert, read_alerts
-from extract.errors import PipelineError
-from extract.holes import read_holes, told
+from extract.fetching.holes import read_holes, told
+from extract.reporting.alerts import Alert, read_alerts
 from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, exchange_date, listed_instruments, source_order
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse, require_marts
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,20 +80,6 @@ class Status:
         plain = {k: v.isoformat() if isinstance(v, date) else v for k, v in asdict(self).items()}
         sources = [asdict(s) | {"started_at": s.started_at.isoformat()} for s in self.last_run]
         return plain | {"last_run": sources, "is_degraded": self.is_degraded}
-
-
-def require_marts(warehouse: Warehouse) -> None:
-    """Go on only where something was built.
-
-    Raises:
-        PipelineError: nothing has been built yet, or the warehouse failed.
-    """
-    # The view of the alerts reads all the others.
-    if not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
-        raise PipelineError(
-            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet, by this release; run"
-            " `trading-data run`, or `trading-data replay` where there is an archive"
-        )
 
 
 def read_status(warehouse: Warehouse) -> Status:

@@ -11,10 +11,10 @@ from datetime import date, datetime, timedelta
 
 from google.cloud import bigquery
 
-from extract.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
-from extract.received import FINAL_THROUGH
+from extract.fetching.received import FINAL_THROUGH
+from extract.landing.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import Instrument, trading_sessions
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 _TABLES = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS)}
 

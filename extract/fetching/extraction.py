@@ -16,16 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from extract.archive import Archive, Batch
 from extract.errors import PipelineError, SourceRefused, SourceUnavailable
-from extract.pace import FIRST_WAIT, LONGEST_WAIT, attempts
-from extract.plan import PlannedSource, by_source
-from extract.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
-from extract.received import Received
-from extract.seeds import EXCHANGE_ZONE, exchange_date
-from extract.sources import Answer, Clock, Request, Source
-from extract.sources.archive import Replay, replay
-from extract.warehouse import Warehouse
+from extract.fetching.plan import PlannedSource, by_source
+from extract.fetching.received import Received
+from extract.landing.archive import Archive, Batch
+from extract.landing.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
+from extract.seeds import EXCHANGE_ZONE, Clock, exchange_date
+from extract.sources import Answer, Request, Source
+from extract.sources.pace import FIRST_WAIT, LONGEST_WAIT, attempts
+from extract.warehouse.connection import Warehouse
+from extract.warehouse.replay import Replay, replay
 
 _log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from itertools import groupby, islice
 
 import structlog
 
-from extract.archive import Archive, Batch, BatchRefused
-from extract.warehouse import Warehouse
+from extract.landing.archive import Archive, Batch, BatchRefused
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 

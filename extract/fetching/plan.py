@@ -5,24 +5,24 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from extract.holes import DEEP_DAYS, Hole, read_holes
-from extract.raw import (
-    ALPHA_VANTAGE_DAILY_BARS,
-    KITE_DAILY_BARS,
-    KITE_INSTRUMENTS,
-    KITE_QUOTES,
-    YAHOO_DAILY_BARS,
-)
-from extract.received import (
+from extract.fetching.holes import DEEP_DAYS, Hole, read_holes
+from extract.fetching.received import (
     answered_ranges,
     attempts_of_last_day,
     has_instruments_of,
     open_disputes,
     symbols_with_bar,
 )
+from extract.landing.raw import (
+    ALPHA_VANTAGE_DAILY_BARS,
+    KITE_DAILY_BARS,
+    KITE_INSTRUMENTS,
+    KITE_QUOTES,
+    YAHOO_DAILY_BARS,
+)
 from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument, trading_sessions
 from extract.sources import Request
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 DAILY_BARS = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, ALPHA_VANTAGE_DAILY_BARS)}
 

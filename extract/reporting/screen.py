@@ -7,10 +7,10 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from extract.alerts import Alert
-from extract.diagnosis import Diagnosis
+from extract.reporting.alerts import Alert
+from extract.reporting.diagnosis import Diagnosis
+from extract.reporting.status import Status
 from extract.seeds import EXCHANGE_ZONE
-from extract.status import Status
 
 _STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "INFO": "cyan"}
 

@@ -6,14 +6,14 @@ from datetime import datetime
 import pyarrow as pa
 import structlog
 
-from extract.archive import Archive
-from extract.build import Build
 from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, ConfigurationError, PipelineError
-from extract.extraction import Extraction
-from extract.raw import EXTRACT_RUNS
+from extract.fetching.extraction import Extraction
+from extract.landing.archive import Archive
+from extract.landing.raw import EXTRACT_RUNS
 from extract.settings import Settings
-from extract.sources.archive import Replay
-from extract.warehouse import open_warehouse
+from extract.warehouse.build import Build
+from extract.warehouse.connection import open_warehouse
+from extract.warehouse.replay import Replay
 
 _log = structlog.get_logger()
 

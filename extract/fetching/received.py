@@ -11,9 +11,9 @@ import pyarrow.compute as pc
 import structlog
 from google.cloud import bigquery
 
-from extract.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
+from extract.landing.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
 from extract.seeds import EXCHANGE_ZONE, FINAL_HOUR, exchange_date, final_through
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 
@@ -68,7 +68,7 @@ def has_instruments_of(warehouse: Warehouse, day: date) -> bool:
 def answered_ranges(warehouse: Warehouse, table: RawTable) -> dict[str, list[tuple[date, date]]]:
     """The ranges of trade dates for which a provider has answered, by symbol, in the order of their first days.
 
-    A day whose bar was provisional is not among them. What the answers lacked is told by ``extract.holes``.
+    A day whose bar was provisional is not among them. What the answers lacked is told by ``extract.fetching.holes``.
     """
     rows = warehouse.query(
         f"""

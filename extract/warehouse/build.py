@@ -17,8 +17,7 @@ import structlog
 
 from extract.errors import PipelineError
 from extract.settings import PROJECT_DIR, Settings
-from extract.status import require_marts
-from extract.warehouse import Warehouse
+from extract.warehouse.connection import Warehouse, require_marts
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult

@@ -16,7 +16,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from extract.errors import ConfigurationError, PipelineError
-from extract.raw import PROVENANCE, RAW_TABLES, RawTable
+from extract.landing.raw import PROVENANCE, RAW_TABLES, RawTable
 from extract.seeds import exchange_date
 
 # Shorter than the lease, which is kept here too.

@@ -17,10 +17,10 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 from requests.exceptions import RequestException
 
-from extract.archive import Batch
 from extract.errors import ConfigurationError, PipelineError
 from extract.imports import without
-from extract.raw import RAW_TABLES
+from extract.landing.archive import Batch
+from extract.landing.raw import RAW_TABLES
 from extract.settings import Settings
 
 # The client offers data frames and a second interface for downloads. We use neither, and they are half of its import.
@@ -417,3 +417,17 @@ def _table(name: str, schema: pa.Schema, partition: str, clustering: list[str]) 
 
 def _digest(parts: Iterable[str]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:20]
+
+
+def require_marts(warehouse: Warehouse) -> None:
+    """Go on only where something was built.
+
+    Raises:
+        PipelineError: nothing has been built yet, or the warehouse failed.
+    """
+    # The view of the alerts reads all the others.
+    if not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
+        raise PipelineError(
+            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet, by this release; run"
+            " `trading-data run`, or `trading-data replay` where there is an archive"
+        )

@@ -19,16 +19,15 @@ from pathlib import Path, PurePosixPath
 
 import structlog
 
-from extract.archive import Archive
 from extract.errors import FAILED, AlreadyRunning, PipelineError
-from extract.seeds import exchange_date
-from extract.sources import Clock
+from extract.landing.archive import Archive
+from extract.seeds import Clock, exchange_date
 
 _log = structlog.get_logger()
 
 # A holder whose record stands still for so long has lost the lease. Whoever waits measures that by what it has waited,
 # and the holder by its own time since it last renewed: no clock of one machine is compared with another's. The holder
-# renews ten times as often, and the store is tried for two minutes at most (``extract.archive``).
+# renews ten times as often, and the store is tried for two minutes at most (``extract.landing.archive``).
 EXPIRY = timedelta(minutes=5)
 RENEWAL_SECONDS = 30.0
 

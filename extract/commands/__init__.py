@@ -1,0 +1,1 @@
+"""A file for each command of ``trading-data``, and what they share."""

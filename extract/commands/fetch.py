@@ -1,0 +1,242 @@
+"""``run``, ``extract`` and ``backfill``: fetch, build, report."""
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import date
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from extract.commands.builds import build_report, say_build
+from extract.commands.options import clock, due_session, instruments
+from extract.commands.terminal import counted, output, progress, say
+from extract.commands.writing import starting, writing
+from extract.errors import OK, ConfigurationError
+from extract.seeds import (
+    exchange_date,
+)
+from extract.settings import Settings
+
+if TYPE_CHECKING:
+    from extract.fetching.run import Job
+    from extract.reporting.report import Outcome
+    from extract.reporting.status import Status
+    from extract.sources import Request
+
+# The symbols whose past has come anew, and the state of the data.
+type _End = tuple[list[str], Status | None]
+
+
+def run_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Fetch what is new, build, report."""
+    with _job(settings, options) as (job, outcome):
+        from extract.fetching.run import daily_plan, fetch, fetch_quotes, quotes_plan
+
+        plan = quotes_plan(job) if options.mode == "quotes" else daily_plan(job)
+        if options.dry_run:
+            return _show_plan(settings, options, plan)
+        if options.mode == "quotes":
+            fetch_quotes(job, plan)
+        else:
+            fetch(job, plan)
+        end = _end_job(options, job, outcome, is_built=True)
+    return _report_job(options, job, outcome, end)
+
+
+def extract_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Fetch and land a range, or what is new."""
+    return _fetch_range(settings, options, is_built=False)
+
+
+def backfill_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Fetch a range of the past, and build."""
+    return _fetch_range(settings, options, is_built=True)
+
+
+def _asked_range(options: argparse.Namespace) -> tuple[date, date] | None:
+    """The trade dates that were asked for, up to the last closed session or today; None where it is what is new.
+
+    Looked at before anything is opened: whoever mistypes a day reads so at once, and nobody else does.
+    """
+    if options.first is None:
+        if options.last or options.again:
+            raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
+        return None
+    now = clock()
+    last = min(options.last, exchange_date(now)) if options.last else due_session(now)
+    if last < options.first:
+        end = last if last == options.last else f"{last}, the last session that has closed"
+        raise ConfigurationError(f"--from {options.first} lies after {end}; choose an earlier day")
+    return options.first, last
+
+
+def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
+    asked = _asked_range(options)
+    with _job(settings, options) as (job, outcome):
+        from extract.fetching.run import daily_plan, fetch, range_plan
+
+        if asked is None:
+            plan = daily_plan(job, options.source)
+        else:
+            plan = range_plan(job, options.source, *asked, again=options.again)
+        if options.dry_run:
+            return _show_plan(settings, options, plan)
+        fetch(job, plan)
+        end = _end_job(options, job, outcome, asked, is_built=is_built)
+    return _report_job(options, job, outcome, end, asked)
+
+
+@contextmanager
+def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job, Outcome]]":
+    """A run on its way, with a warehouse that is opened when it is first asked for."""
+    due = due_session(clock())
+    asked = instruments(options.symbols)
+    with starting(settings), ExitStack() as leave:
+        from extract.fetching.run import Job
+        from extract.landing.archive import Archive
+        from extract.reporting.report import Outcome
+        from extract.warehouse.connection import Warehouse, open_warehouse
+
+        opened: list[Warehouse] = []
+
+        def warehouse() -> Warehouse:
+            if not opened:
+                opened.append(leave.enter_context(open_warehouse(settings)))
+                opened[0].create_raw()
+            return opened[0]
+
+        if options.dry_run:
+            archive, outcome = Archive(settings.archive_uri), Outcome()
+        else:
+            archive, outcome = leave.enter_context(writing(settings, options))
+        advance = leave.enter_context(progress("requests answered"))
+        job = Job(settings, asked, due, options.run_id, archive, warehouse, clock, advance, is_dry=options.dry_run)
+        outcome.extraction, outcome.builds = job.extraction, job.builds
+        yield job, outcome
+
+
+def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[Request]") -> int:
+    from extract.fetching.plan import by_source
+
+    paces = {
+        "kite": settings.kite.requests_per_second,
+        "yahoo": settings.yahoo.requests_per_second,
+        "alpha_vantage": 1.0,
+    }
+    rows = []
+    for planned in by_source(plan):
+        bars = [request for request in planned.requests if request.instruments]
+        rows.append(
+            {
+                "source": planned.source_id,
+                "requests": len(planned.requests),
+                "symbols": len({i.symbol for request in bars for i in request.instruments}),
+                "from": min((request.first for request in bars), default=None),
+                "to": max((request.last for request in bars), default=None),
+                "seconds": round(planned.seconds(paces[planned.source_id])),
+            }
+        )
+    if options.json:
+        output.print_json(json.dumps({"exit_status": OK, "plan": rows}, default=str))
+    elif not rows:
+        output.print("Nothing is missing.")
+    else:
+        table = Table(*rows[0])
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        output.print(table)
+    return OK
+
+
+def _end_job(
+    options: argparse.Namespace,
+    job: "Job",
+    outcome: "Outcome",
+    asked: tuple[date, date] | None = None,
+    *,
+    is_built: bool,
+) -> _End:
+    """Build what has come; and see what is missing, of the range that was asked for or of what is new, and wrong."""
+    from extract.fetching.run import build_and_heal, holes_left, shortfalls
+    from extract.reporting.status import read_status
+
+    rewritten: list[str] = []
+    if is_built:
+        with progress("models and tests") as advance:
+            rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
+    outcome.shortfalls = shortfalls(job)
+    outcome.shortfalls += holes_left(job, getattr(options, "source", "auto"), asked, options.began_at)
+    is_good = outcome.built is not None and not outcome.built.failed
+    return rewritten, read_status(job.warehouse()) if is_good else None
+
+
+def _report_job(
+    options: argparse.Namespace,
+    job: "Job",
+    outcome: "Outcome",
+    end: _End,
+    asked: tuple[date, date] | None = None,
+) -> int:
+    """Tell what is wrong, and how the run ended.
+
+    Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
+    """
+    import structlog
+
+    from extract.reporting.alerts import tell
+
+    rewritten, state = end
+    told = outcome.told
+    assert told is not None
+    structlog.get_logger().info(
+        "run finished",
+        command=told.command,
+        exit_status=told.exit_status,
+        elapsed_seconds=round(told.elapsed_seconds, 2),
+        landed_row_count=told.landed_row_count,
+        landed_rows=dict(job.extraction.landed_rows),
+        request_count=told.request_count,
+        failed_request_count=told.failed_request_count,
+        bytes_billed=told.bytes_billed,
+        quality_score=state.latest_quality_score if state else None,
+        latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
+        shortfalls=outcome.shortfalls,
+    )
+    if state:
+        # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
+        tell([alert for alert in state.alerts if alert.alert_id != "run_failed"], job.settings)
+    extraction = job.extraction
+    outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
+    if options.json:
+        report = {
+            "exit_status": outcome.exit_status,
+            "run_id": extraction.run_id,
+            "due": job.due,
+            "outcomes": outcomes,
+            "requests": dict(extraction.requests),
+            "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
+            "landed_rows": dict(extraction.landed_rows),
+            "rewritten_pasts": rewritten,
+            "shortfalls": outcome.shortfalls,
+        }
+        output.print_json(json.dumps(report | build_report(outcome.built), default=str))
+        return outcome.exit_status
+    for source, counts in outcomes.items():
+        came = ", ".join(f"{count} {kind}" for kind, count in counts.items())
+        requests = counted(extraction.requests[source], "request")
+        symbols = counted(sum(counts.values()), "symbol")
+        say(f"Asked {source} for {symbols} in {requests}, {extraction.seconds.get(source, 0):.1f} s: {came}.")
+    if not outcomes:
+        what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
+        say(f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}.")
+    if extraction.landed_rows:
+        landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
+        say(f"Landed rows: {landed}.")
+    if rewritten:
+        say(f"Their past was rewritten, and has come anew: {', '.join(rewritten)}.")
+    for sentence in outcome.shortfalls:
+        say(f"  {sentence}", style="yellow")
+    say_build(outcome.built)
+    return outcome.exit_status

@@ -1,0 +1,32 @@
+"""``kite-login``: open Kite's session of the day."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING
+
+from extract.commands.options import clock
+from extract.commands.terminal import say
+from extract.errors import OK
+from extract.seeds import (
+    EXCHANGE_ZONE,
+)
+from extract.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+
+def kite_login_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Open Kite's session with what the browser was sent back with."""
+    from extract.sources.kite_session import log_in, login_url
+
+    address = login_url(settings.kite)
+    answer = options.answer
+    if answer is None:
+        say(f"Log in here, in a browser: {address}")
+        say("Then paste the address that the browser was sent to, or the request_token in it:")
+        answer = sys.stdin.readline()
+    session = log_in(settings.kite, answer, clock())
+    until = session.expires_at.astimezone(EXCHANGE_ZONE)
+    say(f"Kite's session holds until {until:%Y-%m-%d %H:%M} IST; it is kept in {settings.kite.token_store}.")
+    return OK

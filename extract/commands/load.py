@@ -1,0 +1,79 @@
+"""``replay`` and ``import``: load what is archived, or what a person has downloaded."""
+
+import argparse
+import json
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from extract.commands.builds import load_and_build, report_build
+from extract.commands.options import clock
+from extract.commands.terminal import output, progress, say
+from extract.commands.writing import starting, writing
+from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError
+from extract.seeds import (
+    exchange_date,
+)
+from extract.settings import Settings, archive_uri
+
+if TYPE_CHECKING:
+    pass
+
+
+def replay_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Load the batches of an archive that raw lacks."""
+    with starting(settings):
+        from extract.landing.archive import Archive
+
+        # Before anything is written: recovery from a mistyped address is none.
+        other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive else None
+        with writing(settings, options) as (own, outcome):
+            archive = other or own
+            load_and_build(settings, outcome, archive, is_built=not options.no_build)
+    return report_build(options, outcome, archive.uri)
+
+
+def import_files_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Take in the exchange's own files."""
+    today = exchange_date(clock())
+    if options.as_of and options.as_of > today:
+        raise ConfigurationError(f"--as-of {options.as_of} lies in the future; today is {today}")
+    with starting(settings) if not options.dry_run else nullcontext():
+        from extract.files.report import import_refusal, import_report, say_import, shortfalls
+        from extract.files.take import take_files
+        from extract.landing.archive import Archive
+
+        with progress("files read") as advance:
+            files = take_files(
+                Archive(settings.archive_uri),
+                options.paths,
+                today,
+                advance,
+                as_of=options.as_of,
+                index=options.index,
+                received_at=clock(),
+                is_dry=options.dry_run,
+            )
+        lacking = shortfalls(files)
+        if refusal := import_refusal(files):
+            if options.json:
+                status = USAGE if isinstance(refusal, ConfigurationError) else FAILED
+                _print_import(status, import_report(files))
+            raise refusal
+        if options.dry_run:
+            status = INCOMPLETE if lacking else OK
+            if options.json:
+                _print_import(status, import_report(files))
+            else:
+                say_import(files, say, is_dry=True)
+            return status
+        with writing(settings, options) as (archive, outcome):
+            load_and_build(settings, outcome, archive, since=min(filter(None, (file.received_on for file in files))))
+            outcome.shortfalls += lacking
+    if options.json:
+        return report_build(options, outcome, archive.uri, import_report(files))
+    say_import(files, say)
+    return report_build(options, outcome, archive.uri)
+
+
+def _print_import(status: int, report: dict[str, Any]) -> None:
+    output.print_json(json.dumps({"exit_status": status, **report}, default=str))

@@ -1,0 +1,62 @@
+"""``status`` and ``diagnose``: the state of the data, and of the pipeline."""
+
+import argparse
+import json
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from extract.commands.options import clock
+from extract.commands.terminal import output
+from extract.commands.warehouse import kept_warehouse
+from extract.commands.writing import starting
+from extract.errors import INCOMPLETE, OK
+from extract.seeds import (
+    EXCHANGE_ZONE,
+)
+from extract.settings import Settings
+
+if TYPE_CHECKING:
+    pass
+
+
+def status_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell the state of the data; 3 where it is degraded."""
+    with starting(settings):
+        from extract.reporting.status import read_status
+        from extract.warehouse.connection import open_warehouse
+
+        with open_warehouse(settings) as warehouse:
+            status = read_status(warehouse)
+            kept = kept_warehouse(settings)
+    if settings.execution:
+        import structlog
+
+        # The objective of freshness in infra/terraform is measured by this line.
+        structlog.get_logger().info(
+            "state of the data",
+            is_session_day=status.due_trade_date == clock().astimezone(EXCHANGE_ZONE).date(),
+            is_fresh=status.sessions_behind == 0,
+            is_degraded=status.is_degraded,
+        )
+    if options.json:
+        output.print_json(json.dumps(status.as_json()))
+    else:
+        from extract.reporting.screen import show, status_screen
+
+        show(output, status_screen(status, kept))
+    return INCOMPLETE if status.is_degraded else OK
+
+
+def diagnose_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Tell what a run needs and lacks; 3 where something is wrong."""
+    with starting(settings), ExitStack() as leave:
+        from extract.reporting.diagnosis import diagnose
+        from extract.reporting.screen import diagnosis_screen, show
+        from extract.warehouse.connection import open_warehouse
+
+        told = diagnose(settings, lambda: leave.enter_context(open_warehouse(settings)), clock())
+    if options.json:
+        output.print_json(json.dumps(told.as_json(), default=str))
+    else:
+        show(output, diagnosis_screen(told))
+    return OK if told.is_well else INCOMPLETE

@@ -1,0 +1,92 @@
+"""What people type after a command, made into values."""
+
+import argparse
+import os
+import re
+from datetime import UTC, date, datetime
+
+from extract.errors import ConfigurationError
+from extract.run_id import RUN_ID, new_run_id
+from extract.seeds import (
+    FIRST_DAY,
+    Instrument,
+    known_symbol,
+    last_closed_session,
+    listed_instruments,
+)
+
+
+def day(text: str) -> date:
+    """A date of a command line."""
+    try:
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.strip()):
+            return date.fromisoformat(text.strip())
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD")
+
+
+def first_day(text: str) -> date:
+    """A date that is not before the trading calendar."""
+    first = day(text)
+    if first < FIRST_DAY:
+        raise argparse.ArgumentTypeError(f"{first} lies before {FIRST_DAY}, with which the trading calendar begins")
+    return first
+
+
+def port(text: str) -> int:
+    """A port of TCP; 0 is one that is free."""
+    if text.isascii() and text.isdecimal() and int(text) <= 65_535:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; use a number from 0 (one that is free) to 65535")
+
+
+def run_id(text: str) -> str:
+    """An id that can name files and addresses."""
+    if not re.fullmatch(RUN_ID, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no id; use letters, digits, dots, dashes and underscores")
+    return text
+
+
+def clock() -> datetime:
+    """The time now, in UTC."""
+    return datetime.now(UTC)
+
+
+def run_id_of(options: argparse.Namespace) -> str:
+    """The id that was given, or a new one."""
+    given = getattr(options, "run_id", None)
+    if given is None:
+        return new_run_id(options.command, options.began_at)
+    # Cloud Run gives each attempt of a task the same arguments; two runs of one id would archive under the same names.
+    attempt = os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "").strip()
+    return f"{given}.{attempt}" if re.fullmatch("[0-9]*[1-9][0-9]*", attempt) else str(given)
+
+
+def instruments(typed: str) -> list[Instrument]:
+    """The instruments that a person means by ``--symbols``.
+
+    Raises:
+        ConfigurationError: a symbol is none of ours.
+    """
+    if typed.strip().upper() == "ALL":
+        return listed_instruments()
+    names = [name for name in re.split(r"[\s,;]+", typed) if name]
+    if not names:
+        raise ConfigurationError("--symbols is empty; write TCS,INFY, or leave it out for all")
+    try:
+        return listed_instruments([known_symbol(name) for name in names])
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def due_session(now: datetime) -> date:
+    """The last session that has closed.
+
+    Raises:
+        ConfigurationError: the calendar does not know it.
+    """
+    try:
+        return last_closed_session(now)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error

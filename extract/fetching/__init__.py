@@ -1,0 +1,1 @@
+"""What to ask the sources for, and what they answered."""

@@ -1,0 +1,1 @@
+"""The warehouse: its connection, the batches that are loaded into it, and dbt's builds."""
