@@ -1,6 +1,7 @@
 """The seeds that the extractor reads itself: whom to ask, for what, and for which days. dbt reads the same files."""
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -111,6 +112,16 @@ def known_symbol(typed: str) -> str:
         if wanted.removesuffix(".NS") in former and instrument_id in by_id:
             raise ValueError(f"{wanted.removesuffix('.NS')} is {by_id[instrument_id]} now; write that instead")
     raise ValueError(f"{typed}: not in seeds/instruments.csv")
+
+
+def typed_symbols(typed: str) -> list[str]:
+    """Our symbols for a list that a person types, with commas, semicolons or blanks between them.
+
+    Raises:
+        ValueError: one is none of ours.
+        ConfigurationError: the seed cannot be read.
+    """
+    return [known_symbol(name) for name in re.split(r"[\s,;]+", typed) if name]
 
 
 def source_order() -> list[str]:

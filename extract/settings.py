@@ -200,6 +200,7 @@ class Settings:
         warehouse_idle_seconds: how long the embedded warehouse keeps running after the last command.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
         lease_uri: where it is written down who writes, under ``leases/``; by default, in the archive.
+        symbols: the instruments whose bars are expected, as a person types them; ALL are all.
         api_token: what a caller of the API sends.
         api_authentication: how a caller is known: ``token``, or ``cloud_run``, whose IAM has let the call through.
         trigger_job: the Cloud Run job that the API starts, ``projects/<project>/locations/<region>/jobs/<job>``; None
@@ -221,6 +222,7 @@ class Settings:
     warehouse_idle_seconds: float
     archive_uri: str
     lease_uri: str
+    symbols: str
     api_token: str | None = field(repr=False)
     api_authentication: str
     trigger_job: str | None
@@ -236,6 +238,11 @@ class Settings:
     def is_embedded(self) -> bool:
         """True where the warehouse is our own server on this machine."""
         return not self.project and not self.emulator_host
+
+    @property
+    def place(self) -> str:
+        """Which warehouse it is, in a word: project and dataset, or the folder of the embedded one."""
+        return str(self.warehouse_dir) if self.is_embedded else f"{self.project or 'emulator'}.{self.dataset}"
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
@@ -299,6 +306,11 @@ class Settings:
         if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
             # Not quoted: whoever knows it can write to the channel.
             raise ConfigurationError("ALERT_WEBHOOK_URL is no address: use https://, a host and a path")
+        if (value("KITE_API_SECRET") or value("KITE_ACCESS_TOKEN")) and not value("KITE_API_KEY"):
+            raise ConfigurationError(
+                "KITE_API_SECRET or KITE_ACCESS_TOKEN is set and KITE_API_KEY is not: set it too, or none of them to do"
+                " without Kite"
+            )
         return cls(
             project=project,
             dataset=dataset,
@@ -308,6 +320,7 @@ class Settings:
             warehouse_idle_seconds=idle_seconds,
             archive_uri=archive,
             lease_uri=archive_uri(value("LEASE_URI", archive), "LEASE_URI"),
+            symbols=value("SYMBOLS", "ALL"),
             api_token=value("API_TOKEN") or None,
             api_authentication=authentication,
             trigger_job=trigger_job,

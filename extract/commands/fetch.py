@@ -74,6 +74,8 @@ def _asked_range(options: argparse.Namespace) -> tuple[date, date] | None:
 
 def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
     asked = _asked_range(options)
+    if options.source == "kite" and not settings.kite.api_key:
+        raise ConfigurationError("Kite is not configured: set KITE_API_KEY, and KITE_API_SECRET to log in")
     with _job(settings, options) as (job, outcome):
         from extract.fetching.run import daily_plan, fetch, range_plan
 
@@ -92,7 +94,7 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
 def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job, Outcome]]":
     """A run on its way, with a warehouse that is opened when it is first asked for."""
     due = due_session(clock())
-    asked = instruments(options.symbols)
+    asked = instruments(options.symbols, settings.symbols)
     with starting(settings), ExitStack() as leave:
         from extract.fetching.run import Job
         from extract.landing.archive import Archive
@@ -160,6 +162,7 @@ def _end_job(
 ) -> _End:
     """Build what has come; and see what is missing, of the range that was asked for or of what is new, and wrong."""
     from extract.fetching.run import build_and_heal, holes_left, shortfalls
+    from extract.reporting.alerts import log, send
     from extract.reporting.status import read_status
 
     rewritten: list[str] = []
@@ -169,7 +172,14 @@ def _end_job(
     outcome.shortfalls = shortfalls(job)
     outcome.shortfalls += holes_left(job, getattr(options, "source", "auto"), asked, options.began_at)
     is_good = outcome.built is not None and not outcome.built.failed
-    return rewritten, read_status(job.warehouse()) if is_good else None
+    if not is_good:
+        return rewritten, None
+    state = read_status(job.warehouse())
+    # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
+    alerts = [alert for alert in state.verdict.alerts if alert.alert_id != "run_failed"]
+    log(alerts)
+    send(alerts, job.settings, options.run_id, clock(), job.warehouse())
+    return rewritten, state
 
 
 def _report_job(
@@ -184,8 +194,6 @@ def _report_job(
     Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
     """
     import structlog
-
-    from extract.reporting.alerts import tell
 
     rewritten, state = end
     told = outcome.told
@@ -204,9 +212,6 @@ def _report_job(
         latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
         shortfalls=outcome.shortfalls,
     )
-    if state:
-        # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
-        tell([alert for alert in state.alerts if alert.alert_id != "run_failed"], job.settings)
     extraction = job.extraction
     outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
     if options.json:

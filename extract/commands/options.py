@@ -10,9 +10,9 @@ from extract.run_id import RUN_ID, new_run_id
 from extract.seeds import (
     FIRST_DAY,
     Instrument,
-    known_symbol,
     last_closed_session,
     listed_instruments,
+    typed_symbols,
 )
 
 
@@ -63,21 +63,27 @@ def run_id_of(options: argparse.Namespace) -> str:
     return f"{given}.{attempt}" if re.fullmatch("[0-9]*[1-9][0-9]*", attempt) else str(given)
 
 
-def instruments(typed: str) -> list[Instrument]:
+def instruments(typed: str, expected: str = "ALL") -> list[Instrument]:
     """The instruments that a person means by ``--symbols``.
+
+    Args:
+        typed: symbols, in any case; ``ALL`` are those that are expected.
+        expected: the setting ``SYMBOLS``.
 
     Raises:
         ConfigurationError: a symbol is none of ours.
     """
-    if typed.strip().upper() == "ALL":
+    is_all = typed.strip().upper() == "ALL"
+    name, wanted = ("SYMBOLS", expected) if is_all else ("--symbols", typed)
+    if wanted.strip().upper() == "ALL":
         return listed_instruments()
-    names = [name for name in re.split(r"[\s,;]+", typed) if name]
-    if not names:
-        raise ConfigurationError("--symbols is empty; write TCS,INFY, or leave it out for all")
     try:
-        return listed_instruments([known_symbol(name) for name in names])
+        symbols = typed_symbols(wanted)
     except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+        raise ConfigurationError(f"{name}: {error}") from error
+    if not symbols:
+        raise ConfigurationError(f"{name} is empty; write TCS,INFY, or leave it out for all")
+    return listed_instruments(symbols)
 
 
 def due_session(now: datetime) -> date:

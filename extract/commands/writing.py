@@ -94,8 +94,10 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
 
 def _alert_failure(settings: Settings, run_id: str, told: "Report", outcome: "Outcome") -> None:
     """Tell of a command that failed. The view operations_alerts, which tells of most, may not have been reached."""
-    from extract.reporting.alerts import Alert, tell
+    from extract.reporting.alerts import Alert, log, send
 
     text = f"The last {told.command} failed ({run_id}). {told.reason}"
     remedy = "build" if outcome.built and outcome.built.failed else told.command
-    tell([Alert("run_failed", "ERROR", run_id, text, f"trading-data {remedy}")], settings)
+    failed = [Alert("run_failed", "ERROR", run_id, None, text, f"trading-data {remedy}")]
+    log(failed)
+    send(failed, settings, run_id, clock(), None)

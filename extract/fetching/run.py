@@ -173,6 +173,11 @@ def _kite(settings: Settings, clock: Clock, stop: threading.Event) -> Source:
     )
 
 
+def expected_sources(settings: Settings) -> list[str]:
+    """The sources that are asked for bars, the first choice first. Without a key for Kite, it is none of them."""
+    return [source_id for source_id in source_order() if source_id != "kite" or settings.kite.api_key]
+
+
 def daily_plan(job: Job, source: str = "auto") -> list[Request]:
     """What is new: of each source that serves bars, and of the third opinion what its budget allows.
 
@@ -182,7 +187,7 @@ def daily_plan(job: Job, source: str = "auto") -> list[Request]:
     warehouse = job.prepared_warehouse()
     if source == "alpha_vantage":
         return _third_opinions(job, warehouse)
-    requests = daily_requests(warehouse, _source_ids(source), job.instruments, job.due, job.clock())
+    requests = daily_requests(warehouse, _source_ids(job, source), job.instruments, job.due, job.clock())
     if source == "auto" and job.settings.alpha_vantage.api_key:
         requests += _third_opinions(job, warehouse)
     return requests
@@ -197,12 +202,15 @@ def range_plan(job: Job, source: str, first: date, last: date, *, again: bool) -
     warehouse = job.prepared_warehouse()
     if source == "alpha_vantage":
         return _third_opinions(job, warehouse)
-    return range_requests(warehouse, _source_ids(source), job.instruments, first, last, job.clock(), again=again)
+    return range_requests(warehouse, _source_ids(job, source), job.instruments, first, last, job.clock(), again=again)
 
 
 def quotes_plan(job: Job) -> list[Request]:
-    """Today's bar of all symbols, in a request or two."""
-    return quote_requests(job.instruments, job.due, job.today)
+    """Today's bar of all symbols, in a request or two; without Kite, whose quotes they are, one by one."""
+    if KITE_QUOTES.source_id in expected_sources(job.settings):
+        return quote_requests(job.instruments, job.due, job.today)
+    table = DAILY_BARS[expected_sources(job.settings)[0]]
+    return [Request(table, (i,), job.due, job.today) for i in job.instruments if i.is_listed(job.due)]
 
 
 def fetch(job: Job, requests: Sequence[Request]) -> None:
@@ -238,7 +246,8 @@ def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
     fetch(job, requests)
     # After the quotes, which are in a hurry.
     job.prepared_warehouse()
-    for source_id in source_order():
+    asked = {planned.source_id for planned in by_source(requests)}
+    for source_id in expected_sources(job.settings):
         table = DAILY_BARS[source_id]
         served = job.extraction.served(job.due)
         unserved = [
@@ -246,7 +255,7 @@ def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
             for instrument in job.instruments
             if instrument.symbol not in served and instrument.is_listed(job.due)
         ]
-        if unserved and source_id != KITE_QUOTES.source_id:
+        if unserved and source_id not in asked:
             fetch(job, unserved)
 
 
@@ -302,8 +311,8 @@ def _third_opinions(job: Job, warehouse: Warehouse) -> list[Request]:
     return third_opinion_requests(warehouse, job.instruments, budget, job.clock())
 
 
-def _source_ids(source: str) -> list[str]:
-    return source_order() if source == "auto" else [source]
+def _source_ids(job: Job, source: str) -> list[str]:
+    return expected_sources(job.settings) if source == "auto" else [source]
 
 
 def shortfalls(job: Job) -> list[str]:
@@ -312,7 +321,7 @@ def shortfalls(job: Job) -> list[str]:
     The third opinion is no part of it: it has a budget, and is asked again.
     """
     extraction, due = job.extraction, job.due
-    order = source_order()
+    order = expected_sources(job.settings)
     found = [f"{source}: given up. {reason}" for source, reason in extraction.stopped.items() if source in order]
     by_reason: dict[tuple[str, str, str], list[LedgerEntry]] = {}
     for entry in extraction.failures():
@@ -350,7 +359,7 @@ def holes_left(job: Job, source: str, asked: tuple[date, date] | None, since: da
         PipelineError: the warehouse failed.
     """
     first, last = asked or (FIRST_DAY, deep_window(job.due) - timedelta(days=1))
-    holes = read_holes(job.warehouse(), _source_ids(source), job.instruments, first, last)
+    holes = read_holes(job.warehouse(), _source_ids(job, source), job.instruments, first, last)
     # Those are told already.
     empty = {(entry.source_id, entry.symbol) for entry in job.extraction.failures()}
     return told(

@@ -1,12 +1,14 @@
-"""What a person should know now: the rows of the view operations_alerts, logged, and sent to a webhook."""
+"""What is wrong: the rows of the view operations_alerts, the verdict over them, and who is told."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
+from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
 
@@ -17,6 +19,9 @@ SEVERITIES = ("CRITICAL", "ERROR", "WARNING", "INFO")
 
 _SEND_SECONDS = 10.0
 
+# An alert that stands is sent once a day: by the evening's run, and not by the morning's.
+_REPEATED_AFTER = timedelta(hours=20)
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -25,47 +30,108 @@ class Alert:
     alert_id: str
     severity: str
     subject: str
+    symbol_count: int | None
     text: str
     remedy: str | None
 
 
-def read_alerts(warehouse: Warehouse) -> list[Alert]:
-    """Read what is wrong, the worst first.
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether the data can be used now; the row of operations_verdict, whose model says what each state means.
+
+    Attributes:
+        state: ``ok``, ``incomplete`` or ``wrong``.
+        alerts: all of them, in order of weight.
+    """
+
+    state: str
+    alerts: list[Alert]
+
+    @property
+    def reasons(self) -> list[Alert]:
+        """The alerts that count against the data: all but what is only worth knowing."""
+        return [alert for alert in self.alerts if alert.severity != "INFO"]
+
+    def beside(self, warnings: Iterable[Alert]) -> "Verdict":
+        """The verdict with what the warehouse cannot know: each of these is a WARNING."""
+        added = list(warnings)
+        place = sum(alert.severity in ("CRITICAL", "ERROR") for alert in self.alerts)
+        alerts = [*self.alerts[:place], *added, *self.alerts[place:]]
+        return Verdict("incomplete" if added and self.state == "ok" else self.state, alerts)
+
+
+def read_verdict(warehouse: Warehouse) -> Verdict:
+    """Read the verdict of the view operations_verdict.
 
     Raises:
         PipelineError: nothing has been built yet, or the warehouse failed.
     """
     base = f"{warehouse.client.project}.{warehouse.dataset}"
-    rows = warehouse.query(f"select * from `{base}_operations.operations_alerts`")
-    alerts = [Alert(**dict(row.items())) for row in rows]
-    return sorted(alerts, key=lambda alert: (SEVERITIES.index(alert.severity), alert.alert_id, alert.subject))
+    (row,) = warehouse.query(f"select verdict, reasons from `{base}_operations.operations_verdict`")
+    return Verdict(row["verdict"], [Alert(**reason) for reason in row["reasons"] or []])
 
 
-def tell(alerts: Sequence[Alert], settings: Settings) -> None:
-    """Log each alert, which Cloud Monitoring forwards; and send them to the webhook, where there is one.
-
-    A webhook that fails is logged, and is no failure of the run.
-    """
+def log(alerts: Sequence[Alert]) -> None:
+    """Log each alert, which Cloud Monitoring forwards."""
     # Where nobody reads the log any more, the webhook is told all the same.
     with suppress(OSError, ValueError):
         for alert in alerts:
             # Cloud Monitoring's filter looks for alert_id; see infra/terraform/monitoring.tf.
             level = logging.getLevelNamesMapping()[alert.severity]
             _log.log(level, alert.text, alert_id=alert.alert_id, subject=alert.subject, remedy=alert.remedy)
-    urgent = [alert for alert in alerts if alert.severity != "INFO"]
-    if not urgent or not settings.alert_webhook_url:
+
+
+def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime, warehouse: Warehouse | None) -> None:
+    """Send to the webhook, where there is one, what is new, what is worse, what is gone, and once a day what stands.
+
+    A webhook that fails is logged, and is no failure of the run; the next run sends the same.
+
+    Args:
+        alerts: what is wrong now.
+        settings: with the address.
+        run_id: of the run that found it.
+        now: a time with zone.
+        warehouse: remembers what was sent; None where it cannot be asked, and all is sent.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    if not settings.alert_webhook_url:
         return
+    urgent = {(alert.alert_id, alert.subject): alert for alert in alerts if alert.severity != "INFO"}
+    sent = {(row["alert_id"], row["subject"]): row for row in warehouse.alerts_sent()} if warehouse else {}
+    told = []
+    for key, alert in urgent.items():
+        before = sent.get(key)
+        is_worse = before and SEVERITIES.index(alert.severity) < SEVERITIES.index(before["severity"])
+        if before is None or is_worse or before["recorded_at"] <= now - _REPEATED_AFTER:
+            told.append(alert)
+    gone = [row for key, row in sent.items() if key not in urgent]
+    if not told and not gone:
+        return
+    lines = [f"{settings.place}, run {run_id}, {now.astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M} IST"]
+    lines += [message(alert) for alert in told]
+    lines += [f"RESOLVED: {row['text']}" for row in gone]
+    if _post(settings.alert_webhook_url, "\n".join(lines)) and warehouse:
+        events = [(alert.alert_id, alert.subject, alert.severity, alert.text, "raised") for alert in told]
+        events += [(row["alert_id"], row["subject"], row["severity"], row["text"], "gone") for row in gone]
+        warehouse.note_alerts(events, now)
+
+
+def _post(url: str, text: str) -> bool:
     import httpx
 
-    # The field that Slack, Mattermost and Google Chat read.
-    body = {"text": "\n".join(message(alert) for alert in urgent)}
     try:
-        httpx.post(settings.alert_webhook_url, json=body, timeout=_SEND_SECONDS).raise_for_status()
+        # The field that Slack, Mattermost and Google Chat read.
+        httpx.post(url, json={"text": text}, timeout=_SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:
         _warn(status=error.response.status_code)
     except Exception as error:
         # Its text may quote the address, which is a secret.
         _warn(reason=type(error).__name__)
+    else:
+        return True
+    return False
 
 
 def _warn(**why: object) -> None:

@@ -11,7 +11,7 @@ from google.cloud import bigquery
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.landing.archive import Archive, extraction_day
 from extract.landing.lease import holder
-from extract.reporting.alerts import Alert, read_alerts
+from extract.reporting.alerts import Alert, read_verdict
 from extract.settings import Settings
 from extract.sources.kite_session import access_token
 from extract.warehouse.connection import Warehouse
@@ -140,7 +140,11 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
         checks += [marts, *others]
         if marts.is_ok:
             return Diagnosis(
-                checks, read_alerts(there), read_runs(there, _RUNS), _source_requests(there), _statements(there, now)
+                checks,
+                read_verdict(there).alerts,
+                read_runs(there, _RUNS),
+                _source_requests(there),
+                _statements(there, now),
             )
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("warehouse", False, str(error), "mend what it says, then trading-data diagnose"))
@@ -184,6 +188,10 @@ def _writer(archive: Archive, now: datetime) -> Check:
 
 
 def _kite_session(settings: Settings, now: datetime) -> Check:
+    if not settings.kite.api_key:
+        return Check(
+            "kite session", True, "Kite is not configured, and is not asked; KITE_API_KEY and KITE_API_SECRET do"
+        )
     try:
         access_token(settings.kite, now)
     except (ConfigurationError, SourceRefused) as error:

@@ -12,6 +12,7 @@ from extract.reporting.diagnosis import Diagnosis
 from extract.reporting.status import Status
 from extract.seeds import EXCHANGE_ZONE
 
+_VERDICT_STYLES = {"ok": "bold green", "incomplete": "bold yellow", "wrong": "bold red"}
 _STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "INFO": "cyan"}
 
 
@@ -22,7 +23,7 @@ def show(console: Console, parts: Iterable[RenderableType]) -> None:
 
 
 def status_screen(status: Status, kept_warehouse: str | None = None) -> list[RenderableType]:
-    """The state of the data, and below it what is wrong, with what mends it.
+    """The verdict, what counts against the data with what mends it, and then the state in numbers.
 
     Args:
         status: the state.
@@ -33,7 +34,10 @@ def status_screen(status: Status, kept_warehouse: str | None = None) -> list[Ren
         table.add_row(label, value)
     if kept_warehouse:
         table.add_row("Kept running", kept_warehouse)
-    return [table, *_alerts(status.alerts)]
+    word = {"ok": "OK", "incomplete": "INCOMPLETE", "wrong": "WRONG"}[status.verdict.state]
+    verdict = Text.assemble((word, _VERDICT_STYLES[status.verdict.state]), f"  {status.session}")
+    others = [alert for alert in status.verdict.alerts if alert.severity == "INFO"]
+    return [verdict, *_alerts(status.verdict.reasons), "", table, *_titled("Worth knowing", others)]
 
 
 def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
@@ -71,7 +75,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
             # The names are whole, and of the statement what is left of the line.
             statements.add_row(*told, Text(statement.text[:46], no_wrap=True, overflow="ellipsis"))
         parts += ["", Text("The longest statements of the last day", style="bold"), statements]
-    return [*parts, *_alerts(diagnosis.alerts)]
+    return [*parts, *_titled("Alerts", diagnosis.alerts)]
 
 
 def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
@@ -106,23 +110,24 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
             "Last run" if number == 0 else "",
             f"{source.source_id} at {_ist(source.started_at)} IST: {source.ok_count} of {source.symbol_count} symbols",
         )
-    for number, sentence in enumerate(status.missing_bars):
-        yield "Not sent" if number == 0 else "", sentence
     yield "Not yet built", f"{status.unmerged_batch_count} batches"
     yield "Calendar ends", str(status.calendar_ends_on)
 
 
 def _alerts(alerts: Sequence[Alert]) -> Iterator[RenderableType]:
-    if not alerts:
-        return
-    yield ""
-    yield Text("What a person should know", style="bold")
     for alert in alerts:
         line = Table.grid(padding=(0, 1))
         line.add_row(Text(f"{alert.severity:8}", style=_STYLES[alert.severity]), Text(alert.text))
         yield line
         if alert.remedy:
             yield Text.assemble("         ", (f"> {alert.remedy}", "bold"))
+
+
+def _titled(title: str, alerts: Sequence[Alert]) -> Iterator[RenderableType]:
+    if alerts:
+        yield ""
+        yield Text(title, style="bold")
+        yield from _alerts(alerts)
 
 
 def _labelled() -> Table:

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from extract.fetching.holes import read_holes, told
-from extract.reporting.alerts import Alert, read_alerts
-from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, exchange_date, listed_instruments, source_order
+from extract.reporting.alerts import Alert, Verdict, read_verdict
+from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, source_order
 from extract.warehouse.connection import Warehouse, require_marts
 
 
@@ -19,11 +19,6 @@ class SourceStatus:
     ok_count: int
     failure_message: str | None
     started_at: datetime
-
-    @property
-    def is_degraded(self) -> bool:
-        """Whether it failed for a symbol. The third opinion has a budget, and is asked again."""
-        return self.ok_count < self.symbol_count and self.source_id in source_order()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,29 +52,40 @@ class Status:
     unmerged_batch_count: int
     missing_bars: list[str]
     last_run: list[SourceStatus]
-    alerts: list[Alert]
+    verdict: Verdict
 
     @property
     def is_degraded(self) -> bool:
-        """Whether something that should be here is not: a session, a symbol, a source, a batch, or the calendar."""
-        return bool(
-            self.sessions_behind != 0
-            or self.unserved_symbols
-            or self.stale_sources
-            or self.repeated_session_count
-            or self.overdue_session_count
-            or self.unknown_symbols
-            or self.unmerged_batch_count
-            or self.missing_bars
-            or any(source.is_degraded for source in self.last_run)
-            or self.calendar_ends_on < datetime.now(EXCHANGE_ZONE).date()
-        )
+        """Whether anything is wrong, or missing that was expected."""
+        return self.verdict.state != "ok"
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """All alerts, in order of weight."""
+        return self.verdict.alerts
+
+    @property
+    def session(self) -> str:
+        """The session that is judged, in a line."""
+        if self.assessed_trade_date is None:
+            return "no session has a valid bar yet"
+        counts = f"{self.latest_valid_record_count} of {self.instrument_count} symbols"
+        told = f"{self.assessed_trade_date:%a %d %b %Y}: {counts}"
+        if self.latest_quality_score is not None:
+            told += f", score {self.latest_quality_score:.2f}"
+        return told + (", provisional until the next morning" if self.latest_provisional_record_count else "")
 
     def as_json(self) -> dict[str, Any]:
-        """The row with ISO dates, and whether it is degraded."""
+        """The row with ISO dates, the verdict, and what counts against the data."""
         plain = {k: v.isoformat() if isinstance(v, date) else v for k, v in asdict(self).items()}
         sources = [asdict(s) | {"started_at": s.started_at.isoformat()} for s in self.last_run]
-        return plain | {"last_run": sources, "is_degraded": self.is_degraded}
+        return plain | {
+            "verdict": self.verdict.state,
+            "reasons": [asdict(alert) for alert in self.verdict.reasons],
+            "alerts": [asdict(alert) for alert in self.verdict.alerts],
+            "last_run": sources,
+            "is_degraded": self.is_degraded,
+        }
 
 
 def read_status(warehouse: Warehouse) -> Status:
@@ -100,10 +106,18 @@ def read_status(warehouse: Warehouse) -> Status:
         """
     )
     today = exchange_date(datetime.now(UTC))
+    unmerged = len(warehouse.unmerged_batches())
+    missing = told(read_holes(warehouse, source_order(), listed_instruments(), FIRST_DAY, today))
+    warnings = [
+        Alert("missing_bars", "WARNING", text.split(":")[0], None, text, "trading-data run") for text in missing
+    ]
+    if unmerged:
+        text = f"{unmerged} batches have landed that no build has taken in."
+        warnings.append(Alert("unbuilt_batches", "WARNING", "builds", None, text, "trading-data build"))
     return Status(
         **dict(row.items()),
-        unmerged_batch_count=len(warehouse.unmerged_batches()),
-        missing_bars=told(read_holes(warehouse, source_order(), listed_instruments(), FIRST_DAY, today)),
+        unmerged_batch_count=unmerged,
+        missing_bars=missing,
         last_run=[SourceStatus(**dict(source.items())) for source in sources],
-        alerts=read_alerts(warehouse),
+        verdict=read_verdict(warehouse).beside(warnings),
     )

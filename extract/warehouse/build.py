@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from extract.errors import PipelineError
+from extract.seeds import typed_symbols
 from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse.connection import Warehouse, require_marts
 
@@ -113,7 +114,8 @@ def build(
     warehouse.create_raw()
     # Asked before dbt starts: a batch that another process loads meanwhile is left for the next build.
     merged = warehouse.unmerged_batches()
-    digest = _project_digest()
+    expected = _expected_symbols(settings)
+    digest = _project_digest(expected)
     window = None if full_refresh else _window(warehouse, digest)
     outcome = Build(min(window.start, window.deep_start) if window else None, len(merged))
     # Unit tests judge a commit, not a day's data; `make test` runs them.
@@ -124,16 +126,18 @@ def build(
     if window:
         # The other models are views and tables of seeds, which are as the last full build left them. The corporate
         # actions come first: where they change the scale of a share, all of its bars are merged anew.
-        _run_dbt([*arguments, "--select", "tag:actions"], window, warehouse, outcome, progress)
+        variables = expected | window.variables
+        _run_dbt([*arguments, "--select", "tag:actions"], variables, warehouse, outcome, progress)
         if not outcome.failed:
             window = _window(warehouse, digest)
             assert window is not None
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
             # A report of an older day was not among them: its prices are looked at now.
             again = ["tag:actions"] if window.has_unmeasured_actions else []
-            _run_dbt([*arguments, "--select", "tag:windowed", *again], window, warehouse, outcome, progress)
+            variables = expected | window.variables
+            _run_dbt([*arguments, "--select", "tag:windowed", *again], variables, warehouse, outcome, progress)
     else:
-        _run_dbt([*arguments, "--full-refresh"], None, warehouse, outcome, progress)
+        _run_dbt([*arguments, "--full-refresh"], expected, warehouse, outcome, progress)
     if not outcome.failed:
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
@@ -166,8 +170,15 @@ def document(settings: Settings, warehouse: Warehouse) -> Path:
     return (folder / "static_index.html").replace(page)
 
 
-def _project_digest() -> str:
-    """What the marts are made by: the files of models, macros and seeds that dbt reads, and the project's variables.
+def _expected_symbols(settings: Settings) -> dict[str, str]:
+    """The environment variable that models/marts/dim_instruments.sql reads; none where all symbols are expected."""
+    if settings.symbols.upper() == "ALL":
+        return {}
+    return {"EXPECTED_SYMBOLS": ",".join(sorted(typed_symbols(settings.symbols)))}
+
+
+def _project_digest(expected: dict[str, str]) -> str:
+    """What the marts are made by: the files that dbt reads, the project's variables, and the symbols that are expected.
 
     Those with descriptions count too: a full build writes them into the warehouse.
     """
@@ -176,7 +187,7 @@ def _project_digest() -> str:
         for suffix in ("csv", "md", "sql", "yml"):
             # Like dbt, which passes over what editors and file managers leave beside a file.
             files += (PROJECT_DIR / folder).rglob(f"[!.#~]*.{suffix}")
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(",".join(expected.values()).encode())
     for path in sorted(files):
         digest.update(f"{path.relative_to(PROJECT_DIR)}\n".encode() + path.read_bytes())
     return digest.hexdigest()
@@ -209,7 +220,7 @@ def preload_dbt() -> None:
 
 def _run_dbt(
     arguments: list[str],
-    window: Window | None,
+    variables: dict[str, str],
     warehouse: Warehouse,
     outcome: Build,
     progress: Callable[[int, int], None],
@@ -224,7 +235,7 @@ def _run_dbt(
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
-    result = _invoke_dbt(arguments, window.variables if window else {}, warehouse, listen)
+    result = _invoke_dbt(arguments, variables, warehouse, listen)
     assert isinstance(result.result, RunExecutionResult)
     for node in result.result.results:
         # The adapter tells it of models and seeds, not of tests.
@@ -281,7 +292,7 @@ def _environment(warehouse: Warehouse, variables: dict[str, str]) -> Iterator[No
         settings["BIGQUERY_EMULATOR_HOST"] = warehouse.address
     before = dict(os.environ)
     handlers = logging.getLogger().handlers[:]
-    for variable in WINDOW_VARIABLES:
+    for variable in (*WINDOW_VARIABLES, "EXPECTED_SYMBOLS"):
         os.environ.pop(variable, None)
     os.environ.update(settings)
     try:

@@ -67,6 +67,19 @@ _BATCH_EVENTS_SCHEMA = pa.schema(
     ]
 )
 
+# What the webhook was told, and when.
+ALERT_EVENTS = "alert_events"
+_ALERT_EVENTS_SCHEMA = pa.schema(
+    [
+        pa.field("alert_id", pa.string()),
+        pa.field("subject", pa.string()),
+        pa.field("severity", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("event", pa.string()),
+        pa.field("recorded_at", pa.timestamp("us", tz="UTC")),
+    ]
+)
+
 # Which project of models and seeds made the marts; another one makes all of them anew.
 BUILDS = "builds"
 _BUILDS_SCHEMA = pa.schema(
@@ -254,6 +267,28 @@ class Warehouse:
             rows = pa.Table.from_pylist([row], _BUILDS_SCHEMA)
             self._append(f"{self.raw}.{BUILDS}", rows, f"note_build_{uuid.uuid4().hex}")
 
+    def alerts_sent(self) -> list[bigquery.table.Row]:
+        """What was sent last of each alert that has not been told to be gone, as columns of ``alert_events``."""
+        return list(
+            self.query(
+                f"""
+                select alert_id, subject, severity, text, recorded_at
+                from `{self.raw}.{ALERT_EVENTS}`
+                where true
+                qualify
+                    row_number() over (partition by alert_id, subject order by recorded_at desc) = 1
+                    and event = 'raised'
+                """
+            )
+        )
+
+    def note_alerts(self, events: Iterable[tuple[str, str, str, str, str]], now: datetime) -> None:
+        """Note what was sent: alert_id, subject, severity, text, and ``raised`` or ``gone``."""
+        names = _ALERT_EVENTS_SCHEMA.names
+        rows = pa.Table.from_pylist([dict(zip(names, (*e, now), strict=True)) for e in events], _ALERT_EVENTS_SCHEMA)
+        with _as_pipeline_error(f"writing into {self.raw}.{ALERT_EVENTS} failed"):
+            self._append(f"{self.raw}.{ALERT_EVENTS}", rows, f"note_alerts_{uuid.uuid4().hex}")
+
     def last_project_digest(self) -> str | None:
         """The digest of the project that made the marts as they are; None where nothing was built."""
         rows = list(self.query(f"select project_digest from `{self.raw}.{BUILDS}` order by built_at desc limit 1"))
@@ -400,6 +435,7 @@ def raw_tables(dataset: str) -> list[bigquery.Table]:
     return [
         *(_table(f"{dataset}.{t.name}", t.schema, "_extracted_at", [t.symbol]) for t in RAW_TABLES.values()),
         _table(f"{dataset}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
+        _table(f"{dataset}.{ALERT_EVENTS}", _ALERT_EVENTS_SCHEMA, "recorded_at", ["alert_id"]),
         _table(f"{dataset}.{BUILDS}", _BUILDS_SCHEMA, "built_at", ["project_digest"]),
     ]
 

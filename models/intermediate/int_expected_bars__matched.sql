@@ -1,5 +1,14 @@
 with
 
+checks as (
+
+    select
+        sum(if(check_id = 'is_final', weight, 0)) as is_final_weight,
+        sum(if(check_id = 'is_from_primary', weight, 0)) as is_from_primary_weight
+    from {{ ref('quality_checks') }}
+
+),
+
 bars as (
 
     select
@@ -16,11 +25,14 @@ bars as (
 
 ),
 
--- What is expected begins with the history that was asked for: with the first bar of any symbol.
+-- What is expected begins with the history that was asked for: with the first valid bar of any
+-- symbol. The primary source is expected from its own first bar on: without a key, nobody asks it.
 history as (
 
-    select min(trade_date) as first_trade_date from bars
-    where is_valid
+    select
+        min(if(is_valid, trade_date, null)) as first_trade_date,
+        min(if('is_from_primary' in unnest(failed_checks), null, trade_date)) as first_primary_date
+    from {{ ref('fct_daily_bars') }}
 
 ),
 
@@ -41,6 +53,7 @@ instruments as (
         listed_on,
         delisted_on
     from {{ ref('dim_instruments') }}
+    where is_expected
 
 ),
 
@@ -57,13 +70,6 @@ expected_bars as (
 
 ),
 
-presence_check as (
-
-    select weight from {{ ref('quality_checks') }}
-    where check_id = 'is_present'
-
-),
-
 matched as (
 
     select
@@ -71,20 +77,75 @@ matched as (
         bars.source_id,
         bars.failed_checks,
         bars.inapplicable_checks,
-        coalesce(bars.passed_weight, 0) as passed_weight,
-        coalesce(bars.applicable_weight, presence_check.weight) as applicable_weight,
+        bars.passed_weight,
+        bars.applicable_weight,
         expected_bars.symbol is not null as is_expected,
         bars.symbol is not null as is_present,
         coalesce(bars.is_valid, false) as is_valid,
         coalesce(bars.is_provisional, false) as is_provisional,
+        -- The morning's run replaces the evening's bars: at 08:00 IST, providers have final ones.
+        current_timestamp() < timestamp_add(
+            timestamp(
+                datetime(date_add(bars.trade_date, interval 1 day), time '08:00:00'),
+                'Asia/Kolkata'
+            ),
+            interval {{ var('late_after_hours') }} hour
+        ) as is_of_last_evening,
         coalesce(expected_bars.trade_date, bars.trade_date) as trade_date
     from expected_bars
     full outer join bars
         on
             expected_bars.symbol = bars.symbol
             and expected_bars.trade_date = bars.trade_date
-    cross join presence_check
+
+),
+
+-- What could not be known yet is not held against a bar: whether it is final, on its evening; and
+-- who it is from, on its evening and before the primary source was asked.
+with_unknown as (
+
+    select
+        matched.*,
+        if(
+            matched.is_of_last_evening and 'is_final' in unnest(matched.failed_checks),
+            checks.is_final_weight,
+            0
+        )
+        + if(
+            'is_from_primary' in unnest(matched.failed_checks)
+            and (
+                matched.is_of_last_evening
+                or coalesce(matched.trade_date < history.first_primary_date, true)
+            ),
+            checks.is_from_primary_weight,
+            0
+        ) as unknown_weight
+    from matched
+    cross join checks
+    cross join history
+
+),
+
+scored as (
+
+    select
+        symbol,
+        source_id,
+        failed_checks,
+        inapplicable_checks,
+        is_expected,
+        is_present,
+        is_valid,
+        is_provisional,
+        -- An absent bar and an invalid one are each a whole bar that is not there.
+        case
+            when is_expected and is_valid
+                then passed_weight / (applicable_weight - unknown_weight)
+            when is_expected then 0
+        end as score,
+        trade_date
+    from with_unknown
 
 )
 
-select * from matched
+select * from scored

@@ -1,3 +1,5 @@
+{%- set expected = env_var('EXPECTED_SYMBOLS', '') -%}
+
 with
 
 instruments as (
@@ -32,6 +34,11 @@ described as (
         instruments.kite_tradingsymbol,
         instruments.yahoo_ticker,
         instruments.alpha_vantage_ticker,
+        -- The setting SYMBOLS names fewer than all.
+        (
+            '{{ expected }}' = ''
+            or instruments.symbol in unnest(split('{{ expected }}', ','))
+        ) as is_expected,
         instruments.listed_on,
         instruments.delisted_on
     from instruments

@@ -55,6 +55,7 @@ status_alerts as (
         alert.alert_id,
         alert.severity,
         alert.subject,
+        alert.symbol_count,
         alert.text,
         alert.remedy
     from status
@@ -72,6 +73,7 @@ status_alerts as (
                             'ERROR'
                         ) as severity,
                         cast(status.missed_sessions[safe_offset(0)] as string) as subject,
+                        status.instrument_count as symbol_count,
                         if(
                             status.latest_trade_date is null,
                             'No session has a valid bar: nothing has come yet.',
@@ -90,8 +92,15 @@ status_alerts as (
                     struct(
                         array_length(status.unserved_symbols) > 0 as is_raised,
                         'unserved_symbols' as alert_id,
-                        'WARNING' as severity,
+                        -- A fifth of the market is no exception any more.
+                        if(
+                            array_length(status.unserved_symbols)
+                            >= 0.2 * status.instrument_count,
+                            'ERROR',
+                            'WARNING'
+                        ) as severity,
                         cast(status.assessed_trade_date as string) as subject,
+                        array_length(status.unserved_symbols) as symbol_count,
                         concat(
                             'No valid bar of ', cast(status.assessed_trade_date as string), ': ',
                             coalesce(
@@ -115,6 +124,7 @@ status_alerts as (
                         'low_score' as alert_id,
                         'WARNING' as severity,
                         cast(status.assessed_trade_date as string) as subject,
+                        cast(null as int64) as symbol_count,
                         concat(
                             'The score of ', cast(status.assessed_trade_date as string), ' is ',
                             cast(status.latest_quality_score as string),
@@ -134,6 +144,7 @@ status_alerts as (
                         'unknown_symbols' as alert_id,
                         'WARNING' as severity,
                         'instruments' as subject,
+                        array_length(status.unknown_symbols) as symbol_count,
                         concat(
                             cast(array_length(status.unknown_symbols) as string),
                             ' symbols with bars are none of ours, ',
@@ -157,6 +168,7 @@ status_alerts as (
                             else 'INFO'
                         end as severity,
                         'calendar' as subject,
+                        cast(null as int64) as symbol_count,
                         concat(
                             'No session after ', cast(status.calendar_ends_on as string),
                             ' is known.'
@@ -168,6 +180,7 @@ status_alerts as (
                         'calendar_disputed' as alert_id,
                         'ERROR' as severity,
                         'sessions that the calendar lacks' as subject,
+                        cast(null as int64) as symbol_count,
                         concat(
                             'The exchange has a record of ',
                             cast(array_length(status.unlisted_sessions) as string),
@@ -182,6 +195,7 @@ status_alerts as (
                         'calendar_disputed' as alert_id,
                         'WARNING' as severity,
                         'sessions without a record' as subject,
+                        cast(null as int64) as symbol_count,
                         concat(
                             'The exchange has no record of ',
                             cast(array_length(status.unrecorded_sessions) as string),
@@ -200,6 +214,7 @@ status_alerts as (
                             'stale_source' as alert_id,
                             'WARNING' as severity,
                             source_id as subject,
+                            cast(null as int64) as symbol_count,
                             concat(
                                 source_id, ' sent less than half of its bars of two sessions or',
                                 ' more of the last ten days.'
@@ -214,60 +229,124 @@ status_alerts as (
 
 ),
 
-last_requests as (
+-- What each source answered to the last run that asked it for the symbol. One run may ask for a
+-- symbol in several requests.
+answers as (
 
     select
         run_id,
         source_id,
-        symbol_count,
-        ok_count,
-        failure_message,
-        left_out_message
-    from {{ ref('operations_extractions') }}
-    qualify first_value(run_id) over (order by started_at desc, run_id asc) = run_id
+        symbol,
+        logical_and(outcome = 'ok') as is_ok,
+        min(if(outcome = 'ok', null, message)) as failure_message,
+        min(if(outcome = 'ok', message, null)) as left_out_message,
+        max(requested_at) as requested_at
+    from {{ ref('stg_extract__requests') }}
+    where
+        extracted_at >= timestamp_sub(current_timestamp(), interval 10 day)
+        and symbol is not null
+    group by run_id, source_id, symbol
+    qualify
+        row_number() over (
+            partition by source_id, symbol order by max(requested_at) desc, run_id asc
+        ) = 1
 
 ),
 
 sources as (
 
     select source_id from {{ ref('source_precedence') }}
+    where source_id != '{{ var("exchange_source") }}'
     group by source_id
 
 ),
 
+listed_instruments as (
+
+    select
+        symbol,
+        count(*) over () as instrument_count
+    from {{ ref('dim_instruments') }}
+    where
+        is_expected
+        and coalesce(delisted_on, date '9999-12-31') >= current_date('Asia/Kolkata')
+
+),
+
 -- The third opinion is none of them: it has a budget, and is asked again.
+source_answers as (
+
+    select
+        answers.source_id,
+        max(listed_instruments.instrument_count) as instrument_count,
+        count(*) as asked_count,
+        countif(not answers.is_ok) as failure_count,
+        array_agg(
+            if(answers.is_ok, null, answers.symbol) ignore nulls order by answers.symbol limit 8
+        ) as failing_symbols,
+        array_agg(
+            if(answers.is_ok, null, answers.failure_message)
+            ignore nulls order by answers.requested_at desc, answers.symbol asc limit 1
+        ) as failure_messages,
+        array_agg(
+            answers.left_out_message ignore nulls
+            order by answers.requested_at desc, answers.symbol asc limit 1
+        ) as left_out_messages
+    from answers
+    inner join sources
+        on answers.source_id = sources.source_id
+    inner join listed_instruments
+        on answers.symbol = listed_instruments.symbol
+    group by answers.source_id
+
+),
+
+described_answers as (
+
+    select
+        source_id,
+        failure_count,
+        failure_count / instrument_count as failing_share,
+        concat(
+            source_id, ' failed for ', cast(failure_count as string), ' of ',
+            cast(instrument_count as string), ' symbols when it was last asked: ',
+            array_to_string(failing_symbols, ', '),
+            if(failure_count > array_length(failing_symbols), ', ...', ''), '. ',
+            coalesce(failure_messages[safe_offset(0)], '')
+        ) as text,
+        coalesce(failure_messages[safe_offset(0)], '') as failure_message,
+        left_out_messages[safe_offset(0)] as left_out_message
+    from source_answers
+
+),
+
 failing_sources as (
 
     select
         'source_down' as alert_id,
         -- A share that is suspended or renamed fails each day, and its bar is another alert's.
         case
-            when last_requests.ok_count = 0 then 'ERROR'
-            when last_requests.ok_count < 0.9 * last_requests.symbol_count then 'WARNING'
+            when failing_share >= 0.2 then 'ERROR'
+            when failing_share >= 0.05 then 'WARNING'
             else 'INFO'
         end as severity,
-        last_requests.source_id as subject,
-        concat(
-            last_requests.source_id, ' served ', cast(last_requests.ok_count as string), ' of ',
-            cast(last_requests.symbol_count as string), ' symbols in the last run. ',
-            coalesce(last_requests.failure_message, '')
-        ) as text,
-        -- What the source was told to be wanting says itself what mends it.
+        source_id as subject,
+        failure_count as symbol_count,
+        text,
+        -- The message of the source says what mends it.
         case
-            when last_requests.failure_message like '%kite-login%'
+            when failure_message like '%kite-login%'
                 then 'trading-data kite-login, then trading-data run'
-            when last_requests.failure_message like '%developers.kite.trade%'
+            when failure_message like '%developers.kite.trade%'
                 then 'Mend it at developers.kite.trade, then trading-data run'
-            when last_requests.failure_message like '%seeds/instruments.csv%'
+            when failure_message like '%seeds/instruments.csv%'
                 then 'Correct seeds/instruments.csv, then trading-data run'
-            when last_requests.failure_message like '%YAHOO_REQUESTS_PER_SECOND%'
+            when failure_message like '%YAHOO_REQUESTS_PER_SECOND%'
                 then 'Wait an hour, then trading-data run'
             else 'trading-data run'
         end as remedy
-    from last_requests
-    inner join sources
-        on last_requests.source_id = sources.source_id
-    where last_requests.ok_count < last_requests.symbol_count
+    from described_answers
+    where failure_count > 0
 
 ),
 
@@ -278,9 +357,10 @@ parts_left_out as (
         'part_left_out' as alert_id,
         'INFO' as severity,
         source_id as subject,
-        concat('A part of an answer was left out in the last run. ', left_out_message) as text,
+        cast(null as int64) as symbol_count,
+        concat('A part of an answer was left out. ', left_out_message) as text,
         cast(null as string) as remedy
-    from last_requests
+    from described_answers
     where left_out_message is not null
 
 ),
@@ -290,27 +370,35 @@ suspect_sessions as (
     select
         if(is_repeated, 'repeated_session', 'overdue_session') as alert_id,
         if(is_repeated, 'ERROR', 'WARNING') as severity,
-        concat(source_id, ' ', cast(trade_date as string)) as subject,
-        if(
-            is_repeated,
-            concat(
-                source_id, ' sent the bars of the session before again for ',
-                cast(repeated_bar_count as string), ' symbols as those of ',
-                cast(trade_date as string), '.'
+        source_id as subject,
+        max(if(is_repeated, repeated_bar_count, provisional_bar_count)) as symbol_count,
+        concat(
+            if(
+                is_repeated,
+                concat(source_id, ' sent the bars of the session before again as those of '),
+                concat('The bars are still provisional that ', source_id, ' sent of ')
             ),
-            concat(
-                cast(provisional_bar_count as string), ' bars of ', source_id, ' of ',
-                cast(trade_date as string), ' are still provisional.'
-            )
+            string_agg(
+                concat(
+                    cast(trade_date as string), ' (',
+                    cast(
+                        if(is_repeated, repeated_bar_count, provisional_bar_count) as string
+                    ),
+                    ' symbols)'
+                ),
+                ', ' order by trade_date
+            ),
+            '.'
         ) as text,
         concat(
             'trading-data backfill --again --source ', source_id, ' --from ',
-            cast(trade_date as string), ' --to ', cast(trade_date as string)
+            cast(min(trade_date) as string), ' --to ', cast(max(trade_date) as string)
         ) as remedy
     from {{ ref('quality_source_sessions') }}
     where
         trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
         and (is_repeated or is_overdue)
+    group by source_id, is_repeated
 
 ),
 
@@ -319,30 +407,40 @@ wrong_sessions as (
     select
         'suspect_session' as alert_id,
         'WARNING' as severity,
-        concat(source_id, ' ', cast(trade_date as string)) as subject,
+        source_id as subject,
+        cast(null as int64) as symbol_count,
         concat(
-            source_id, ' got the session of ', cast(trade_date as string), ' wrong: ',
-            case reason
-                when 'record'
-                    then concat(
-                            cast(wrong_count as string), ' of ', cast(compared_count as string),
-                            " closes are not the exchange's."
-                        )
-                when 'lost'
-                    then concat(
-                            cast(round(100 * lost_share) as string),
-                            ' % of its bars repeat the close before, without a move.'
-                        )
-                when 'reversed' then 'its closes come back with the next open.'
-                else 'its volumes are far under usual.'
-            end
+            source_id, ' got whole sessions wrong: ',
+            string_agg(
+                concat(
+                    cast(trade_date as string), ', ',
+                    case reason
+                        when 'record'
+                            then concat(
+                                    cast(wrong_count as string), ' of ',
+                                    cast(compared_count as string),
+                                    " closes are not the exchange's"
+                                )
+                        when 'lost'
+                            then concat(
+                                    cast(round(100 * lost_share) as string),
+                                    ' % of its bars repeat the close before, without a move'
+                                )
+                        when 'reversed' then 'its closes come back with the next open'
+                        else 'its volumes are far under usual'
+                    end
+                ),
+                '; ' order by trade_date
+            ),
+            '.'
         ) as text,
         concat(
             'trading-data backfill --again --source ', source_id, ' --from ',
-            cast(trade_date as string), ' --to ', cast(trade_date as string)
+            cast(min(trade_date) as string), ' --to ', cast(max(trade_date) as string)
         ) as remedy
     from {{ ref('quality_suspect_sessions') }}
     where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
+    group by source_id
 
 ),
 
@@ -355,19 +453,15 @@ refetches as (
 
 ),
 
-restatements as (
+restated_symbols as (
 
     select
-        'restatement' as alert_id,
-        if(refetches.symbol is null, 'INFO', 'WARNING') as severity,
-        concat(restatements.source_id, ' ', restatements.symbol) as subject,
-        concat(
-            restatements.source_id, ' rewrote the past of ', restatements.symbol, ' from ',
-            cast(restatements.first_trade_date as string), ' to ',
-            cast(restatements.last_trade_date as string), ' (', restatements.kind, ')',
-            if(refetches.symbol is null, '.', ', and has not sent all of it anew.')
-        ) as text,
-        if(refetches.symbol is null, null, 'trading-data run') as remedy
+        restatements.symbol,
+        restatements.source_id,
+        restatements.kind,
+        restatements.first_trade_date,
+        restatements.last_trade_date,
+        refetches.symbol is not null as is_unfetched
     from {{ ref('fct_price_restatements') }} as restatements
     left join refetches
         on
@@ -381,6 +475,31 @@ restatements as (
             partition by restatements.symbol, restatements.source_id
             order by restatements.detected_at desc
         ) = 1
+
+),
+
+restatements as (
+
+    select
+        'restatement' as alert_id,
+        if(is_unfetched, 'WARNING', 'INFO') as severity,
+        concat(source_id, if(is_unfetched, ' not sent anew', ' sent anew')) as subject,
+        count(*) as symbol_count,
+        concat(
+            source_id, ' rewrote the past of ',
+            string_agg(
+                concat(
+                    symbol, ' (', kind, ', from ', cast(first_trade_date as string), ' to ',
+                    cast(last_trade_date as string), ')'
+                ),
+                ', ' order by symbol limit 8
+            ),
+            if(count(*) > 8, concat(' and ', cast(count(*) - 8 as string), ' more'), ''),
+            if(is_unfetched, ', and has not sent all of it anew.', '.')
+        ) as text,
+        if(is_unfetched, 'trading-data run', null) as remedy
+    from restated_symbols
+    group by source_id, is_unfetched
 
 ),
 
@@ -400,31 +519,53 @@ bars_apart as (
 
 -- What is not settled changes prices by mistake, or fails to. An old one stays to be looked at, and
 -- wakes nobody.
-unsettled_actions as (
+unsettled as (
 
     select
-        'unsettled_action' as alert_id,
+        symbol,
+        ex_date,
+        status,
         if(
             status in ('contradicted', 'unreadable')
             and ex_date >= date_sub(current_date('Asia/Kolkata'), interval 45 day),
             'WARNING',
             'INFO'
         ) as severity,
-        concat(symbol, ' ', kind, ' ', cast(ex_date as string)) as subject,
         concat(
             symbol, ', ', replace(kind, '_', ' '), ' of ', cast(ex_date as string),
             ', reported by ', coalesce(reported_by, 'nobody'),
-            coalesce(concat(' ("', subject, '")'), ''), ': ', status, '. ', status_reason
-        ) as text,
-        concat(
-            'trading-data query "select * from ',
-            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}.fct_corporate_actions',
-            " where symbol = '", symbol, "' order by ex_date", '"'
-        ) as remedy
+            coalesce(concat(' ("', subject, '")'), ''), '. ', status_reason
+        ) as description
     from {{ ref('fct_corporate_actions') }}
     where
         status in ('contradicted', 'unreadable')
         or (status = 'reported' and kind = 'share_event')
+
+),
+
+unsettled_actions as (
+
+    select
+        'unsettled_action' as alert_id,
+        severity,
+        concat(status, if(severity = 'INFO', '', ' lately')) as subject,
+        count(*) as symbol_count,
+        concat(
+            if(
+                count(*) = 1, 'A corporate action is ',
+                concat(cast(count(*) as string), ' corporate actions are ')
+            ),
+            status, ': ',
+            string_agg(description, ' ' order by ex_date desc, symbol asc limit 3),
+            if(count(*) > 3, concat(' And ', cast(count(*) - 3 as string), ' more.'), '')
+        ) as text,
+        concat(
+            'trading-data query "select * from ',
+            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}.fct_corporate_actions',
+            " where status = '", status, "' order by ex_date desc", '"'
+        ) as remedy
+    from unsettled
+    group by status, severity
 
 ),
 
@@ -434,6 +575,7 @@ disputes as (
         'dispute' as alert_id,
         'INFO' as severity,
         cast(trade_date as string) as subject,
+        bar_count as symbol_count,
         concat(
             'Kite and Yahoo are apart on ', cast(bar_count as string), ' bars of ',
             cast(trade_date as string), '; the third opinion is asked within its budget.'
@@ -468,6 +610,7 @@ failed_run as (
         'run_failed' as alert_id,
         'ERROR' as severity,
         run_id as subject,
+        cast(null as int64) as symbol_count,
         concat(
             'The last ', command, if(exit_status is null, ' was killed', ' failed'),
             ' (', run_id, '). ', coalesce(reason, '')
@@ -475,7 +618,8 @@ failed_run as (
         concat('trading-data ', command) as remedy
     from last_run
     where
-        exit_status not in (0, 3, 130)
+        -- What a person mistyped, or stopped, has been told to that person.
+        exit_status not in (0, 2, 3, 130)
         -- Without a report it is on its way, or was killed; none takes an hour.
         or (
             exit_status is null
@@ -499,6 +643,7 @@ budget as (
         'budget' as alert_id,
         if(bytes_billed > {{ var('monthly_bytes_budget') }}, 'ERROR', 'WARNING') as severity,
         'bigquery' as subject,
+        cast(null as int64) as symbol_count,
         concat(
             'The builds of this month were billed ', cast(round(bytes_billed / 1e9, 1) as string),
             ' of ', cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string), ' gigabytes.'

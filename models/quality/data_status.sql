@@ -33,7 +33,9 @@ due_session as (
 instruments as (
 
     select count(*) as instrument_count from {{ ref('dim_instruments') }}
-    where coalesce(delisted_on, date '9999-12-31') >= current_date('Asia/Kolkata')
+    where
+        is_expected
+        and coalesce(delisted_on, date '9999-12-31') >= current_date('Asia/Kolkata')
 
 ),
 
@@ -83,18 +85,20 @@ marked_bars as (
 expected_summary as (
 
     select
-        countif(is_latest and is_valid) as valid_record_count,
+        countif(is_latest and is_expected and is_valid) as valid_record_count,
         countif(is_latest and is_provisional) as provisional_record_count,
-        countif(is_latest and is_valid and 'is_from_primary' in unnest(failed_checks))
-            as fallback_record_count,
-        array_agg(if(is_latest and not is_valid, symbol, null) ignore nulls order by symbol)
-            as unserved_symbols,
-        round(
-            100 * sum(if(is_latest, passed_weight, null))
-            / sum(if(is_latest, applicable_weight, null)),
-            2
-        ) as latest_quality_score,
-        round(100 * sum(passed_weight) / sum(applicable_weight), 2) as quality_score
+        countif(
+            is_latest
+            and is_expected
+            and is_valid
+            and 'is_from_primary' in unnest(failed_checks)
+        ) as fallback_record_count,
+        array_agg(
+            if(is_latest and is_expected and not is_valid, symbol, null)
+            ignore nulls order by symbol
+        ) as unserved_symbols,
+        round(100 * avg(if(is_latest, score, null)), 2) as latest_quality_score,
+        round(100 * avg(score), 2) as quality_score
     from marked_bars
 
 ),

@@ -15,7 +15,7 @@ scored as (
         countif(is_valid) as valid_bar_count,
         countif(is_present and not is_valid) as invalid_bar_count,
         countif(is_provisional) as provisional_bar_count,
-        round(100 * sum(passed_weight) / sum(applicable_weight), 2) as quality_score,
+        round(100 * avg(score), 2) as quality_score,
         min(trade_date) as first_trade_date,
         max(trade_date) as last_trade_date
     from bars

@@ -50,10 +50,10 @@ def test_what_dbt_does_not_read_rebuilds_nothing(tmp_path: Path, monkeypatch: py
         shutil.copytree(PROJECT_DIR / folder, tmp_path / folder)
     shutil.copy(PROJECT_DIR / "dbt_project.yml", tmp_path)
     monkeypatch.setattr(dbt_build, "PROJECT_DIR", tmp_path)
-    before = dbt_build._project_digest()
+    before = dbt_build._project_digest({})
     for stray in ("models/.DS_Store", "models/marts/daily_bars.sql~", "models/._daily_bars.sql", "seeds/#old.csv"):
         (tmp_path / stray).write_text("left behind")
-    assert dbt_build._project_digest() == before
+    assert dbt_build._project_digest({}) == before
     digests = {before}
     for name in (
         "dbt_project.yml",
@@ -65,5 +65,5 @@ def test_what_dbt_does_not_read_rebuilds_nothing(tmp_path: Path, monkeypatch: py
     ):
         with (tmp_path / name).open("a") as file:
             file.write("\n")
-        digests.add(dbt_build._project_digest())
+        digests.add(dbt_build._project_digest({}))
     assert len(digests) == 7

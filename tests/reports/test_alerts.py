@@ -1,14 +1,16 @@
 """What a person should know: logged by the run, sent to a webhook, and told by `status` and `diagnose`."""
 
 import json
+import re
 import subprocess
 import sys
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import pytest
 
 from extract.landing.raw import KITE_DAILY_BARS
-from extract.reporting.alerts import Alert, message
+from extract.reporting.alerts import Alert, message, send
 from extract.reporting.report import Outcome, Report, archive_report, load_report
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import PROJECT_DIR, Settings
@@ -22,17 +24,19 @@ _ALERTS = "select alert_id, severity, subject, text, remedy from `{d}_operations
 
 def test_the_run_logs_each_alert_at_its_severity_and_sends_the_same_text(populated: Populated) -> None:
     logged = [line for line in populated.log if "alert_id" in line]
-    alerts = [
-        Alert(line["alert_id"], line["severity"], line["subject"], line["message"], line["remedy"]) for line in logged
-    ]
-    assert {alert.alert_id for alert in alerts} >= {"source_down", "restatement", "unserved_symbols", "dispute"}
-    assert {alert.subject for alert in alerts if alert.alert_id == "restatement"} == {f"kite {RESTATED}"}
+    names = ("alert_id", "severity", "subject", "message", "remedy")
+    alerts = [tuple(line[name] for name in names) for line in logged]
+    assert {alert_id for alert_id, *_ in alerts} >= {"source_down", "restatement", "unserved_symbols", "dispute"}
+    (restated,) = [text for alert_id, _, _, text, _ in alerts if alert_id == "restatement"]
+    assert RESTATED in restated
     # Nothing else has happened since: the view tells the same still.
-    assert sorted(map(repr, alerts)) == sorted(repr(Alert(*row)) for row in populated.pipeline.query(_ALERTS))
+    assert sorted(map(repr, alerts)) == sorted(repr(tuple(row)) for row in populated.pipeline.query(_ALERTS))
     (body,) = populated.told
-    urgent = [message(alert) for alert in alerts if alert.severity != "INFO"]
-    assert body == {"text": "\n".join(urgent)}
-    assert len(urgent) >= 2
+    heading, *lines = body["text"].splitlines()
+    assert re.fullmatch(r".*, run run-\S+, \d{4}-\d\d-\d\d \d\d:\d\d IST", heading)
+    urgent = [Alert(*told[:3], None, *told[3:]) for told in alerts]
+    assert "\n".join(lines) == "\n".join(message(alert) for alert in urgent if alert.severity != "INFO")
+    assert len(lines) >= 2
 
 
 def test_the_report_of_the_run_is_in_the_warehouse_and_its_batch_in_the_archive(populated: Populated) -> None:
@@ -208,3 +212,41 @@ def test_diagnose_where_nothing_is_says_what_to_type(pipeline: Pipeline) -> None
     pipeline.archive_dir.write_text("not a folder")
     done = pipeline.command("diagnose")
     assert (done.returncode, "cannot be opened" in done.stdout) == (3, True)
+
+
+def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stands(pipeline: Pipeline) -> None:
+    now = datetime(2024, 6, 5, 18, 40, tzinfo=EXCHANGE_ZONE)
+    late = Alert("late_data", "WARNING", "2024-06-05", 250, "It is late.", "trading-data run")
+    down = Alert("source_down", "ERROR", "kite", 250, "Kite is down.", None)
+    known = Alert("dispute", "INFO", "2024-06-05", 3, "They are apart.", None)
+
+    with loopback.serving(Webhook()) as webhook, pipeline.warehouse() as warehouse:
+        settings = Settings.from_environment(pipeline.environment | {"ALERT_WEBHOOK_URL": webhook.url})
+        warehouse.create_raw()
+
+        def said(alerts: list[Alert], later: timedelta) -> list[str]:
+            """What is sent, without its heading."""
+            webhook.bodies.clear()
+            send(alerts, settings, "run-1", now + later, warehouse)
+            return [line for body in webhook.bodies for line in body["text"].splitlines()[1:]]
+
+        assert said([known], timedelta()) == []
+        assert said([late, known], timedelta()) == ["WARNING: It is late.", "    trading-data run"]
+        heading = webhook.bodies[0]["text"].splitlines()[0]
+        assert heading == f"{pipeline.warehouse_dir}, run run-1, 2024-06-05 18:40 IST"
+        assert said([late, known], timedelta(hours=14)) == []
+        assert said([down, late], timedelta(hours=14)) == ["ERROR: Kite is down."]
+        worse = replace(late, severity="CRITICAL")
+        assert said([worse, down], timedelta(hours=15)) == ["CRITICAL: It is late.", "    trading-data run"]
+        # A day after it was sent.
+        assert said([worse, down], timedelta(hours=34, minutes=30)) == ["ERROR: Kite is down."]
+        assert said([worse], timedelta(hours=34, minutes=40)) == ["RESOLVED: Kite is down."]
+        assert said([worse], timedelta(hours=34, minutes=50)) == []
+        # What nobody took is sent again.
+        webhook.status = 500
+        assert said([worse, down], timedelta(hours=34, minutes=55)) == ["ERROR: Kite is down."]
+        webhook.status = 200
+        assert said([worse, down], timedelta(hours=34, minutes=58)) == ["ERROR: Kite is down."]
+        # It is new, though it was told before: it was gone meanwhile.
+        assert said([], timedelta(hours=35)) == ["RESOLVED: It is late.", "RESOLVED: Kite is down."]
+        assert said([down], timedelta(hours=35)) == ["ERROR: Kite is down."]
