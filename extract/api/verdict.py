@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from extract.status import Status
 
-type State = Literal["ok", "incomplete", "wrong"]
+type VerdictState = Literal["ok", "incomplete", "wrong"]
 
 
 class Reason(BaseModel):
@@ -23,7 +23,7 @@ class Reason(BaseModel):
 class Verdict(BaseModel):
     """Whether the data can be trusted: ``ok``, ``incomplete`` or ``wrong``; and the reasons, the worst first."""
 
-    state: State
+    state: VerdictState
     headline: str
     reasons: list[Reason]
 
@@ -31,7 +31,7 @@ class Verdict(BaseModel):
 def verdict_of(status: Status) -> Verdict:
     """The verdict on a state of the data."""
     reasons = [Reason(severity=a.severity, text=a.text.strip(), remedy=a.remedy) for a in status.alerts]
-    state: State
+    state: VerdictState
     severities = {reason.severity for reason in reasons}
     if severities & {"CRITICAL", "ERROR"}:
         state, so = "wrong", "Something is wrong"

@@ -7,6 +7,7 @@ const ui = SwaggerUIBundle({
   deepLinking: true,
   displayRequestDuration: true,
   tryItOutEnabled: true,
+  defaultModelsExpandDepth: 0,
   // Nothing is sent anywhere else.
   validatorUrl: null,
   onComplete: () => {
