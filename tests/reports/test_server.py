@@ -49,7 +49,7 @@ def test_probes_answer_in_time_while_the_warehouse_hangs(pipeline: Pipeline, sil
         waiting = [pool.submit(_quietly, many, "/data-status") for _ in range(45)]
         time.sleep(1)
         probes = [pool.submit(_timed, many, path) for path in ("/ready", "/health") * 25]
-        for path in ("/live", "/", "/dashboard.js"):
+        for path in ("/live", "/", "/page/main.js"):
             status, seconds = _timed(client, path)
             assert (status, seconds < 2) == (200, True), (path, seconds)
         # Who may not ask is told so, and takes no thread.

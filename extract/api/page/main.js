@@ -80,9 +80,11 @@ async function tellView(view) {
   if (view !== "today") return;
   tellToday(overview);
   document.body.dataset.drawn = "words";
+  performance.mark("words");
   await libraryLoaded;
   await painted();
   if (wanted()[0] === "today") drawToday(overview);
+  performance.mark("charts");
 }
 
 // Show what the address asks for.
