@@ -73,6 +73,9 @@ class KeptAnswers:
         # The last used last.
         self._kept: dict[object, _Answer] = {}
         self._changing = threading.Lock()
+        self._marking = threading.Lock()
+        # The last mark, and when it began to be asked for.
+        self._marked: tuple[float, Mark] | None = None
         # One may make another, which it holds.
         self._locks = [threading.RLock() for _ in range(_KEPT_ANSWERS)]
 
@@ -82,7 +85,8 @@ class KeptAnswers:
     def kept[T](self, key: object, make: Callable[[], T], *, again: bool = False) -> T:
         """What was made since the last run, and not long ago; one of several that ask at once makes it.
 
-        The mark is asked for each time, so that no answer is older than the last run.
+        The mark is asked for after each question, so that no answer is older than the last run; those who ask at once
+        share one.
 
         Args:
             key: of the answer.
@@ -92,8 +96,8 @@ class KeptAnswers:
         Raises:
             PipelineError: the warehouse failed.
         """
+        mark = self._mark(time.monotonic())
         with self._locks[hash(key) % len(self._locks)]:
-            mark = read_mark(self._warehouse())
             kept, now = self._kept.get(key), time.monotonic()
             if again or kept is None or kept.mark != mark or now - kept.made_at > _KEPT_SECONDS:
                 for old in [k for k, v in list(self._kept.items()) if now - v.made_at > _KEPT_SECONDS]:
@@ -106,3 +110,9 @@ class KeptAnswers:
                     del self._kept[next(iter(self._kept))]
         value: T = kept.value
         return value
+
+    def _mark(self, came_at: float) -> Mark:
+        with self._marking:
+            if self._marked is None or self._marked[0] < came_at:
+                self._marked = time.monotonic(), read_mark(self._warehouse())
+            return self._marked[1]

@@ -1,13 +1,15 @@
 """Every error is a problem of RFC 9457, HEAD is answered wherever GET is, and each example of the description runs."""
 
 import re
+import socket
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 
 from extract.api.problems import KINDS, answer_with_problems
 from tests.conftest import Pipeline
@@ -89,7 +91,14 @@ def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_it() -> None:
     def fault() -> None:
         raise ZeroDivisionError("of a secret")
 
-    told = _problem(TestClient(app, raise_server_exceptions=False).get("/fault"))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        answer = httpx.get(f"http://127.0.0.1:{listener.getsockname()[1]}/fault", timeout=20)
+        server.should_exit = True
+        thread.join()
+    told = _problem(answer)
     assert (told["status"], told["type"]) == (500, "about:blank")
     assert re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", told["instance"])
     assert "secret" not in str(told)

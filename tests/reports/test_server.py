@@ -147,6 +147,27 @@ def test_what_is_kept_for_the_page_has_a_bound() -> None:
         assert answers.kept(("TCS", 499), partial(make, -3)) == 1000 + count
 
 
+def test_those_who_ask_at_once_share_one_look_at_what_is_new() -> None:
+    looks: list[float] = []
+
+    def query(_: str) -> list[dict[str, datetime]]:
+        looks.append(time.monotonic())
+        time.sleep(0.2)
+        return [dict.fromkeys(("built_at", "noted_at", "reported_at"), datetime(2024, 12, 31, tzinfo=UTC))]
+
+    warehouse: Any = SimpleNamespace(raw="local.trading_data_raw", query=query)
+    answers = KeptAnswers(lambda: warehouse)
+    with ThreadPoolExecutor(20) as pool:
+        told = list(pool.map(lambda number: answers.kept(number % 3, lambda: "told"), range(20)))
+    assert told == ["told"] * 20
+    # Who came while the first was looking may not be told what it saw: it may have begun before the run ended.
+    assert len(looks) <= 3
+    # Who comes later looks again.
+    answers.kept(0, lambda: "told")
+    assert len(looks) <= 4
+    assert looks[-1] - looks[0] > 0.2
+
+
 @contextmanager
 def _within(folder: Path) -> Iterator[None]:
     before = Path.cwd()
