@@ -1,36 +1,79 @@
 """The HTTP API: is the pipeline well, is the data there, can it be trusted; start a run; and a page for people."""
 
 from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
 
+import structlog
 from fastapi import Depends, FastAPI
 from fastapi.middleware.gzip import GZipMiddleware
 
-from extract.api.access import Access, BoundedBodies
-from extract.api.dashboard import dashboard_routes
+from extract.api.access import HOW_TO_OPEN, Access, BoundedBodies
+from extract.api.bars import bar_routes
+from extract.api.dashboard import Reader, dashboard_routes
+from extract.api.files import file_routes
 from extract.api.health import data_routes, health_routes
+from extract.api.problems import KINDS, AnswersHead, answer_with_problems
 from extract.api.runs import run_routes
 from extract.seeds import Clock
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
 
+_log = structlog.get_logger()
+
+_DESCRIPTION = """
+Daily bars of Indian equities: is the data here, can it be trusted, and the bars themselves.
+
+`/health`, `/ready` and `/live` are open. Every other address needs the header `Authorization: Bearer <token>`, where
+the token is what `API_TOKEN` is set to where the server runs. Press *Authorize* to try the addresses here.
+
+HEAD is answered wherever GET is. There is no CORS: pages of other sites cannot read the answers. Times are in UTC, days
+are the exchange's (Asia/Kolkata), prices are in rupees.
+
+An error is a problem of RFC 9457 (`application/problem+json`). Its `type` is one of these, or `about:blank`:
+
+"""
+
+_TAGS: list[dict[str, Any]] = [
+    {"name": "Data", "description": "The state of the data, and the bars."},
+    {"name": "Runs", "description": "Start a run, and follow it."},
+    {"name": "Health", "description": "For probes and uptime checks: open to anybody, and nothing of the data in it."},
+    {"name": "Page", "description": "What the page for people asks for. It changes with the page; programs use Data."},
+]
+
 
 def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> FastAPI:
-    """The API of a warehouse, and the dashboard.
+    """The API of a warehouse, and the page.
 
     Args:
         settings: the archive, who may ask, and where runs are started.
         warehouse: gives the warehouse; it may fail, which ``/health`` tells.
         clock: the time, with zone.
     """
-    # Its own documentation pages load from elsewhere.
-    app = FastAPI(title="Trading data", version="1", docs_url=None, redoc_url=None)
+    kinds = "\n".join(f"- `/docs#{kind}`: {title}" for kind, title in KINDS.items())
+    app = FastAPI(
+        title="Trading data",
+        version=version("trading-data"),
+        description=_DESCRIPTION.strip() + "\n\n" + kinds,
+        openapi_tags=_TAGS,
+        # FastAPI's own pages load from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+    )
+    answer_with_problems(app)
     # What is asked of the warehouse; the page's own files are compressed already.
     app.add_middleware(GZipMiddleware, minimum_size=10_000, compresslevel=5)
     app.add_middleware(BoundedBodies)
+    app.add_middleware(AnswersHead)
     access = Access(settings)
-    allowed = Depends(access)
+    if not access.is_possible:
+        _log.warning(HOW_TO_OPEN)
+    reader = Reader(warehouse, clock)
+    allowed = [Depends(access)]
     app.include_router(health_routes(settings, warehouse, clock))
-    app.include_router(data_routes(warehouse), dependencies=[allowed])
-    app.include_router(run_routes(settings, warehouse, clock), dependencies=[allowed])
-    app.include_router(dashboard_routes(warehouse, clock, allowed, is_asked=access.is_possible))
+    app.include_router(data_routes(reader), dependencies=allowed)
+    app.include_router(bar_routes(warehouse, clock), dependencies=allowed)
+    app.include_router(run_routes(settings, warehouse, clock), dependencies=allowed)
+    app.include_router(dashboard_routes(reader, is_asked=access.is_possible), dependencies=allowed)
+    app.include_router(file_routes())
     return app

@@ -1,39 +1,28 @@
 """Who may ask, and how those are answered whom nothing can be told."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from contextlib import contextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, HTTPException, Request
+from fastapi import Depends, Request
 from fastapi.datastructures import Headers
-from fastapi.responses import JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from pydantic import BaseModel
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from extract.errors import ConfigurationError, PipelineError
+from extract.api.problems import Refusal, problem, refusals
 from extract.settings import Settings
-
-# What ASGI calls the parts of a request; the package that has these types is another's, not ours.
-type Scope = MutableMapping[str, Any]
-type Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-type Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-type ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # A list of all symbols has three thousand.
 _LARGEST_BODY = 65_536
 
-
-class Wrong(BaseModel):
-    """Why there is no answer, and what to do."""
-
-    detail: str
-
-
 # What any route of data may answer instead.
-REFUSALS: dict[int | str, dict[str, Any]] = {status: {"model": Wrong} for status in (401, 403, 503)}
+REFUSALS = refusals(401, 403, 503)
 
-_bearer = HTTPBearer(auto_error=False, description="API_TOKEN, where Cloud Run's IAM has not asked who it is")
+HOW_TO_OPEN = (
+    "API_TOKEN is not set where this server runs, so only /health, /ready and /live are answered. Set it, and start the"
+    " server again: API_TOKEN=... trading-data serve"
+)
+
+_bearer = HTTPBearer(auto_error=False, description="What API_TOKEN is set to where the server runs.")
 
 
 class Access:
@@ -53,16 +42,22 @@ class Access:
         """Let the caller through.
 
         Raises:
-            HTTPException: the token is not set here, or not sent.
+            Refusal: the token is not set here, not sent, or not the right one.
         """
         if self._settings.api_authentication == "cloud_run":
             # Nothing reaches this process that IAM has not let through.
             return
         token = self._settings.api_token
         if token is None:
-            raise HTTPException(403, "API_TOKEN is not set where this runs: only /health is answered")
-        if given is None or not secrets.compare_digest(given.credentials.encode(), token.encode()):
-            raise HTTPException(401, "send the header Authorization: Bearer API_TOKEN", {"WWW-Authenticate": "Bearer"})
+            raise Refusal(403, "token-not-set", HOW_TO_OPEN)
+        if given is None:
+            told = "Send the header Authorization: Bearer, followed by what API_TOKEN is set to where the server runs."
+            raise Refusal(401, "no-token", told, {"WWW-Authenticate": 'Bearer realm="trading-data"'})
+        if not secrets.compare_digest(given.credentials.encode(), token.encode()):
+            told = "The token is not the one that API_TOKEN is set to where the server runs."
+            # As RFC 6750 has it.
+            challenge = f'Bearer realm="trading-data", error="invalid_token", error_description="{told}"'
+            raise Refusal(401, "wrong-token", told, {"WWW-Authenticate": challenge})
 
 
 async def refuse_other_sites(request: Request) -> None:
@@ -71,10 +66,10 @@ async def refuse_other_sites(request: Request) -> None:
     Browsers tell where a request comes from; see w3c.github.io/webappsec-fetch-metadata.
 
     Raises:
-        HTTPException: it comes from a page of another site.
+        Refusal: it comes from a page of another site.
     """
     if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
-        raise HTTPException(403, "a page of another site may not start a run")
+        raise Refusal(403, "other-site", "A page of another site may not start a run.")
 
 
 class BoundedBodies:
@@ -90,21 +85,12 @@ class BoundedBodies:
         length = headers.get("Content-Length")
         refusal = None
         if length is None and "Transfer-Encoding" in headers:
-            refusal = 411, "send the length of the body with it"
+            refusal = 411, "Send the header Content-Length with the body."
         elif length and (not length.isdecimal() or int(length) > _LARGEST_BODY):
-            refusal = 413, f"a body has {_LARGEST_BODY} bytes at most"
+            refusal = 413, f"A body has {_LARGEST_BODY} bytes at most."
         if refusal is None:
             await self._app(scope, receive, send)
             return
         status, detail = refusal
         # Else the server would go on reading, to find the next request behind the body.
-        await JSONResponse({"detail": detail}, status, {"Connection": "close"})(scope, receive, send)
-
-
-@contextmanager
-def unavailable() -> Iterator[None]:
-    """Answer 503, with the reason, where what is asked fails."""
-    try:
-        yield
-    except (ConfigurationError, PipelineError) as error:
-        raise HTTPException(503, str(error)) from error
+        await problem(status, detail, headers={"Connection": "close"})(scope, receive, send)

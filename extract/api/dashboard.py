@@ -1,53 +1,37 @@
-"""The dashboard: one page for people, and the queries behind it, each bounded to what the page shows."""
+"""What the page for people asks for, with the queries behind it, each bounded to what the page shows."""
 
-import gzip
-import hashlib
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
-from importlib.util import find_spec
-from pathlib import Path
+from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi import Path as PathParameter
-from fastapi.responses import Response
 from google.cloud import bigquery
 from pydantic import BaseModel
 
-from extract.api.access import REFUSALS, Wrong, unavailable
+from extract.api.access import REFUSALS
+from extract.api.kept import KeptAnswers
+from extract.api.problems import Refusal, refusals, unavailable
+from extract.api.symbols import our_symbol
+from extract.api.verdict import Verdict, verdict_of
 from extract.errors import ConfigurationError, PipelineError
-from extract.reporting.alerts import Alert
 from extract.reporting.diagnosis import Run, read_runs
 from extract.reporting.status import Status, read_status
-from extract.seeds import Clock, exchange_date, listed_instruments
+from extract.seeds import FIRST_DAY, Clock, exchange_date
 from extract.warehouse.connection import Warehouse
-
-# Between builds, of which there are two a day, only the clock makes something wrong: a session that is late.
-_KEPT_SECONDS = 900.0
-
-# A symbol's sixteen years take 8 MB; the page asks for one after the other.
-_KEPT_ANSWERS = 16
 
 # As many statements at once: BigQuery answers each in about a second.
 _STATEMENTS_AT_ONCE = 6
 
 _SCORED_DAYS = 370
 _COVERED_DAYS = 62
+_SHOWN_DAYS = 370
 _LISTED = 20
-
-_PAGE = Path(__file__).parent / "page"
-
-# Nothing is loaded from elsewhere. The icon is empty data.
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none';"
-    " form-action 'none'; frame-ancestors 'none'"
-)
 
 
 class SessionScore(BaseModel):
@@ -63,7 +47,7 @@ class SessionScore(BaseModel):
 
 
 class SessionCoverage(BaseModel):
-    """The bars of one session, a letter for each symbol in the order of ``Overview.symbols``.
+    """The bars of one session, a letter for each symbol in the order of ``Overview.instruments``.
 
     ``p`` from the primary source, ``f`` from a fallback, ``i`` not valid, ``m`` missing, ``-`` not expected; upper case
     while it is provisional.
@@ -81,8 +65,8 @@ class SourceCount(BaseModel):
     bar_count: int
 
 
-class WeakBar(BaseModel):
-    """A bar of the latest session that failed a check."""
+class UnusualBar(BaseModel):
+    """A bar of the latest session that failed a check which most of its bars passed."""
 
     symbol: str
     source_id: str
@@ -90,6 +74,16 @@ class WeakBar(BaseModel):
     failed_checks: list[str]
     is_valid: bool
     trade_date: date
+
+
+class CheckCount(BaseModel):
+    """A row of the seed quality_checks, in part, with the bars that failed it in the latest session and recently."""
+
+    check_id: str
+    description: str
+    severity: str
+    latest_count: int
+    recent_count: int
 
 
 class Restatement(BaseModel):
@@ -118,10 +112,29 @@ class Dispute(BaseModel):
     trade_date: date
 
 
+class InstrumentName(BaseModel):
+    """What a symbol can be found by."""
+
+    symbol: str
+    name: str | None
+    sector: str | None
+    former_symbols: list[str]
+
+
+class Environment(BaseModel):
+    """Where the data is, and which release shows it."""
+
+    project: str
+    dataset: str
+    version: str
+
+
 class Overview(BaseModel):
     """Everything on the page but a symbol's own panels."""
 
     read_at: datetime
+    environment: Environment
+    verdict: Verdict
     latest_trade_date: date | None
     due_trade_date: date
     assessed_trade_date: date | None
@@ -135,12 +148,12 @@ class Overview(BaseModel):
     latest_valid_record_count: int
     latest_provisional_record_count: int
     latest_fallback_record_count: int
-    alerts: list[Alert]
     scores: list[SessionScore]
-    symbols: list[str]
+    instruments: list[InstrumentName]
     coverage: list[SessionCoverage]
     sources: list[SourceCount]
-    weak_bars: list[WeakBar]
+    unusual_bars: list[UnusualBar]
+    checks: list[CheckCount]
     restatements: list[Restatement]
     disputes: list[Dispute]
     runs: list[Run]
@@ -181,7 +194,11 @@ class Action(BaseModel):
 
     ex_date: date
     kind: str
+    status: str
+    status_reason: str | None
+    subject: str | None
     share_ratio: float | None
+    reported_ratio: float | None
     dividend_amount: float | None
     reported_by: str | None
     inferred_from: str | None
@@ -193,6 +210,9 @@ class SymbolView(BaseModel):
     symbol: str
     name: str | None
     sector: str | None
+    former_symbols: list[str]
+    shown_from: date
+    shown_to: date
     quality_score: float | None
     expected_bar_count: int | None
     missing_bar_count: int | None
@@ -238,7 +258,7 @@ _STATEMENTS = {
         group by sessions.trade_date
         order by sessions.trade_date
     """,
-    "symbols": "select symbol from `{marts}.dim_instruments` order by symbol",
+    "instruments": "select symbol, name, sector, former_symbols from `{marts}.dim_instruments` order by symbol",
     "sources": """
         select trade_date, source_id, count(*) as bar_count
         from `{marts}.fct_daily_bars`
@@ -246,15 +266,55 @@ _STATEMENTS = {
         group by trade_date, source_id
         order by trade_date, source_id
     """,
-    "weak_bars": """
+    # What most bars of a session fail is its hour's, not theirs: in the evening none is final.
+    "unusual_bars": """
+        with
+        latest as (
+            select
+                symbol, source_id, round(100 * passed_weight / applicable_weight, 2) as quality_score, failed_checks,
+                is_valid, trade_date
+            from `{marts}.fct_daily_bars`
+            where trade_date >= @covered_from
+            qualify trade_date = max(if(is_valid, trade_date, null)) over ()
+        ),
+        failures as (
+            select latest.symbol, check_id, count(*) over (partition by check_id) as bar_count
+            from latest
+            cross join unnest(latest.failed_checks) as check_id
+        ),
+        unusual as (
+            select symbol, array_agg(check_id order by check_id) as failed_checks
+            from failures
+            where bar_count <= 0.5 * (select count(*) from latest)
+            group by symbol
+        )
         select
-            symbol, source_id, round(100 * passed_weight / applicable_weight, 2) as quality_score, failed_checks,
-            is_valid, trade_date
-        from `{marts}.fct_daily_bars`
-        where trade_date >= @covered_from
-        qualify trade_date = max(if(is_valid, trade_date, null)) over () and array_length(failed_checks) > 0
-        order by quality_score, symbol
+            latest.symbol, latest.source_id, latest.quality_score, unusual.failed_checks, latest.is_valid,
+            latest.trade_date
+        from latest
+        inner join unusual on latest.symbol = unusual.symbol
+        order by latest.is_valid, latest.quality_score, latest.symbol
         limit {listed}
+    """,
+    "checks": """
+        with
+        bars as (
+            select failed_checks, trade_date, max(if(is_valid, trade_date, null)) over () as latest_date
+            from `{marts}.fct_daily_bars`
+            where trade_date >= @covered_from
+        ),
+        failures as (
+            select check_id, countif(bars.trade_date = bars.latest_date) as latest_count, count(*) as recent_count
+            from bars
+            cross join unnest(bars.failed_checks) as check_id
+            group by check_id
+        )
+        select
+            checks.check_id, checks.description, checks.severity,
+            coalesce(failures.latest_count, 0) as latest_count, coalesce(failures.recent_count, 0) as recent_count
+        from `{intermediate}.quality_checks` as checks
+        left join failures on checks.check_id = failures.check_id
+        order by recent_count desc, checks.check_id
     """,
     "restatements": """
         select symbol, source_id, kind, price_ratio, bar_count, first_trade_date, last_trade_date, detected_at
@@ -271,7 +331,7 @@ _STATEMENTS = {
 }
 
 _SYMBOL_STATEMENTS = {
-    "instrument": "select name, sector from `{marts}.dim_instruments` where symbol = @symbol",
+    "instrument": "select name, sector, former_symbols from `{marts}.dim_instruments` where symbol = @symbol",
     "score": """
         select quality_score, expected_bar_count, missing_bar_count, invalid_bar_count
         from `{quality}.quality_scores_by_symbol`
@@ -285,20 +345,22 @@ _SYMBOL_STATEMENTS = {
         from `{marts}.fct_daily_bars` as bars
         left join `{marts}.daily_bars` as adjusted
             on bars.symbol = adjusted.symbol and bars.trade_date = adjusted.trade_date
-            and adjusted.symbol = @symbol and adjusted.trade_date >= @shown_from
-        where bars.symbol = @symbol and bars.trade_date >= @shown_from
+            and adjusted.symbol = @symbol and adjusted.trade_date between @shown_from and @shown_to
+        where bars.symbol = @symbol and bars.trade_date between @shown_from and @shown_to
         order by bars.trade_date
     """,
     "versions": """
         select trade_date, source_id, close, volume, is_provisional, known_from, known_to
         from `{marts}.fct_daily_bar_revisions`
-        where symbol = @symbol and trade_date >= @shown_from
+        where symbol = @symbol and trade_date between @shown_from and @shown_to
         qualify count(*) over (partition by source_id, trade_date) > 1
         order by trade_date desc, source_id, known_from
         limit 200
     """,
     "actions": """
-        select ex_date, kind, share_ratio, dividend_amount, reported_by, inferred_from
+        select
+            ex_date, kind, status, status_reason, subject, share_ratio, reported_ratio, dividend_amount, reported_by,
+            inferred_from
         from `{marts}.fct_corporate_actions`
         where symbol = @symbol
         order by ex_date desc, kind
@@ -307,95 +369,94 @@ _SYMBOL_STATEMENTS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    """An answer, with the build that it is of."""
-
-    value: Any
-    built_at: datetime | None
-    made_at: float
-
-
-class _Reader:
-    """Answers from the warehouse, each kept until the next build, since they take seconds and several may look."""
+class Reader:
+    """Reads what the page shows."""
 
     def __init__(self, warehouse: Callable[[], Warehouse], clock: Clock) -> None:
+        """Read nothing yet; ``warehouse`` may fail."""
         self._warehouse = warehouse
         self._clock = clock
-        # The last used last.
-        self._kept: dict[object, _Kept] = {}
-        self._changing = threading.Lock()
-        self._locks = [threading.Lock() for _ in range(_KEPT_ANSWERS)]
+        self._answers = KeptAnswers(warehouse)
         self._pool = ThreadPoolExecutor(_STATEMENTS_AT_ONCE, thread_name_prefix="dashboard")
-
-    def kept[T](self, key: object, make: Callable[[], T], *, again: bool = False) -> T:
-        """What was made since the last build, and not long ago; one of several that ask at once makes it.
-
-        Args:
-            key: of the answer.
-            make: asks the warehouse.
-            again: make it, whatever is kept.
-        """
-        with self._locks[hash(key) % len(self._locks)]:
-            kept, now = self._kept.get(key), time.monotonic()
-            built_at = self._warehouse().last_built_at()
-            if again or kept is None or kept.built_at != built_at or now - kept.made_at > _KEPT_SECONDS:
-                for old in [k for k, v in list(self._kept.items()) if now - v.made_at > _KEPT_SECONDS]:
-                    self._kept.pop(old, None)
-                kept = _Kept(make(), built_at, now)
-            with self._changing:
-                self._kept.pop(key, None)
-                self._kept[key] = kept
-                while len(self._kept) > _KEPT_ANSWERS:
-                    del self._kept[next(iter(self._kept))]
-        value: T = kept.value
-        return value
 
     def warm(self) -> None:
         """Have the overview ready before somebody asks; where that fails, whoever asks is told."""
-        with suppress(ConfigurationError, PipelineError):
-            self.kept("overview", self.overview)
+        with suppress(ConfigurationError, PipelineError, HTTPException):
+            self.overview()
 
-    def overview(self) -> Overview:
-        """Everything but a symbol's own panels."""
+    def status(self, *, again: bool = False) -> Status:
+        """The state of the data.
+
+        Raises:
+            PipelineError: the warehouse failed.
+            Refusal: nothing was built yet.
+        """
+        return self._answers.kept("status", self._read_status, again=again)
+
+    def overview(self, *, again: bool = False) -> Overview:
+        """Everything but a symbol's own panels; for what it raises, see ``status``."""
+        return self._answers.kept("overview", partial(self._read_overview, again=again), again=again)
+
+    def symbol(self, symbol: str, first: date | None, last: date | None, *, again: bool = False) -> SymbolView:
+        """A symbol's own panels.
+
+        Args:
+            symbol: one of ours.
+            first: from when on; None for about a year before the last.
+            last: until when; None for today.
+            again: read it, whatever is kept.
+        """
+        last = last or exchange_date(self._clock())
+        first = first or max(FIRST_DAY, last - timedelta(days=_SHOWN_DAYS))
+        return self._answers.kept((symbol, first, last), partial(self._read_symbol, symbol, first, last), again=again)
+
+    def _read_status(self) -> Status:
+        warehouse = self._warehouse()
+        if not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
+            raise Refusal(
+                503,
+                "nothing-built",
+                f"There is no data in {warehouse.client.project}.{warehouse.dataset} yet. Run `trading-data run` to"
+                " fetch it, or `trading-data replay` to rebuild it from an archive.",
+            )
+        return read_status(warehouse)
+
+    def _read_overview(self, *, again: bool) -> Overview:
         warehouse, now = self._warehouse(), self._clock()
         today = exchange_date(now)
-        status = self._pool.submit(read_status, warehouse)
+        # First, because it says so where nothing was built.
+        status = self.status(again=again)
         runs = self._pool.submit(read_runs, warehouse, _LISTED)
         days = {
             "scored_from": today - timedelta(days=_SCORED_DAYS),
             "covered_from": today - timedelta(days=_COVERED_DAYS),
         }
         asked = self._asked(warehouse, _STATEMENTS, days)
-        # First, because it says so where nothing was built.
-        told: Status = status.result()
         rows = {name: answer.result() for name, answer in asked.items()}
         return Overview(
             read_at=now,
-            **{name: getattr(told, name) for name in Overview.model_fields.keys() & _STATUS_FIELDS},
-            scores=rows["scores"],
-            symbols=[row["symbol"] for row in rows["symbols"]],
-            coverage=rows["coverage"],
-            sources=rows["sources"],
-            weak_bars=rows["weak_bars"],
-            restatements=rows["restatements"],
-            disputes=rows["disputes"],
+            environment=Environment(
+                project=warehouse.client.project, dataset=warehouse.dataset, version=version("trading-data")
+            ),
+            verdict=verdict_of(status),
+            **{name: getattr(status, name) for name in Overview.model_fields.keys() & _STATUS_FIELDS},
+            **rows,
             runs=runs.result(),
         )
 
-    def symbol(self, symbol: str, days: int) -> SymbolView:
-        """A symbol's own panels, over so many days."""
+    def _read_symbol(self, symbol: str, first: date, last: date) -> SymbolView:
         warehouse = self._warehouse()
-        shown_from = exchange_date(self._clock()) - timedelta(days=days)
-        asked = self._asked(warehouse, _SYMBOL_STATEMENTS, {"symbol": symbol, "shown_from": shown_from})
+        asked = self._asked(warehouse, _SYMBOL_STATEMENTS, {"symbol": symbol, "shown_from": first, "shown_to": last})
         rows = {name: answer.result() for name, answer in asked.items()}
-        (instrument,) = rows["instrument"] or [{"name": None, "sector": None}]
+        (instrument,) = rows["instrument"] or [{"name": None, "sector": None, "former_symbols": []}]
         unscored = dict.fromkeys(("quality_score", "expected_bar_count", "missing_bar_count", "invalid_bar_count"))
         (score,) = rows["score"] or [unscored]
         return SymbolView(
             symbol=symbol,
             **instrument,
             **score,
+            shown_from=first,
+            shown_to=last,
             bars=rows["bars"],
             versions=rows["versions"],
             actions=rows["actions"],
@@ -405,7 +466,12 @@ class _Reader:
         self, warehouse: Warehouse, statements: dict[str, str], values: dict[str, Any]
     ) -> dict[str, Future[Any]]:
         base = f"{warehouse.client.project}.{warehouse.dataset}"
-        names = {"marts": base, "quality": f"{base}_quality", "listed": _LISTED}
+        names = {
+            "marts": base,
+            "quality": f"{base}_quality",
+            "intermediate": f"{base}_intermediate",
+            "listed": _LISTED,
+        }
 
         def ask(sql: str) -> list[dict[str, Any]]:
             parameters = [_parameter(name, value) for name, value in values.items() if f"@{name}" in sql]
@@ -421,98 +487,40 @@ def _parameter(name: str, value: str | date) -> bigquery.ScalarQueryParameter:
     return bigquery.ScalarQueryParameter(name, "DATE" if isinstance(value, date) else "STRING", value)
 
 
-def dashboard_routes(warehouse: Callable[[], Warehouse], clock: Clock, allowed: Any, *, is_asked: bool) -> APIRouter:
-    """The page, and what it asks for.
+def dashboard_routes(reader: Reader, *, is_asked: bool) -> APIRouter:
+    """What the page asks for.
 
     Args:
-        warehouse: gives the warehouse; it may fail.
-        clock: the time, with zone.
-        allowed: the dependency that lets a caller through.
-        is_asked: whether it lets anybody through: else nothing is asked for beforehand.
+        reader: of the warehouse.
+        is_asked: whether anybody is let through: else nothing is asked for beforehand.
     """
-    reader = _Reader(warehouse, clock)
-    symbols = {instrument.symbol for instrument in listed_instruments()}
-    routes = APIRouter()
-    of_data = APIRouter(prefix="/dashboard", dependencies=[allowed], responses=REFUSALS)
+    routes = APIRouter(prefix="/dashboard", tags=["Page"], responses=REFUSALS)
 
-    @of_data.get("/overview")
+    @routes.get("/overview", summary="What the first screen shows")
     def overview(request: Request) -> Overview:
-        """The state of the data, and what the panels show; anew since each build, or with Cache-Control: no-cache."""
+        """The verdict, the figures and what the panels show. It is read anew after each run, or with `no-cache`."""
         with unavailable():
-            return reader.kept("overview", reader.overview, again=_asks_anew(request))
+            return reader.overview(again=_asks_anew(request))
 
-    @of_data.get("/symbols/{symbol}", responses={404: {"model": Wrong}})
+    @routes.get("/symbols/{symbol}", summary="What the page of a symbol shows", responses=refusals(404))
     def of_symbol(
         request: Request,
-        symbol: Annotated[str, PathParameter(max_length=30)],
-        days: Annotated[int, Query(ge=30, le=6000, description="How far back the bars go.")] = 370,
+        symbol: Annotated[
+            str,
+            PathParameter(max_length=30, description="In any case.", openapi_examples={"tcs": {"value": "TCS"}}),
+        ],
+        first: Annotated[date | None, Query(alias="from", description="The first day; by default a year ago.")] = None,
+        last: Annotated[date | None, Query(alias="to", description="The last day; by default today.")] = None,
     ) -> SymbolView:
         """A symbol's bars, the versions of those that have several, its actions and its score."""
-        if symbol not in symbols:
-            raise HTTPException(404, f"{symbol} is none of the instruments")
+        known = our_symbol(symbol)
         with unavailable():
-            return reader.kept((symbol, days), partial(reader.symbol, symbol, days), again=_asks_anew(request))
+            return reader.symbol(known, first, last, again=_asks_anew(request))
 
     if is_asked:
         threading.Thread(target=reader.warm, daemon=True).start()
-    routes.include_router(of_data)
-    for address, file, media_type, caching in (
-        ("/", _PAGE / "index.html", "text/html", "no-cache"),
-        ("/dashboard.js", _PAGE / "dashboard.js", "text/javascript", "no-cache"),
-        ("/dashboard.css", _PAGE / "dashboard.css", "text/css", "no-cache"),
-        # Another one comes with another release of the library alone.
-        ("/lightweight-charts.js", _library(), "text/javascript", "max-age=86400"),
-    ):
-        # They hold no data: what they ask for is not given to everybody.
-        routes.get(address, include_in_schema=False)(_Asset.read(file, media_type, caching).answer)
     return routes
 
 
 def _asks_anew(request: Request) -> bool:
     return "no-cache" in request.headers.get("Cache-Control", "")
-
-
-@dataclass(frozen=True, slots=True)
-class _Asset:
-    """A file of the page, read and compressed once, when the server starts."""
-
-    content: bytes
-    compressed: bytes
-    headers: dict[str, str]
-
-    @classmethod
-    def read(cls, file: Path, media_type: str, caching: str) -> "_Asset":
-        """Take it as it is now.
-
-        Args:
-            file: in UTF-8.
-            media_type: what a browser is told that it is.
-            caching: the Cache-Control.
-        """
-        content = file.read_bytes()
-        headers = {
-            "Content-Type": f"{media_type}; charset=utf-8",
-            "Content-Security-Policy": _POLICY,
-            "X-Content-Type-Options": "nosniff",
-            "Cache-Control": caching,
-            "ETag": f'W/"{hashlib.sha256(content).hexdigest()[:32]}"',
-            "Vary": "Accept-Encoding",
-        }
-        return cls(content, gzip.compress(content, mtime=0), headers)
-
-    # Not in a thread: those may all be waiting for the warehouse.
-    async def answer(self, request: Request) -> Response:
-        """The file, or that the browser has it already."""
-        if self.headers["ETag"] in request.headers.get("If-None-Match", ""):
-            return Response(status_code=304, headers=self.headers)
-        if "gzip" in request.headers.get("Accept-Encoding", ""):
-            return Response(self.compressed, headers=self.headers | {"Content-Encoding": "gzip"})
-        return Response(self.content, headers=self.headers)
-
-
-def _library() -> Path:
-    """The script of the charts. Its package is only looked for: to import it would import pandas."""
-    spec = find_spec("lwcharts")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "vendor" / "lightweight-charts.standalone.production.js"

@@ -8,13 +8,17 @@ from datetime import date, datetime
 from typing import Literal
 
 import structlog
-from fastapi import APIRouter, HTTPException, Response
+from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
-from extract.api.access import REFUSALS, Wrong, unavailable
+from extract.api.access import REFUSALS
+from extract.api.dashboard import Reader
+from extract.api.kept import read_mark
+from extract.api.problems import Refusal, refusals, unavailable
+from extract.api.verdict import Verdict, verdict_of
 from extract.landing.archive import Archive
 from extract.reporting.diagnosis import LONGEST_SILENCE
-from extract.reporting.status import SourceStatus, read_status
+from extract.reporting.status import SourceStatus
 from extract.seeds import Clock
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
@@ -43,8 +47,9 @@ class Health(BaseModel):
 
 
 class DataStatus(BaseModel):
-    """The view data_status in short, and the last run's sources."""
+    """The view data_status in short, the verdict on it, and the last run's sources."""
 
+    verdict: Verdict
     latest_date: date | None
     due_date: date
     sessions_behind: int | None
@@ -73,7 +78,7 @@ class _Look[T]:
         """What is seen.
 
         Raises:
-            HTTPException: nothing, in time. Anybody may ask: the log alone tells why.
+            Refusal: nothing, in time. Anybody may ask: the log alone tells why.
         """
         if self._under_way is None or self._under_way.done():
             self._under_way = Future()
@@ -85,7 +90,7 @@ class _Look[T]:
         except Exception as error:
             reason = str(error) or f"no answer within {_PROBE_SECONDS:g} s"
             _log.warning("unhealthy", subject=self._subject, reason=reason)
-            raise HTTPException(503, f"the {self._subject} does not answer") from error
+            raise Refusal(503, "unavailable", f"The {self._subject} does not answer.") from error
 
     def _see(self, seen: "Future[T]") -> None:
         try:
@@ -102,22 +107,22 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
         warehouse: gives the warehouse; it may fail, which they tell.
         clock: the time, with zone.
     """
-    routes = APIRouter()
-    look_at_warehouse = _Look("warehouse", lambda: warehouse().hurried(_PROBE_SECONDS).last_built_at())
+    routes = APIRouter(tags=["Health"])
+    look_at_warehouse = _Look("warehouse", lambda: read_mark(warehouse().hurried(_PROBE_SECONDS)).built_at)
     look_at_archive = _Look("archive", lambda: next(iter(Archive(settings.archive_uri).listed()), None))
 
-    @routes.get("/live")
+    @routes.get("/live", summary="Does the process answer?")
     async def live() -> Alive:
         """Whether the process answers: for probes, which must not depend on the data."""
         return Alive()
 
-    @routes.get("/ready", responses={503: {"model": Wrong}})
+    @routes.get("/ready", summary="Do the warehouse and the archive answer?", responses=refusals(503))
     async def ready() -> Alive:
         """Whether the warehouse and the archive answer, whatever they hold: for a release, and who sends it traffic."""
         await asyncio.gather(look_at_warehouse(), look_at_archive())
         return Alive()
 
-    @routes.get("/health", responses={503: {"model": Health}})
+    @routes.get("/health", summary="Is the pipeline well?", responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
         """Whether the warehouse and the archive answer, and the last good build is not long ago."""
         built_at, listed = await asyncio.gather(look_at_warehouse(), look_at_archive(), return_exceptions=True)
@@ -142,16 +147,17 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
     return routes
 
 
-def data_routes(warehouse: Callable[[], Warehouse]) -> APIRouter:
-    """The state of the data; ``warehouse`` may fail."""
-    routes = APIRouter()
+def data_routes(reader: Reader) -> APIRouter:
+    """The state of the data, by a reader of the warehouse."""
+    routes = APIRouter(tags=["Data"])
 
-    @routes.get("/data-status", responses=REFUSALS)
+    @routes.get("/data-status", summary="Is the latest session here, and can it be trusted?", responses=REFUSALS)
     def data_status() -> DataStatus:
-        """Whether the latest session is here and can be trusted, as ``trading-data status`` tells it."""
+        """The verdict, with its reasons, as `trading-data status` gives it. It is read anew after each run."""
         with unavailable():
-            status = read_status(warehouse())
+            status = reader.status()
         return DataStatus(
+            verdict=verdict_of(status),
             latest_date=status.latest_trade_date,
             due_date=status.due_trade_date,
             sessions_behind=status.sessions_behind,

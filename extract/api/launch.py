@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
-from extract.errors import INCOMPLETE, OK, PipelineError, SourceUnavailable
+from extract.errors import INCOMPLETE, INTERRUPTED, OK, USAGE, PipelineError, SourceUnavailable
 from extract.google_token import default_token
 from extract.landing.archive import Archive
 from extract.landing.lease import holder
@@ -20,7 +20,7 @@ from extract.run_id import new_run_id
 from extract.seeds import Clock, last_closed_session
 from extract.settings import PROJECT_DIR, Settings
 
-type State = Literal["running", "succeeded", "failed"]
+type State = Literal["running", "succeeded", "incomplete", "failed", "refused", "interrupted", "killed"]
 
 _TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 
@@ -41,6 +41,14 @@ class Order:
     run_id: str
     trade_date: date
     arguments: tuple[str, ...]
+
+
+def state_of(exit_status: int) -> State:
+    """What the exit status of a run says; below zero, a signal ended it."""
+    if exit_status < 0:
+        return "killed"
+    told: dict[int, State] = {OK: "succeeded", INCOMPLETE: "incomplete", USAGE: "refused", INTERRUPTED: "interrupted"}
+    return told.get(exit_status, "failed")
 
 
 def order(now: datetime, source: str | None, symbols: Sequence[str] | None, trade_date: date | None) -> Order:
@@ -135,7 +143,7 @@ class LocalProcesses:
         """See ``Launcher``."""
         if run_id in self._started:
             status = self._started[run_id][1].poll()
-            return "running" if status is None else "succeeded" if status in (OK, INCOMPLETE) else "failed"
+            return "running" if status is None else state_of(status)
         record = holder(Archive(self._settings.lease_uri), self._clock())
         return "running" if record is not None and record.run_id == run_id else None
 

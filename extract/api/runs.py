@@ -2,18 +2,22 @@
 
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import date
 from typing import Annotated, Literal
 
 import structlog
-from fastapi import APIRouter, Depends, HTTPException, Path, Response
+from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.models import Example
 from fastapi.responses import JSONResponse
+from google.cloud import bigquery
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from extract.api.access import REFUSALS, Wrong, refuse_other_sites, unavailable
-from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order
-from extract.errors import INCOMPLETE, OK
+from extract.api.access import REFUSALS, refuse_other_sites
+from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order, state_of
+from extract.api.problems import Refusal, problem, refusals, unavailable
+from extract.api.symbols import our_symbol
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
 from extract.seeds import FIRST_DAY, Clock, exchange_date, listed_instruments, trading_sessions
@@ -32,13 +36,21 @@ _Day = Annotated[
 ]
 
 
+# By these names of a provider, source was called before it said who asks.
+_PROVIDERS = ("kite", "yahoo", "alpha_vantage")
+
+
 class Trigger(BaseModel):
     """What to fetch: all of it optional. Nothing at all is the scheduled job."""
 
     model_config = ConfigDict(extra="forbid")
 
     source: Annotated[
-        Literal["kite", "yahoo", "alpha_vantage"] | None, Field(description="The only source to ask.")
+        Literal["manual", "scheduled", "kite", "yahoo", "alpha_vantage"],
+        Field(description="Who asks: manual, or scheduled. It is written to the log. A provider here means provider."),
+    ] = "manual"
+    provider: Annotated[
+        Literal["kite", "yahoo", "alpha_vantage"] | None, Field(description="The only provider to ask.")
     ] = None
     symbols: Annotated[
         list[Annotated[str, Field(json_schema_extra={"enum": _SYMBOLS})]] | None,
@@ -46,19 +58,41 @@ class Trigger(BaseModel):
             min_length=1,
             max_length=len(_SYMBOLS),
             json_schema_extra={"uniqueItems": True},
-            description="The only symbols to ask for.",
+            description="The only symbols to ask for, in any case.",
         ),
     ] = None
     date: _Day = None
 
+    @property
+    def only_provider(self) -> str | None:
+        """The only provider to ask, by whichever name it was given."""
+        return self.provider or (self.source if self.source in _PROVIDERS else None)
+
     @field_validator("symbols")
     @classmethod
     def _are_listed(cls, symbols: list[str] | None) -> list[str] | None:
-        if unknown := sorted(set(symbols or []) - set(_SYMBOLS)):
-            raise ValueError(f"{', '.join(unknown)}: not among the instruments")
-        if len(set(symbols or [])) < len(symbols or []):
+        if symbols is None:
+            return None
+        try:
+            known = [our_symbol(symbol) for symbol in symbols]
+        except Refusal as refusal:
+            raise ValueError(refusal.detail) from refusal
+        if len(set(known)) < len(known):
             raise ValueError("each symbol once")
-        return symbols
+        return known
+
+
+_EXAMPLES: dict[str, Example] = {
+    "all": {"summary": "The scheduled job, now", "value": {"source": "manual"}},
+    "some": {
+        "summary": "Some symbols of one day",
+        "value": {"source": "manual", "symbols": ["RELIANCE", "TCS"], "date": "2025-07-18"},
+    },
+    "one provider": {
+        "summary": "One symbol of the latest session, from one provider",
+        "value": {"source": "scheduled", "provider": "yahoo", "symbols": ["INFY"]},
+    },
+}
 
 
 class Triggered(BaseModel):
@@ -68,19 +102,26 @@ class Triggered(BaseModel):
     trade_date: date
 
 
-class Conflict(BaseModel):
-    """Why no run was started: another one is on its way for the same session."""
-
-    detail: str
-    run_id: str
-
-
 class RunStatus(BaseModel):
     """How a run is, and what it told of itself when it ended."""
 
     run_id: str
-    state: State
+    state: Annotated[
+        State,
+        Field(
+            description="`running`; or how it ended: `succeeded` (exit status 0), `incomplete` (3: done, but something"
+            " is missing), `failed` (1), `refused` (2: a setting or an argument is wrong, and nothing was fetched),"
+            " `interrupted` (130: stopped by a person or the system), `killed` (it ended without a word)."
+        ),
+    ]
     report: Annotated[Run | None, Field(description="Its row of operations_runs; null until it has ended.")]
+
+
+class Runs(BaseModel):
+    """Runs of the last ninety days, the latest first."""
+
+    runs: list[RunStatus]
+    next: Annotated[str | None, Field(description="Where the earlier ones are; null where there are none.")]
 
 
 def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
@@ -91,7 +132,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         warehouse: gives the warehouse; it may fail.
         clock: the time, with zone.
     """
-    routes = APIRouter()
+    routes = APIRouter(tags=["Runs"])
     launcher: Launcher = (
         CloudRunJob(settings.trigger_job, clock, settings.run_url)
         if settings.trigger_job
@@ -102,47 +143,68 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
 
     @routes.post(
         "/trigger-daily-ingestion",
+        summary="Start a run",
         status_code=202,
         response_model=Triggered,
         dependencies=[Depends(refuse_other_sites)],
-        responses=REFUSALS | {400: {"model": Wrong}, 409: {"model": Conflict}, 429: {"model": Wrong}},
+        responses=REFUSALS | refusals(400, 409, 429),
     )
-    def trigger(wanted: Trigger | None = None) -> Response:
-        """Start a run, and do not wait for it: ``/runs/{run_id}`` tells how it is."""
+    def trigger(wanted: Annotated[Trigger | None, Body(openapi_examples=_EXAMPLES)] = None) -> Response:
+        """Start a run, and do not wait for it: `/runs/{run_id}`, which the header `Location` names, tells how it is.
+
+        One run is on its way for a session at a time (else 409, with the run's id), and a few may be started within an
+        hour (else 429, with the seconds to wait in `Retry-After`).
+        """
         now = clock()
         wanted = wanted or Trigger()
         if wanted.date is not None:
             _check_session(wanted.date, exchange_date(now))
         with unavailable(), one_at_a_time:
-            ordered = order(now, wanted.source, wanted.symbols, wanted.date)
+            ordered = order(now, wanted.only_provider, wanted.symbols, wanted.date)
             if busy := launcher.running().get(ordered.trade_date):
-                told = Conflict(detail=f"a run for {ordered.trade_date} is on its way", run_id=busy)
-                return JSONResponse(told.model_dump(), 409)
+                told = f"A run for {ordered.trade_date} is under way: {busy}. GET /runs/{busy} says when it has ended."
+                return problem(409, told, "run-under-way", instance=f"/runs/{busy}", run_id=busy)
             if wait := rate.wait():
-                raise HTTPException(
-                    429,
-                    f"{settings.api_triggers_per_hour} runs were started within the hour",
-                    {"Retry-After": f"{wait:.0f}"},
-                )
+                told = f"{settings.api_triggers_per_hour} runs were started within the hour; wait {wait:.0f} seconds."
+                raise Refusal(429, "too-many-runs", told, {"Retry-After": f"{wait:.0f}"})
             launcher.start(ordered)
-        _log.info("run triggered", triggered_run_id=ordered.run_id, arguments=ordered.arguments)
+        _log.info("run triggered", triggered_run_id=ordered.run_id, arguments=ordered.arguments, asked_by=wanted.source)
         started = Triggered(run_id=ordered.run_id, trade_date=ordered.trade_date)
         return JSONResponse(started.model_dump(mode="json"), 202, {"Location": f"/runs/{ordered.run_id}"})
 
-    @routes.get("/runs/{run_id}", responses=REFUSALS | {404: {"model": Wrong}})
-    def run(run_id: Annotated[str, Path(pattern=f"^{RUN_ID}$")]) -> RunStatus:
+    @routes.get("/runs", summary="The last runs", responses=REFUSALS)
+    def runs(
+        limit: Annotated[int, Query(ge=1, le=100, description="As many at most.")] = 20,
+        before: Annotated[
+            str | None,
+            Query(pattern=f"^{RUN_ID}$", description="Only those that started before this run; `next` gives it."),
+        ] = None,
+    ) -> Runs:
+        """Runs of the last ninety days, the latest first. Those that have told nothing yet are not here."""
+        with unavailable():
+            reports = _reports_before(warehouse(), limit + 1, before)
+            running = set(launcher.running().values()) if any(r.exit_status is None for r in reports) else set()
+        listed = [
+            RunStatus(run_id=report.run_id, state=_state(report, running), report=report) for report in reports[:limit]
+        ]
+        more = len(reports) > limit
+        return Runs(runs=listed, next=f"/runs?limit={limit}&before={listed[-1].run_id}" if more else None)
+
+    @routes.get("/runs/{run_id}", summary="One run", responses=REFUSALS | refusals(404))
+    def run(
+        run_id: Annotated[str, Path(pattern=f"^{RUN_ID}$", description="As /trigger-daily-ingestion has given it.")],
+    ) -> RunStatus:
         """How a run is: one that was triggered, or any of the last ninety days."""
         with unavailable():
             state = launcher.state(run_id)
             reports = _reports(warehouse(), run_id) if state != "running" else []
         if reports and reports[0].exit_status is not None:
-            state = "succeeded" if reports[0].exit_status in (OK, INCOMPLETE) else "failed"
-            return RunStatus(run_id=run_id, state=state, report=reports[0])
+            return RunStatus(run_id=run_id, state=state_of(reports[0].exit_status), report=reports[0])
         if state is None and reports:
             # It has landed something, and nobody knows of a process of it.
-            state = "failed"
+            state = "killed"
         if state is None:
-            raise HTTPException(404, f"no run {run_id} is known")
+            raise Refusal(404, "unknown-run", f"No run {run_id} is known here. GET /runs lists the last ones.")
         return RunStatus(run_id=run_id, state=state, report=None)
 
     return routes
@@ -153,12 +215,47 @@ def _check_session(day: date, today: date) -> None:
     if not FIRST_DAY <= day <= today:
         fault = f"not between {FIRST_DAY} and today, {today}"
     elif not trading_sessions(day, day):
-        fault = "no session of the exchange"
+        fault = "the exchange has no session on this day"
     if fault:
         # As FastAPI tells of what a model does not take.
         raise RequestValidationError(
             [{"type": "value_error", "loc": ("body", "date"), "msg": fault, "input": str(day)}]
         )
+
+
+def _state(report: Run, running: set[str]) -> State:
+    if report.exit_status is not None:
+        return state_of(report.exit_status)
+    return "running" if report.run_id in running else "killed"
+
+
+def _reports_before(warehouse: Warehouse, limit: int, before: str | None) -> list[Run]:
+    """The last runs, the latest first; or those that started before one."""
+    if not warehouse.exists(f"{warehouse.dataset}_operations.operations_runs"):
+        return []
+    names = ", ".join(field.name for field in fields(Run))
+    rows = warehouse.query(
+        f"""
+        with
+        runs as (
+            select {names} from `{warehouse.client.project}.{warehouse.dataset}_operations.operations_runs`
+        ),
+        ends as (
+            select max(if(run_id = @before, started_at, null)) as started_at from runs
+        )
+        select runs.*
+        from runs
+        cross join ends
+        where
+            @before is null
+            or runs.started_at < ends.started_at
+            or (runs.started_at = ends.started_at and runs.run_id < @before)
+        order by runs.started_at desc, runs.run_id desc
+        limit {limit}
+        """,
+        [bigquery.ScalarQueryParameter("before", "STRING", before)],
+    )
+    return [Run(**dict(row.items())) for row in rows]
 
 
 def _reports(warehouse: Warehouse, run_id: str) -> list[Run]:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 import structlog
 
@@ -35,6 +36,9 @@ class Alert:
     remedy: str | None
 
 
+type State = Literal["ok", "incomplete", "wrong"]
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """Whether the data can be used now; the row of operations_verdict, whose model says what each state means.
@@ -44,7 +48,7 @@ class Verdict:
         alerts: all of them, in order of weight.
     """
 
-    state: str
+    state: State
     alerts: list[Alert]
 
     @property

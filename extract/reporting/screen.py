@@ -9,7 +9,7 @@ from rich.text import Text
 
 from extract.reporting.alerts import Alert
 from extract.reporting.diagnosis import Diagnosis
-from extract.reporting.status import Status
+from extract.reporting.status import VERDICTS, Status
 from extract.seeds import EXCHANGE_ZONE
 
 _VERDICT_STYLES = {"ok": "bold green", "incomplete": "bold yellow", "wrong": "bold red"}
@@ -34,8 +34,8 @@ def status_screen(status: Status, kept_warehouse: str | None = None) -> list[Ren
         table.add_row(label, value)
     if kept_warehouse:
         table.add_row("Kept running", kept_warehouse)
-    word = {"ok": "OK", "incomplete": "INCOMPLETE", "wrong": "WRONG"}[status.verdict.state]
-    verdict = Text.assemble((word, _VERDICT_STYLES[status.verdict.state]), f"  {status.session}")
+    state = status.verdict.state
+    verdict = Text.assemble((VERDICTS[state], _VERDICT_STYLES[state]), f". {status.session}.")
     others = [alert for alert in status.verdict.alerts if alert.severity == "INFO"]
     return [verdict, *_alerts(status.verdict.reasons), "", table, *_titled("Worth knowing", others)]
 

@@ -5,9 +5,16 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from extract.fetching.holes import read_holes, told
-from extract.reporting.alerts import Alert, Verdict, read_verdict
+from extract.reporting.alerts import Alert, State, Verdict, read_verdict
 from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, source_order
 from extract.warehouse.connection import Warehouse, require_marts
+
+# Each verdict in words.
+VERDICTS: dict[State, str] = {
+    "ok": "The data can be trusted",
+    "incomplete": "Something is missing",
+    "wrong": "Something is wrong",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +81,11 @@ class Status:
         if self.latest_quality_score is not None:
             told += f", score {self.latest_quality_score:.2f}"
         return told + (", provisional until the next morning" if self.latest_provisional_record_count else "")
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words, and the session that it is about."""
+        return f"{VERDICTS[self.verdict.state]}. {self.session}."
 
     def as_json(self) -> dict[str, Any]:
         """The row with ISO dates, the verdict, and what counts against the data."""

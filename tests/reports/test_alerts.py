@@ -34,7 +34,7 @@ def test_the_run_logs_each_alert_at_its_severity_and_sends_the_same_text(populat
     (body,) = populated.told
     heading, *lines = body["text"].splitlines()
     assert re.fullmatch(r".*, run run-\S+, \d{4}-\d\d-\d\d \d\d:\d\d IST", heading)
-    urgent = [Alert(*told[:3], None, *told[3:]) for told in alerts]
+    urgent = [Alert(told[0], told[1], told[2], None, told[3], told[4]) for told in alerts]
     assert "\n".join(lines) == "\n".join(message(alert) for alert in urgent if alert.severity != "INFO")
     assert len(lines) >= 2
 

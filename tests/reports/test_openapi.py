@@ -49,12 +49,14 @@ def test_without_a_token_no_data_is_told(populated: Populated) -> None:
     with serving(populated.pipeline) as client:
         paths = client.get("/openapi.json").json()["paths"]
         assert sorted(paths) == [
+            "/bars",
             "/dashboard/overview",
             "/dashboard/symbols/{symbol}",
             "/data-status",
             "/health",
             "/live",
             "/ready",
+            "/runs",
             "/runs/{run_id}",
             "/trigger-daily-ingestion",
         ]

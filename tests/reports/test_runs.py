@@ -1,12 +1,14 @@
 """Runs that are started over HTTP: on this machine by the real server, in the cloud against a double of Cloud Run."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import httpx
 import pytest
 
-from extract.api.launch import CloudRunJob, Rate, order
+from extract.api.launch import CloudRunJob, Rate, order, state_of
+from extract.api.runs import Trigger
 from extract.errors import PipelineError
 from extract.reporting.diagnosis import read_runs
 from extract.reporting.report import Outcome, Report, archive_report
@@ -42,9 +44,9 @@ def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
         assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json()["state"] == "running"
         simulate(market, faults=[])
         told = ended(client, run_id)
-        assert told["state"] == "succeeded"
         report = told["report"]
         assert isinstance(report, dict)
+        assert told["state"] == {0: "succeeded", 3: "incomplete"}[report["exit_status"]]
         assert report["command"] == "run"
         assert report["request_count"] >= 4
         assert report["landed_row_count"] > 0
@@ -52,7 +54,7 @@ def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
         (earlier, *_) = [
             s.trade_date for s in trading_sessions(FIRST + timedelta(days=300), FIRST + timedelta(days=330))
         ]
-        third = _trigger(client, source="yahoo", symbols=["TCS"], date=str(earlier))
+        third = _trigger(client, source="manual", provider="yahoo", symbols=["tcs"], date=str(earlier))
         assert (third.status_code, third.json()["trade_date"]) == (202, str(earlier))
         fourth = _trigger(client, date="2024-01-02")
         assert (fourth.status_code, int(fourth.headers["Retry-After"]) > 3000) == (429, True)
@@ -64,16 +66,30 @@ def test_a_triggered_run_is_followed_to_its_end_and_not_started_twice(
             f" where _run_id = '{third.json()['run_id']}'"
         )
         assert asked == [("TCS", "yahoo", earlier, earlier)]
+        # The last first; a page of one leads to the next.
+        page = client.get("/runs", params={"limit": 1}, headers=AUTHORIZATION).json()
+        pages = [page]
+        while page["next"]:
+            page = client.get(page["next"], headers=AUTHORIZATION).json()
+            pages.append(page)
+        listed = [run for page in pages for run in page["runs"]]
+        assert [run["run_id"] for run in listed[:2]] == [third.json()["run_id"], run_id]
+        assert len(listed) == len({run["run_id"] for run in listed}) == len(pages)
+        whole = client.get("/runs", headers=AUTHORIZATION).json()
+        assert (whole["runs"], whole["next"]) == (listed, None)
+        assert listed[1] == told
 
 
 def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeline) -> None:
     with serving(pipeline, API_TOKEN=TOKEN) as client:
         for wanted, said in (
-            ({"symbols": ["NOSUCH"]}, "NOSUCH: not among the instruments"),
-            ({"symbols": ["TCS", "TCS"]}, "each symbol once"),
+            ({"symbols": ["NOSUCH"]}, "NOSUCH is not among the symbols"),
+            ({"symbols": ["zomato"]}, "ZOMATO is ETERNAL now"),
+            ({"symbols": ["TCS", "tcs"]}, "each symbol once"),
             ({"symbols": []}, "at least 1 item"),
-            ({"source": "nse"}, "'kite', 'yahoo' or 'alpha_vantage'"),
-            ({"date": "2024-01-06"}, "no session of the exchange"),
+            ({"provider": "nse"}, "'kite', 'yahoo' or 'alpha_vantage'"),
+            ({"source": "nse"}, "'manual', 'scheduled'"),
+            ({"date": "2024-01-06"}, "the exchange has no session on this day"),
             ({"date": "2009-12-31"}, "not between 2010-01-01 and today"),
             ({"date": str((datetime.now(UTC) + timedelta(days=2)).date())}, "not between 2010-01-01 and today"),
             ({"date": "soon"}, "valid date"),
@@ -81,7 +97,7 @@ def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeli
         ):
             answer = _trigger(client, **wanted)
             assert answer.status_code == 422, wanted
-            assert said in answer.json()["detail"][0]["msg"]
+            assert said in answer.json()["errors"][0]["detail"]
         assert client.post("/trigger-daily-ingestion", json={}).status_code == 401
         assert client.get(f"/runs/{ID}").status_code == 401
         assert client.get(f"/runs/{ID}", headers=AUTHORIZATION).status_code == 404
@@ -160,6 +176,30 @@ def test_cloud_run_that_fails_is_told_in_one_sentence(kind: int | str) -> None:
             job.start(order(NOW, None, None, None))
         # Sent once: an execution may have begun.
         assert [request for request in cloud_run.requests if request[0] == "POST"] == [("POST", f"/v2/{JOB}:run")]
+
+
+def test_each_end_of_a_run_is_a_state(built_pipeline: Pipeline) -> None:
+    states = {0: "succeeded", 1: "failed", 2: "refused", 3: "incomplete", 130: "interrupted"}
+    assert {status: state_of(status) for status in states} == states
+    assert state_of(-9) == "killed"
+    began = datetime.now(UTC)
+    for status in states:
+        report = replace(Report.of("run", Outcome(), began, began), exit_status=status)
+        archive_report(report, f"run-20241231T130000Z-{status:06}", built_pipeline.archive)
+    built_pipeline.replay()
+    with serving(built_pipeline, API_TOKEN=TOKEN) as client:
+        listed = client.get("/runs", headers=AUTHORIZATION).json()["runs"]
+        ours = {run["run_id"]: run for run in listed if run["run_id"].startswith("run-2024")}
+        assert {run["report"]["exit_status"]: run["state"] for run in ours.values()} == states
+        for run_id, run in ours.items():
+            assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json() == run
+
+
+def test_who_asks_and_whom_to_ask_are_two_things() -> None:
+    assert Trigger().only_provider is None
+    assert Trigger(source="scheduled", provider="kite").only_provider == "kite"
+    # As it was called before.
+    assert Trigger(source="yahoo").only_provider == "yahoo"
 
 
 def test_a_rate_is_of_each_hour() -> None:

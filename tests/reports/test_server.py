@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from extract.api.dashboard import _Reader
+from extract.api.kept import KeptAnswers
 from extract.api.launch import LocalProcesses, Order
 from extract.settings import Settings
 from infra.local.warehouse import find
@@ -49,7 +49,7 @@ def test_probes_answer_in_time_while_the_warehouse_hangs(pipeline: Pipeline, sil
         waiting = [pool.submit(_quietly, many, "/data-status") for _ in range(45)]
         time.sleep(1)
         probes = [pool.submit(_timed, many, path) for path in ("/ready", "/health") * 25]
-        for path in ("/live", "/", "/dashboard.js"):
+        for path in ("/live", "/", "/page/main.js"):
             status, seconds = _timed(client, path)
             assert (status, seconds < 2) == (200, True), (path, seconds)
         # Who may not ask is told so, and takes no thread.
@@ -123,9 +123,10 @@ def _answer_to(host: str, port: int, head: bytes) -> bytes:
 
 
 def test_what_is_kept_for_the_page_has_a_bound() -> None:
-    built_at = datetime(2024, 12, 31, tzinfo=UTC)
-    warehouse: Any = SimpleNamespace(last_built_at=lambda: built_at)
-    reader = _Reader(lambda: warehouse, lambda: built_at)
+    at = datetime(2024, 12, 31, tzinfo=UTC)
+    mark = {"built_at": at, "noted_at": at, "reported_at": at}
+    warehouse: Any = SimpleNamespace(raw="local.trading_data_raw", query=lambda _: [dict(mark)])
+    answers = KeptAnswers(lambda: warehouse)
     made: list[int] = []
 
     def make(number: int) -> int:
@@ -133,12 +134,38 @@ def test_what_is_kept_for_the_page_has_a_bound() -> None:
         return number
 
     for number in range(500):
-        assert reader.kept(("TCS", number), partial(make, number)) == number
-        assert reader.kept("overview", lambda: -1) == -1
-    assert len(reader._kept) + len(reader._locks) < 50
+        assert answers.kept(("TCS", number), partial(make, number)) == number
+        assert answers.kept("overview", lambda: -1) == -1
+    assert len(answers) < 50
     # What was asked for last, and often, is still there.
-    assert reader.kept(("TCS", 499), partial(make, -2)) == 499
+    assert answers.kept(("TCS", 499), partial(make, -2)) == 499
     assert made == list(range(500))
+    # A build, a batch or a report: whatever a run leaves behind, what was kept before is old.
+    for count, part in enumerate(mark, start=1):
+        mark[part] += timedelta(seconds=1)
+        assert answers.kept(("TCS", 499), partial(make, 1000 + count)) == 1000 + count
+        assert answers.kept(("TCS", 499), partial(make, -3)) == 1000 + count
+
+
+def test_those_who_ask_at_once_share_one_look_at_what_is_new() -> None:
+    looks: list[float] = []
+
+    def query(_: str) -> list[dict[str, datetime]]:
+        looks.append(time.monotonic())
+        time.sleep(0.2)
+        return [dict.fromkeys(("built_at", "noted_at", "reported_at"), datetime(2024, 12, 31, tzinfo=UTC))]
+
+    warehouse: Any = SimpleNamespace(raw="local.trading_data_raw", query=query)
+    answers = KeptAnswers(lambda: warehouse)
+    with ThreadPoolExecutor(20) as pool:
+        told = list(pool.map(lambda number: answers.kept(number % 3, lambda: "told"), range(20)))
+    assert told == ["told"] * 20
+    # Who came while the first was looking may not be told what it saw: it may have begun before the run ended.
+    assert len(looks) <= 3
+    # Who comes later looks again.
+    answers.kept(0, lambda: "told")
+    assert len(looks) <= 4
+    assert looks[-1] - looks[0] > 0.2
 
 
 @contextmanager
