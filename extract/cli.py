@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from extract.analysis.commands import add_commands
 from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
 from extract.imports import without
 from extract.seeds import (
@@ -189,9 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     examined = command(
         "diagnose", _diagnose, "look at what a run needs, at what the last ones took and cost, and say what to do"
     )
-    asked = command("query", _query, "ask the warehouse in GoogleSQL")
-    asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
-    asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    add_commands(command, _starting)
     served = command("serve", _serve, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C")
     served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
     served.add_argument("--port", type=_port, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
@@ -773,34 +772,6 @@ def _diagnose(settings: Settings, options: argparse.Namespace) -> int:
     else:
         show(_output, diagnosis_screen(told))
     return OK if told.is_well else INCOMPLETE
-
-
-def _query(settings: Settings, options: argparse.Namespace) -> int:
-    from extract.rows import write_rows
-
-    sql = sys.stdin.read() if options.sql == "-" else options.sql
-    if not sql.strip():
-        raise ConfigurationError("there is no statement; write one in quotes, or - to read it from standard input")
-    with _starting(settings):
-        from extract.warehouse import open_warehouse
-
-        with open_warehouse(settings) as warehouse:
-            rows = warehouse.query(sql)
-            names = [field.name for field in rows.schema]
-            count = write_rows(names, (row.values() for row in rows), options.format, sys.stdout) if names else 0
-            sys.stdout.flush()
-            changed = rows.num_dml_affected_rows
-    said = "Done" if not names and changed is None else _counted(count if changed is None else changed, "row")
-    if options.format == "table":
-        _say(f"{said}.")
-    elif _screen.is_terminal:
-        # Beside the rows: whoever reads them by a program reads nothing else.
-        _screen.print(f"{said}.", markup=False)
-    else:
-        import structlog
-
-        structlog.get_logger().info(said)
-    return OK
 
 
 def _warehouse(settings: Settings, options: argparse.Namespace) -> int:
