@@ -190,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     examined = command(
         "diagnose", _diagnose, "look at what a run needs, at what the last ones took and cost, and say what to do"
     )
-    add_commands(command, _starting)
+    add_commands(command, _starting, _day, lambda typed: [i.symbol for i in _instruments(typed)], _progress)
     served = command("serve", _serve, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C")
     served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
     served.add_argument("--port", type=_port, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
@@ -879,7 +879,7 @@ def _progress(what: str) -> Iterator[_Advance]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=_screen, transient=True, disable=not _screen.is_terminal) as bar:
         task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        yield lambda done, total: bar.update(task, completed=done, total=total or None)
 
 
 def _configure_logs(run_id: str) -> None:

@@ -46,10 +46,10 @@ def write_rows(
     elif form == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(names)
-        writer.writerows([_plain(value) for value in row] for row in counted)
+        writer.writerows([plain(value) for value in row] for row in counted)
     elif form == "markdown":
         out.write(_markdown_line(names) + _markdown_line(["---"] * len(names), is_plain=True))
-        out.writelines(_markdown_line([_plain(value) for value in row]) for row in counted)
+        out.writelines(_markdown_line([plain(value) for value in row]) for row in counted)
     elif form == "jsonl":
         out.writelines(_json(dict(zip(names, row, strict=True))) + "\n" for row in counted)
     else:
@@ -132,7 +132,7 @@ def _is_number(value: object) -> bool:
 
 def _shown(value: object) -> str:
     """A value in a cell: what would move the cursor is written out."""
-    text = _plain(value)
+    text = plain(value)
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -141,8 +141,8 @@ def _markdown_line(cells: Sequence[str], *, is_plain: bool = False) -> str:
     return "| " + " | ".join("<br>".join(text.splitlines()) for text in texts) + " |\n"
 
 
-def _plain(value: object) -> str:
-    """A value as BigQuery's own exports write it."""
+def plain(value: object) -> str:
+    """A value in CSV, as BigQuery's own exports write it."""
     if value is None:
         return ""
     if isinstance(value, str):

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Protocol, TextIO
 
@@ -29,12 +30,21 @@ class Adding(Protocol):
         """Add it under a name, with what runs it and what it does."""
 
 
-def add_commands(command: Adding, starting: Starting) -> None:
+def add_commands(
+    command: Adding,
+    starting: Starting,
+    day: Callable[[str], date],
+    symbols: Callable[[str], list[str]],
+    progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+) -> None:
     """Add the commands of an analyst.
 
     Args:
         command: adds one.
         starting: lets the embedded warehouse start meanwhile.
+        day: reads a day.
+        symbols: reads a list of symbols, and refuses one that is none of ours.
+        progress: a progress bar on a terminal, told what is done and of how much.
     """
     asked = command("query", lambda *given: _query(starting, *given), "ask the warehouse in GoogleSQL")
     asked.add_argument("sql", metavar="SQL", nargs="?", help="one statement, or - to read it from standard input")
@@ -46,6 +56,21 @@ def add_commands(command: Adding, starting: Starting) -> None:
     command("tables", lambda *given: _tables(starting, *given), "list what `query` and `export` can ask for")
     told = command("describe", lambda *given: _describe(starting, *given), "list the columns of a table")
     told.add_argument("table", metavar="TABLE", help="such as daily_bars")
+    taken = command("export", lambda *given: _export(starting, symbols, progress, *given), "write a table into a file")
+    taken.add_argument("table", metavar="TABLE", help="such as daily_bars")
+    taken.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="what to write")
+    taken.add_argument(
+        "--format", choices=("parquet", "csv", "arrow"), help="(default: by the name of --output, else parquet)"
+    )
+    taken.add_argument("--symbols", default="ALL", metavar="A,B", help="(default: %(default)s)")
+    taken.add_argument("--from", dest="first", type=day, metavar="DAY", help="the first day, YYYY-MM-DD")
+    taken.add_argument("--to", dest="last", type=day, metavar="DAY", help="the last day, YYYY-MM-DD")
+    taken.add_argument(
+        "--wide", metavar="COLUMN", help="one row for each day and one column for each symbol, of this column"
+    )
+    taken.add_argument(
+        "--float", action="store_true", help="prices as float64, as pandas calculates with (default: exact decimals)"
+    )
 
 
 def _count(text: str) -> int:
@@ -138,6 +163,38 @@ def _tables(starting: Starting, settings: Settings, _: argparse.Namespace) -> in
         ["table", "rows", "description"],
         [(table.name, _rows(table.row_count), _first_sentence(table.description)) for table in tables],
     )
+    return OK
+
+
+def _export(
+    starting: Starting,
+    symbols: Callable[[str], list[str]],
+    progress: Callable[[str], AbstractContextManager[Callable[[int, int], None]]],
+    settings: Settings,
+    options: argparse.Namespace,
+) -> int:
+    from extract.analysis.written import check_target
+
+    check_target(options.output)
+    if options.first and options.last and options.last < options.first:
+        raise ConfigurationError(f"--from {options.first} lies after --to {options.last}; exchange them")
+    chosen = None if options.symbols.strip().upper() == "ALL" else symbols(options.symbols)
+    suffix = options.output.suffix.lower()
+    form = options.format or {".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}.get(suffix, "parquet")
+    began_at = time.monotonic()
+    with starting(settings):
+        from extract.analysis.catalogue import described
+        from extract.analysis.export import Wanted, export
+        from extract.warehouse import open_warehouse
+
+        with open_warehouse(settings) as warehouse, progress("rows written") as advance:
+            wanted = Wanted(
+                described(warehouse, options.table), chosen, options.first, options.last, options.wide, options.float
+            )
+            count = export(warehouse, wanted, options.output, form, lambda done: advance(done, 0))
+    size = options.output.stat().st_size
+    said = f"{count:,} {'row' if count == 1 else 'rows'}, {size / 1e6:,.1f} MB, {time.monotonic() - began_at:.1f} s"
+    print(f"{options.output}: {said}")
     return OK
 
 
