@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import requests
 from google.cloud import bigquery
+from urllib3.exceptions import HTTPError
 
 from extract.errors import PipelineError
 from extract.warehouse import Warehouse, as_pipeline_error
@@ -48,7 +49,8 @@ def _told(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         with as_pipeline_error("reading the rows failed"):
             yield from reader
-    except (OSError, pa.ArrowInvalid) as error:
+    # Whichever of the layers below finds out first that the connection has broken.
+    except (OSError, ValueError, HTTPError) as error:
         raise PipelineError(f"reading the rows failed: the warehouse ended before its last row ({error})") from error
 
 

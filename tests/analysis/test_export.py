@@ -71,6 +71,8 @@ def test_what_is_asked_for_is_all_that_comes(market: Pipeline, tmp_path: Path) -
     assert list(frame["symbol"].unique()) == ["INFY", "TCS"]
     assert (str(frame["trade_date"].min()), str(frame["trade_date"].max())) == ("2024-07-01", "2024-07-31")
     assert frame["close"].dtype == "float64"
+    asked = "select close from `{d}.daily_bars` where symbol = 'TCS' and trade_date = '2024-07-31'"
+    assert frame["close"].iloc[-1] == float(market.query(asked)[0][0])
     checks = exported(market, tmp_path / "scores.csv", "quality_scores_by_symbol", "--symbols", "TCS")
     assert len(checks.read_text().splitlines()) == 2
     actions = exported(
