@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import NoReturn
 
 from extract.commands.build import build_marts_command
+from extract.commands.export import describe_command, export_command, tables_command
 from extract.commands.fetch import backfill_command, extract_command, run_command
 from extract.commands.kite_login import kite_login_command
 from extract.commands.load import import_files_command, replay_command
 from extract.commands.look import diagnose_command, status_command
-from extract.commands.options import clock, day, first_day, port, run_id, run_id_of
+from extract.commands.options import clock, count, day, first_day, port, run_id, run_id_of
 from extract.commands.query import query_command
 from extract.commands.serve import docs_command, serve_command
 from extract.commands.terminal import configure_logs, output, say, screen
 from extract.commands.warehouse import warehouse_command
 from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
+from extract.reporting.rows import FORMS
 from extract.seeds import (
     FIRST_DAY,
 )
@@ -83,6 +85,9 @@ def _interrupt(*_: object) -> NoReturn:
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"trading-data: {message}; see `{self.prog} --help`\n")
+
+
+type _Add = Callable[[str, Callable[[Settings, argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -163,9 +168,7 @@ def _parser() -> argparse.ArgumentParser:
         diagnose_command,
         "look at what a run needs, at what the last ones took and cost, and say what to do",
     )
-    asked = command("query", query_command, "ask the warehouse in GoogleSQL")
-    asked.add_argument("sql", metavar="SQL", help="one statement, or - to read it from standard input")
-    asked.add_argument("--format", choices=("table", "csv", "json"), default="table")
+    _add_asking(command)
     served = command(
         "serve", serve_command, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C"
     )
@@ -183,3 +186,31 @@ def _parser() -> argparse.ArgumentParser:
     for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser
+
+
+def _add_asking(command: _Add) -> None:
+    asked = command("query", query_command, "ask the warehouse in GoogleSQL")
+    asked.add_argument("sql", metavar="SQL", nargs="?", help="one statement, or - to read it from standard input")
+    asked.add_argument("--file", type=Path, metavar="FILE", help="read the statement from a file")
+    asked.add_argument("--format", choices=FORMS, help="(default: by the name of --output, else table)")
+    asked.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the rows there")
+    asked.add_argument("--max-rows", type=count, metavar="N", help="show the first N rows (default: all)")
+    asked.add_argument("--write", action="store_true", help="allow a statement that changes the warehouse")
+    command("tables", tables_command, "list what `query` and `export` can ask for")
+    told = command("describe", describe_command, "list the columns of a table")
+    told.add_argument("table", metavar="TABLE", help="such as daily_bars")
+    taken = command("export", export_command, "write a table into a file")
+    taken.add_argument("table", metavar="TABLE", help="such as daily_bars")
+    taken.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="what to write")
+    taken.add_argument(
+        "--format", choices=("parquet", "csv", "arrow"), help="(default: by the name of --output, else parquet)"
+    )
+    taken.add_argument("--symbols", default="ALL", metavar="A,B", help="(default: %(default)s)")
+    taken.add_argument("--from", dest="first", type=day, metavar="DAY", help="the first day, YYYY-MM-DD")
+    taken.add_argument("--to", dest="last", type=day, metavar="DAY", help="the last day, YYYY-MM-DD")
+    taken.add_argument(
+        "--wide", metavar="COLUMN", help="one row for each day and one column for each symbol, of this column"
+    )
+    taken.add_argument(
+        "--float", action="store_true", help="prices as float64, as pandas calculates with (default: exact decimals)"
+    )

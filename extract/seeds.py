@@ -126,8 +126,15 @@ def typed_symbols(typed: str) -> list[str]:
 
 def source_order() -> list[str]:
     """The sources that are asked for bars, the first choice first: not the exchange, whose files a person downloads."""
-    rows = sorted(_seed("source_precedence", lambda row: (_number(row, "precedence"), row["source_id"])))
-    return list(dict.fromkeys(source_id for _, source_id in rows if source_id != EXCHANGE))
+    return list(dict.fromkeys(source_id for source_id, _ in preferred_sources() if source_id != EXCHANGE))
+
+
+def preferred_sources() -> list[tuple[str, bool]]:
+    """Whose bar is preferred, provisional or not, the first choice first: the exchange's record among them."""
+    rows = _seed(
+        "source_precedence", lambda row: (_number(row, "precedence"), row["source_id"], row["is_provisional"] == "true")
+    )
+    return [(source_id, is_provisional) for _, source_id, is_provisional in sorted(rows)]
 
 
 def trading_holidays() -> list[date]:

@@ -41,6 +41,13 @@ def port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"{text!r} is no port; use a number from 0 (one that is free) to 65535")
 
 
+def count(text: str) -> int:
+    """A count of rows, from 1 on."""
+    if text.isascii() and text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no count of rows; use a number from 1 on")
+
+
 def run_id(text: str) -> str:
     """An id that can name files and addresses."""
     if not re.fullmatch(RUN_ID, text):

@@ -1,42 +1,90 @@
 """``query``: ask the warehouse in GoogleSQL."""
 
 import argparse
+import re
+import shutil
 import sys
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
 
-from extract.commands.terminal import counted, say, screen
 from extract.commands.writing import starting
 from extract.errors import OK, ConfigurationError
+from extract.reporting.rows import write_rows
 from extract.settings import Settings
 
-if TYPE_CHECKING:
-    pass
+# What the end of a file's name says of its form.
+_BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".md": "markdown", ".txt": "table"}
 
 
 def query_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Run one statement and print its rows."""
-    from extract.reporting.rows import write_rows
+    """Run one statement, and write its rows as they come."""
+    sql = _statement(options)
+    form = options.format or (_BY_SUFFIX.get(options.output.suffix.lower()) if options.output else None) or "table"
+    if options.output:
+        from extract.analysis.written import check_target
 
-    sql = sys.stdin.read() if options.sql == "-" else options.sql
-    if not sql.strip():
-        raise ConfigurationError("there is no statement; write one in quotes, or - to read it from standard input")
+        if options.format is None and options.output.suffix.lower() in (".parquet", ".arrow", ".feather"):
+            raise ConfigurationError("`query` writes text; `trading-data export` writes Parquet and Arrow")
+        check_target(options.output)
     with starting(settings):
+        from extract.analysis.asking import ask
         from extract.warehouse.connection import open_warehouse
 
-        with open_warehouse(settings) as warehouse:
-            rows = warehouse.query(sql)
-            names = [field.name for field in rows.schema]
-            count = write_rows(names, (row.values() for row in rows), options.format, sys.stdout) if names else 0
-            sys.stdout.flush()
-            changed = rows.num_dml_affected_rows
-    said = "Done" if not names and changed is None else counted(count if changed is None else changed, "row")
-    if options.format == "table":
-        say(f"{said}.")
-    elif screen.is_terminal:
+        with open_warehouse(settings) as warehouse, _written_to(options.output) as out:
+            answer = ask(warehouse, sql, may_write=options.write, most_rows=options.max_rows)
+            width = shutil.get_terminal_size().columns if out.isatty() else None
+            count = write_rows(answer.names, answer.rows, form, out, width=width) if answer.names else 0
+            out.flush()
+    if answer.names:
+        said = f"{count:,} of {answer.total:,}" if answer.total is not None and count < answer.total else f"{count:,}"
+        said += " row" if said == "1" else " rows"
+    elif answer.total is None:
+        said = "Done"
+    else:
+        said = f"{answer.total:,} {'row' if answer.total == 1 else 'rows'} changed"
+    said = f"{said}, {time.monotonic() - answer.began_at:.1f} s"
+    if form == "table" and not options.output:
+        print(said)
+        sys.stdout.flush()
+    elif sys.stderr.isatty():
         # Beside the rows: whoever reads them by a program reads nothing else.
-        screen.print(f"{said}.", markup=False)
+        print(said, file=sys.stderr)
     else:
         import structlog
 
         structlog.get_logger().info(said)
     return OK
+
+
+def _statement(options: argparse.Namespace) -> str:
+    if (options.sql is None) == (options.file is None):
+        raise ConfigurationError("write one statement in quotes, or name a file with --file")
+    if options.file:
+        try:
+            sql = options.file.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"--file {options.file} cannot be read: {_reason(error)}") from error
+    else:
+        sql = sys.stdin.read() if options.sql == "-" else options.sql
+    if not re.sub(r"(?m)^\s*(--|#).*$|;", "", sql).strip():
+        raise ConfigurationError("there is no statement; write one in quotes, or - to read it from standard input")
+    return str(sql)
+
+
+def _reason(error: OSError | UnicodeDecodeError) -> str:
+    return (error.strerror or str(error)) if isinstance(error, OSError) else "it is not in UTF-8"
+
+
+@contextmanager
+def _written_to(target: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears when it is whole."""
+    if target is None:
+        yield sys.stdout
+        return
+    from extract.analysis.written import written_whole
+
+    with written_whole(target) as partial, partial.open("w", encoding="utf-8", newline="") as out:
+        yield out

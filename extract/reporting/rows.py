@@ -1,58 +1,148 @@
-"""The rows of an answer as text: a table for people, CSV and JSON lines for programs. No value is cut or rounded."""
+"""The rows of an answer as text: a table for people, the other forms for programs. No value is cut or rounded."""
 
 import base64
 import csv
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from decimal import Decimal
+from itertools import batched
 from typing import TextIO
 
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
+from rich.cells import cell_len
+
+FORMS = ("table", "csv", "json", "jsonl", "markdown")
+
+# A table grows wider where a later row needs it: of a long one, so many rows are held and laid out at a time.
+_ROWS_AT_ONCE = 5_000
+
+# On a terminal, so many rows are turned on their side rather than lose a column.
+_FEW_ROWS = 5
+
+# What Markdown would take for its own signs. An underscore within a word is none.
+_MARKDOWN_SIGNS = re.compile(r"[\\`*\[\]<>|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
-def write_rows(names: Sequence[str], rows: Iterable[Sequence[object]], form: str, out: TextIO) -> int:
-    """Write rows, and return how many they were. CSV and JSON are written as they come, and a table when it is whole.
+def write_rows(
+    names: Sequence[str], rows: Iterable[Sequence[object]], form: str, out: TextIO, *, width: int | None = None
+) -> int:
+    """Write rows as they come, and return how many they were.
 
     Args:
         names: of the columns.
         rows: a value for each column.
-        form: ``table``, ``csv`` (a header, then a line for each row) or ``json`` (an object on each line).
+        form: ``table``; ``csv``, a header and then a line for each row; ``json``, one array of objects; ``jsonl``, an
+            object on each line; or ``markdown``, a table of GitHub's.
         out: where to.
+        width: of the terminal that a table is for, in cells; None where a program reads it, or a file keeps it. Where a
+            table is wider than the terminal, each of a few rows is turned on its side; of many, the columns that fit
+            are shown, and a line says how many they are.
     """
-    count = 0
+    counted = _Counted(rows)
     if form == "table":
-        table = Table(*(Column(Text(name)) for name in names))
-        for row in rows:
-            table.add_row(*(Text(_shown(value)) for value in row))
-        # As wide as it is: what is read by a program, or copied, must not be cut to fit a window.
-        natural = Console(file=out, width=1_000_000, highlight=False)
-        width = max(natural.measure(table).maximum, 1)
-        Console(file=out, width=width, highlight=False).print(table, soft_wrap=False)
-        return table.row_count
-    if form == "csv":
+        _write_table(names, counted, out, width)
+    elif form == "csv":
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(names)
-        for row in rows:
-            writer.writerow([_plain(value) for value in row])
-            count += 1
-        return count
-    for row in rows:
-        out.write(_json(dict(zip(names, row, strict=True))) + "\n")
-        count += 1
-    return count
+        writer.writerows([plain(value) for value in row] for row in counted)
+    elif form == "markdown":
+        out.write(_markdown_line(names) + _markdown_line(["---"] * len(names), is_plain=True))
+        out.writelines(_markdown_line([plain(value) for value in row]) for row in counted)
+    elif form == "jsonl":
+        out.writelines(_json(dict(zip(names, row, strict=True))) + "\n" for row in counted)
+    else:
+        out.write("[")
+        for row in counted:
+            out.write(("\n" if counted.count == 1 else ",\n") + _json(dict(zip(names, row, strict=True))))
+        out.write("\n]\n" if counted.count else "]\n")
+    return counted.count
+
+
+class _Counted:
+    """Rows, counted as they pass."""
+
+    def __init__(self, rows: Iterable[Sequence[object]]) -> None:
+        self._rows = rows
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Sequence[object]]:
+        for row in self._rows:
+            self.count += 1
+            yield row
+
+
+def _write_table(names: Sequence[str], rows: Iterable[Sequence[object]], out: TextIO, width: int | None) -> None:
+    headings = [_shown(name) for name in names]
+    widths = [cell_len(heading) for heading in headings]
+    shown = len(names)
+    is_started = False
+    numeric = [False] * len(names)
+    for batch in batched(rows, _ROWS_AT_ONCE, strict=False):
+        cells = [[_shown(value) for value in row] for row in batch]
+        widths = [
+            max(before, *map(cell_len, column)) for before, column in zip(widths, zip(*cells, strict=True), strict=True)
+        ]
+        if not is_started:
+            numeric = [all(map(_is_number, column)) for column in zip(*batch, strict=True)]
+            if width is not None and _table_width(widths) > width:
+                if len(batch) <= _FEW_ROWS:
+                    _write_on_their_side(headings, cells, out)
+                    return
+                shown = max(n for n in range(1, len(names) + 1) if n == 1 or _table_width(widths[:n]) <= width)
+            _write_heading(headings[:shown], widths, numeric, out)
+            is_started = True
+        out.writelines(_line(row[:shown], widths, numeric) for row in cells)
+    if not is_started:
+        _write_heading(headings, widths, numeric, out)
+    out.write("└" + "┴".join("─" * (width + 2) for width in widths[:shown]) + "┘\n")
+    if shown < len(names):
+        out.write(f"{shown} of {len(names)} columns shown; --format csv has all\n")
+
+
+def _write_heading(headings: Sequence[str], widths: Sequence[int], numeric: Sequence[bool], out: TextIO) -> None:
+    lines = ["─" * (width + 2) for _, width in zip(headings, widths, strict=False)]
+    out.write(f"┌{'┬'.join(lines)}┐\n{_line(headings, widths, numeric)}├{'┼'.join(lines)}┤\n")
+
+
+def _write_on_their_side(headings: Sequence[str], rows: Sequence[Sequence[str]], out: TextIO) -> None:
+    longest = max(map(cell_len, headings))
+    for number, row in enumerate(rows, 1):
+        out.write(f"── row {number} ──\n")
+        for heading, cell in zip(headings, row, strict=True):
+            out.write(f"{heading}{' ' * (longest - cell_len(heading))} │ {cell}\n")
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -> str:
+    padded = (
+        f" {' ' * (width - cell_len(cell))}{cell} " if is_number else f" {cell}{' ' * (width - cell_len(cell))} "
+        for cell, width, is_number in zip(cells, widths, numeric, strict=False)
+    )
+    return "│" + "│".join(padded) + "│\n"
+
+
+def _table_width(widths: Sequence[int]) -> int:
+    return sum(widths) + 3 * len(widths) + 1
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float | Decimal) and not isinstance(value, bool))
 
 
 def _shown(value: object) -> str:
     """A value in a cell: what would move the cursor is written out."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in _plain(value))
+    text = plain(value)
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _plain(value: object) -> str:
-    """A value as BigQuery's own exports write it."""
+def _markdown_line(cells: Sequence[str], *, is_plain: bool = False) -> str:
+    texts = cells if is_plain else (_MARKDOWN_SIGNS.sub(r"\\\g<0>", cell) for cell in cells)
+    return "| " + " | ".join("<br>".join(text.splitlines()) for text in texts) + " |\n"
+
+
+def plain(value: object) -> str:
+    """A value in CSV, as BigQuery's own exports write it."""
     if value is None:
         return ""
     if isinstance(value, str):

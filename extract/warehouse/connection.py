@@ -138,7 +138,7 @@ class Warehouse:
         """
         dataset = bigquery.Dataset(self.raw)
         dataset.location = self.location
-        with _as_pipeline_error(f"creating {self.raw} failed"):
+        with as_pipeline_error(f"creating {self.raw} failed"):
             try:
                 listed = self.client.list_tables(dataset, timeout=_TIMEOUT, retry=_RETRY)
                 existing = {table.table_id for table in listed}
@@ -168,7 +168,7 @@ class Warehouse:
             PipelineError: BigQuery refused or failed; the text is its own.
         """
         config = bigquery.QueryJobConfig(query_parameters=list(parameters))
-        with _as_pipeline_error("the query failed"):
+        with as_pipeline_error("the query failed"):
             job = self.client.query(sql, job_config=config, timeout=self._timeout, retry=self.retry, job_retry=None)
             return job.result(timeout=self.seconds, retry=self.retry)
 
@@ -178,7 +178,7 @@ class Warehouse:
         Raises:
             PipelineError: BigQuery refused or failed; the text is its own.
         """
-        with _as_pipeline_error("listing the jobs failed"):
+        with as_pipeline_error("listing the jobs failed"):
             jobs = self.client.list_jobs(
                 max_results=1000, min_creation_time=since, state_filter="done", timeout=_TIMEOUT, retry=_RETRY
             )
@@ -186,7 +186,7 @@ class Warehouse:
 
     def exists(self, table: str) -> bool:
         """Whether the table or view ``dataset.table`` exists."""
-        with _as_pipeline_error(f"looking for {table} failed"):
+        with as_pipeline_error(f"looking for {table} failed"):
             try:
                 self.client.get_table(f"{self.client.project}.{table}", timeout=self._timeout, retry=self.retry)
             except NotFound:
@@ -212,7 +212,7 @@ class Warehouse:
         table = f"{self.raw}.{batches[0].table.name}"
         paths = {batch.path for batch in batches}
         rows = pa.concat_tables([batch.rows for batch in batches])
-        with _as_pipeline_error(f"loading into {table} failed"):
+        with as_pipeline_error(f"loading into {table} failed"):
             born_at = self.client.get_table(table, timeout=_TIMEOUT, retry=_RETRY).created
             job_id = f"load_{batches[0].table.name}_{_digest([table, str(born_at), *sorted(paths)])}"
             for attempt in range(1, _LOAD_ATTEMPTS + 1):
@@ -252,7 +252,7 @@ class Warehouse:
         now = datetime.now(UTC)
         rows = [event | {"recorded_at": now} for event in events]
         if rows:
-            with _as_pipeline_error(f"writing into {self.raw}.{BATCH_EVENTS} failed"):
+            with as_pipeline_error(f"writing into {self.raw}.{BATCH_EVENTS} failed"):
                 # Repeating a note is harmless, so each has an id of its own.
                 self._append(
                     f"{self.raw}.{BATCH_EVENTS}",
@@ -263,7 +263,7 @@ class Warehouse:
     def note_build(self, project_digest: str, window_start: date | None) -> None:
         """Note a build in which every model and test passed; without a window it was a full one."""
         row = {"project_digest": project_digest, "window_start": window_start, "built_at": datetime.now(UTC)}
-        with _as_pipeline_error("noting the build failed"):
+        with as_pipeline_error("noting the build failed"):
             rows = pa.Table.from_pylist([row], _BUILDS_SCHEMA)
             self._append(f"{self.raw}.{BUILDS}", rows, f"note_build_{uuid.uuid4().hex}")
 
@@ -286,7 +286,7 @@ class Warehouse:
         """Note what was sent: alert_id, subject, severity, text, and ``raised`` or ``gone``."""
         names = _ALERT_EVENTS_SCHEMA.names
         rows = pa.Table.from_pylist([dict(zip(names, (*e, now), strict=True)) for e in events], _ALERT_EVENTS_SCHEMA)
-        with _as_pipeline_error(f"writing into {self.raw}.{ALERT_EVENTS} failed"):
+        with as_pipeline_error(f"writing into {self.raw}.{ALERT_EVENTS} failed"):
             self._append(f"{self.raw}.{ALERT_EVENTS}", rows, f"note_alerts_{uuid.uuid4().hex}")
 
     def last_project_digest(self) -> str | None:
@@ -414,7 +414,8 @@ def _connect(settings: Settings, project: str | None, address: str | None) -> Wa
 
 
 @contextlib.contextmanager
-def _as_pipeline_error(what: str) -> Iterator[None]:
+def as_pipeline_error(what: str) -> Iterator[None]:
+    """Tell what BigQuery, or the way there, answers as a PipelineError: what failed, and its own words."""
     try:
         yield
     except (

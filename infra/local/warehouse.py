@@ -34,7 +34,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
-from infra.local import emulator
+from infra.local import arrow, emulator
 
 # A server listens about 2 s after its start on two busy cores; a minute means that it never will.
 START_SECONDS = 60.0
@@ -150,7 +150,7 @@ def stop(data_dir: Path) -> bool:
 def running_code() -> str:
     """A digest of what a server's answers depend on: our code, and the packages that answer."""
     digest = hashlib.sha256()
-    for module in (__file__, emulator.__file__):
+    for module in (__file__, emulator.__file__, arrow.__file__):
         digest.update(Path(module).read_bytes())
     digest.update("".join(version(package) for package in ("local-bigquery", "duckdb")).encode())
     return digest.hexdigest()
@@ -253,6 +253,7 @@ def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     from local_bigquery.settings import settings
 
     emulator.open_emulator(data_dir / "bigquery")
+    app.add_route(arrow.PATH, arrow.answer, methods=["POST"])
     settings.bigquery_port = port
     return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
 

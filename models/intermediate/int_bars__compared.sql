@@ -32,7 +32,7 @@ unsettled as (
         max(ex_date) as ex_date
     from {{ ref('fct_corporate_actions') }}
     where
-        kind = 'share_event'
+        kind not in ('dividend', 'rights', 'demerger', 'capital_reduction')
         and status in ('reported', 'contradicted', 'unreadable')
     group by symbol
 

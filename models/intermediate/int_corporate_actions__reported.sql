@@ -57,6 +57,7 @@ reported as (
         source_id,
         kind,
         subject,
+        share_kinds,
         share_ratio,
         dividend_amount,
         is_read,
@@ -64,6 +65,7 @@ reported as (
         ex_date,
         -- Whenever the list came, its rupees are of the shares of the ex-date.
         timestamp(datetime(ex_date, time '08:30:00'), 'Asia/Kolkata') as known_from,
+        first_listed_at as first_received_at,
         extracted_at
     from {{ ref('int_exchange_actions__deduplicated') }}
     where kind in ('share_event', 'dividend', 'rights', 'demerger', 'capital_reduction')
@@ -75,12 +77,14 @@ reported as (
         'yahoo' as source_id,
         'share_event' as kind,
         cast(null as string) as subject,
+        cast(null as string) as share_kinds,
         cast(split_ratio as float64) as share_ratio,
         cast(null as numeric) as dividend_amount,
         true as is_read,
         false as is_withdrawn,
         ex_date,
         known_from,
+        known_from as first_received_at,
         extracted_at
     from freshest_yahoo_reports
     where split_ratio > 0 and split_ratio != 1
@@ -92,12 +96,14 @@ reported as (
         'yahoo' as source_id,
         'dividend' as kind,
         cast(null as string) as subject,
+        cast(null as string) as share_kinds,
         cast(null as float64) as share_ratio,
         dividend_amount,
         true as is_read,
         false as is_withdrawn,
         ex_date,
         known_from,
+        known_from as first_received_at,
         extracted_at
     from freshest_yahoo_reports
     where dividend_amount > 0

@@ -178,14 +178,21 @@ deduplicated as (
         'nse' as source_id,
         actions.kind,
         actions.subject,
+        actions.share_kinds,
         actions.dividend_amount,
         actions.share_ratio,
         actions.is_read,
         withdrawn.symbol is not null as is_withdrawn,
         actions.ex_date,
         actions.record_date,
+        first_listed.first_listed_at,
         actions.extracted_at
     from actions
+    inner join first_listed
+        on
+            actions.symbol = first_listed.symbol
+            and actions.kind = first_listed.kind
+            and actions.ex_date = first_listed.ex_date
     left join withdrawn
         on
             actions.symbol = withdrawn.symbol

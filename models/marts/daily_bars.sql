@@ -15,11 +15,23 @@ adjustment_factors as (
 
 ),
 
+instruments as (
+
+    select
+        instrument_id,
+        isin,
+        name
+    from {{ ref('dim_instruments') }}
+
+),
+
 adjusted as (
 
     select
         bars.symbol,
         bars.instrument_id,
+        instruments.isin,
+        instruments.name,
         bars.source_id,
         bars.sector,
         bars.failed_checks,
@@ -34,8 +46,20 @@ adjusted as (
             ),
             4
         ) as adjusted_close,
+        round(
+            cast(
+                cast(bars.close as float64)
+                / coalesce(adjustment_factors.share_factor, 1) as numeric
+            ),
+            2
+        ) as traded_close,
         bars.previous_close,
         cast(bars.close as float64) / cast(bars.previous_close as float64) - 1 as daily_return,
+        cast(bars.close as float64) * coalesce(adjustment_factors.dividend_factor, 1)
+        / (
+            cast(bars.previous_close as float64)
+            * coalesce(previous_factors.dividend_factor, 1)
+        ) - 1 as total_return,
         bars.volume,
         coalesce(adjustment_factors.share_factor, 1) as share_factor,
         coalesce(adjustment_factors.dividend_factor, 1) as dividend_factor,
@@ -49,6 +73,13 @@ adjusted as (
             bars.symbol = adjustment_factors.symbol
             and bars.trade_date >= adjustment_factors.valid_from
             and bars.trade_date < adjustment_factors.valid_to
+    left join adjustment_factors as previous_factors
+        on
+            bars.symbol = previous_factors.symbol
+            and bars.previous_trade_date >= previous_factors.valid_from
+            and bars.previous_trade_date < previous_factors.valid_to
+    left join instruments
+        on bars.instrument_id = instruments.instrument_id
 
 )
 

@@ -14,6 +14,31 @@ dividends as (
 
 ),
 
+reports as (
+
+    select * from {{ ref('int_corporate_actions__reported') }}
+
+),
+
+-- Yahoo's ex-date may be days off.
+first_reports as (
+
+    select
+        reports.symbol,
+        reports.kind,
+        reports.ex_date,
+        max(reports.share_kinds) as share_kinds,
+        min(others.first_received_at) as first_reported_at
+    from reports
+    inner join reports as others
+        on
+            reports.symbol = others.symbol
+            and reports.kind = others.kind
+            and abs(date_diff(reports.ex_date, others.ex_date, day)) <= 5
+    group by reports.symbol, reports.kind, reports.ex_date
+
+),
+
 -- The exchange names these, and nobody tells by how much they change a price.
 unsized as (
 
@@ -24,7 +49,7 @@ unsized as (
         is_withdrawn,
         ex_date,
         extracted_at
-    from {{ ref('int_corporate_actions__reported') }}
+    from reports
     where kind in ('rights', 'demerger', 'capital_reduction')
 
 ),
@@ -95,6 +120,35 @@ described as (
     left join {{ ref('int_symbols__traded') }} as traded
         on unsized.symbol = traded.symbol
 
+),
+
+named as (
+
+    select
+        described.symbol,
+        case
+            when described.kind != 'share_event' then described.kind
+            when
+                first_reports.share_kinds = 'split'
+                and coalesce(described.share_ratio, described.reported_ratio) < 1
+                then 'consolidation'
+            when first_reports.share_kinds in ('split', 'bonus') then first_reports.share_kinds
+            when first_reports.share_kinds = 'bonus and split' then 'split_and_bonus'
+            else described.kind
+        end as kind,
+        described.* except (symbol, kind),
+        -- A report or the rewritten prices, whichever came first.
+        least(
+            coalesce(first_reports.first_reported_at, described.detected_at),
+            coalesce(described.detected_at, first_reports.first_reported_at)
+        ) as known_from
+    from described
+    left join first_reports
+        on
+            described.symbol = first_reports.symbol
+            and described.kind = first_reports.kind
+            and described.ex_date = first_reports.ex_date
+
 )
 
-select * from described
+select * from named

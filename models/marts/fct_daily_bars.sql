@@ -79,6 +79,11 @@ described as (
         with_previous_close.is_provisional,
         with_previous_close.is_valid,
         with_previous_close.trade_date,
+        if(
+            with_previous_close.last_jump_date > with_previous_close.last_valid_date,
+            null,
+            with_previous_close.last_valid_date
+        ) as previous_trade_date,
         with_previous_close.extracted_at
     from with_previous_close
     inner join instruments

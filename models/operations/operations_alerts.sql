@@ -539,7 +539,10 @@ unsettled as (
     from {{ ref('fct_corporate_actions') }}
     where
         status in ('contradicted', 'unreadable')
-        or (status = 'reported' and kind = 'share_event')
+        or (
+            status = 'reported'
+            and kind not in ('dividend', 'rights', 'demerger', 'capital_reduction')
+        )
 
 ),
 

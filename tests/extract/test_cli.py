@@ -76,7 +76,12 @@ def test_a_statement_that_bigquery_refuses_exits_1_with_its_words(pipeline: Pipe
     ("form", "expected"),
     [
         ("csv", "symbol,close,trade_date\nTCS,1.5,2024-01-02\n"),
-        ("json", '{"symbol": "TCS", "close": 1.5, "trade_date": "2024-01-02"}\n'),
+        ("json", '[\n{"symbol": "TCS", "close": 1.5, "trade_date": "2024-01-02"}\n]\n'),
+        ("jsonl", '{"symbol": "TCS", "close": 1.5, "trade_date": "2024-01-02"}\n'),
+        (
+            "markdown",
+            "| symbol | close | trade_date |\n| --- | --- | --- |\n| TCS | 1.5 | 2024-01-02 |\n",
+        ),
     ],
 )
 def test_query_prints_for_machines(pipeline: Pipeline, form: str, expected: str) -> None:

@@ -67,10 +67,10 @@ def test_every_record_of_a_corporate_action_is_read(real: Pipeline) -> None:
 @pytest.mark.parametrize(
     ("symbol", "kind", "ex_date", "share_ratio", "dividend_amount"),
     [
-        ("TATASTEEL", "share_event", date(2022, 7, 28), 10, None),
+        ("TATASTEEL", "split", date(2022, 7, 28), 10, None),
         # A bonus of 1:1, and a face value of Rs 5 that became Re 1, on one day.
-        ("BAJAJFINSV", "share_event", date(2022, 9, 13), 10, None),
-        ("POWERGRID", "share_event", date(2021, 7, 29), 1.333333, None),
+        ("BAJAJFINSV", "split_and_bonus", date(2022, 9, 13), 10, None),
+        ("POWERGRID", "bonus", date(2021, 7, 29), 1.333333, None),
         ("TECHM", "dividend", date(2020, 3, 2), None, 10),
     ],
 )

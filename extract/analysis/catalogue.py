@@ -1,0 +1,179 @@
+"""What an analyst can ask for: the tables of the marts, of quality and of operations, and their columns."""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from extract.errors import ConfigurationError
+from extract.warehouse.connection import Warehouse, as_pipeline_error
+
+# The parts of the base dataset's name that are read by people; the marts have the base name alone.
+_READ_BY_PEOPLE = ("", "_quality", "_operations")
+
+_LOOKS_AT_ONCE = 8
+_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        name: as it is asked for.
+        kind: its type in GoogleSQL, such as ``NUMERIC`` or ``ARRAY<STRING>``.
+        description: what it holds; empty where nothing is said.
+    """
+
+    name: str
+    kind: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A table or view.
+
+    Attributes:
+        name: as `query` takes it: without a dataset where it is a mart.
+        description: a row of it, and what to know.
+        row_count: how many rows a table has; None of a view.
+        columns: in their order.
+    """
+
+    name: str
+    description: str
+    row_count: int | None
+    columns: tuple[Column, ...]
+
+
+def catalogue(warehouse: Warehouse) -> list[Described]:
+    """The tables and views that people read: the marts, then quality, then operations.
+
+    Raises:
+        PipelineError: BigQuery refused or failed.
+    """
+    return _all_described(warehouse, _names(warehouse))
+
+
+def described(warehouse: Warehouse, typed: str) -> Described:
+    """The table that a person names: with its dataset or without, in any case.
+
+    Raises:
+        ConfigurationError: there is none of that name; the text says which one may be meant.
+        PipelineError: BigQuery refused or failed.
+    """
+    names = _names(warehouse)
+    wanted = typed.strip().strip("`").casefold()
+    for name in names:
+        full = _full(warehouse, name)
+        known_as = (_last(name), full.partition(".")[2], full)
+        if wanted in (each.casefold() for each in known_as):
+            return _all_described(warehouse, [name])[0]
+    if not names:
+        raise ConfigurationError("there are no tables yet; run `trading-data run` first")
+    hint = meant(_last(wanted), map(_last, names))
+    raise ConfigurationError(f"there is no table {typed}{hint or '; `trading-data tables` lists them'}")
+
+
+def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Described]:
+    """The same with the rows of the marts that are views, which are counted. Of the other views, none is known.
+
+    To count those of quality takes as long as to make them: there is a row for each check of each bar.
+
+    Raises:
+        PipelineError: BigQuery refused or failed.
+    """
+    views = [table.name for table in tables if table.row_count is None and "." not in table.name]
+    if not views:
+        return list(tables)
+    selects = (f"select '{name}' as name, count(*) as row_count from `{_full(warehouse, name)}`" for name in views)
+    counted = {row["name"]: row["row_count"] for row in warehouse.query("\nunion all\n".join(selects))}
+    return [replace(table, row_count=counted.get(table.name, table.row_count)) for table in tables]
+
+
+def meant(typed: str, names: Iterable[str]) -> str:
+    """``; did you mean close?`` where one of the names is near to what was typed, and nothing where none is."""
+    by_folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(typed.casefold(), by_folded, n=1, cutoff=0.6)
+    return f"; did you mean {by_folded[near[0]]}?" if near else ""
+
+
+def with_hint(message: str, sql: str, warehouse: Warehouse) -> str:
+    """What BigQuery says of a statement, with the name that may be meant where it does not know one.
+
+    Args:
+        message: BigQuery's own.
+        sql: the statement.
+        warehouse: the one that was asked.
+    """
+    if "did you mean" in message.casefold():
+        return message
+    if found := re.search(r"(?:Unrecognized name:|Name) [`\"]?(\w+)", message):
+        words = {word.casefold() for word in re.findall(r"\w+", sql)}
+        tables = _all_described(warehouse, [name for name in _names(warehouse) if _last(name).casefold() in words])
+        return _joined(message, meant(found[1], (column.name for table in tables for column in table.columns)))
+    if "Not found: Dataset" in message and not _names(warehouse):
+        return "nothing has been built yet; run `trading-data run`"
+    if found := re.search(r"(?:Not found: Table|Table) [`\"]?([\w:.-]+)", message):
+        names = _names(warehouse)
+        if not names:
+            return "nothing has been built yet; run `trading-data run`"
+        last = _last(found[1].replace(":", "."))
+        for name in names:
+            if "." in name and _last(name).casefold() == last.casefold():
+                return f"there is no table {last} among the marts; did you mean {name}?"
+        return f"there is no table {last}{meant(last, map(_last, names)) or '; `trading-data tables` lists them'}"
+    return message
+
+
+def _joined(message: str, hint: str) -> str:
+    """A hint before the position, which BigQuery puts last."""
+    text, at, position = message.partition(" at [")
+    return f"{text}{hint} {at.strip()} [{position}" if hint and at else f"{message}{hint}"
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _names(warehouse: Warehouse) -> list[str]:
+    with as_pipeline_error("listing the tables failed"):
+        return [name for part in _READ_BY_PEOPLE for name in _listed(warehouse, part)]
+
+
+def _listed(warehouse: Warehouse, part: str) -> list[str]:
+    dataset = f"{warehouse.dataset}{part}"
+    try:
+        tables = list(warehouse.client.list_tables(f"{warehouse.client.project}.{dataset}", timeout=_TIMEOUT))
+    except NotFound:
+        return []
+    return [f"{dataset}.{name}" if part else name for name in sorted(str(table.table_id) for table in tables)]
+
+
+def _all_described(warehouse: Warehouse, names: Sequence[str]) -> list[Described]:
+    with as_pipeline_error("reading what the tables hold failed"), ThreadPoolExecutor(_LOOKS_AT_ONCE) as pool:
+        return list(pool.map(lambda name: _described(warehouse, name), names))
+
+
+def _full(warehouse: Warehouse, name: str) -> str:
+    return f"{warehouse.client.project}.{name if '.' in name else f'{warehouse.dataset}.{name}'}"
+
+
+def _described(warehouse: Warehouse, name: str) -> Described:
+    table = warehouse.client.get_table(_full(warehouse, name), timeout=_TIMEOUT)
+    columns = (Column(field.name, _kind(field), field.description or "") for field in table.schema)
+    row_count = table.num_rows if table.table_type == "TABLE" else None
+    return Described(name, table.description or "", row_count, tuple(columns))
+
+
+def _kind(field: bigquery.SchemaField) -> str:
+    kinds = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+    kind = kinds.get(field.field_type, field.field_type)
+    if kind in ("RECORD", "STRUCT"):
+        kind = f"STRUCT<{', '.join(f'{inner.name} {_kind(inner)}' for inner in field.fields)}>"
+    return f"ARRAY<{kind}>" if field.mode == "REPEATED" else kind

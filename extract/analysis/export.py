@@ -1,0 +1,200 @@
+"""A table of the warehouse as one file: Parquet, Arrow or CSV."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.feather
+import pyarrow.parquet as pq
+
+from extract.analysis.arrow import opened, read
+from extract.analysis.catalogue import Described, meant
+from extract.analysis.panel import wide_panel
+from extract.analysis.written import written_whole
+from extract.errors import ConfigurationError
+from extract.reporting.rows import plain
+from extract.warehouse.connection import Warehouse
+
+FORMATS = ("parquet", "csv", "arrow")
+
+# What a row is of, the first that a table has; and what tells its rows of one symbol and day apart.
+_DAYS = ("trade_date", "ex_date", "month", "list_date", "valid_from", "seen_from")
+_OTHERS = ("source_id", "kind", "check_id", "is_provisional", "revision", "known_from")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to take out.
+
+    Attributes:
+        table: of which table.
+        symbols: whose rows; None for all.
+        first: the first day; None for no bound.
+        last: the last day; None for no bound.
+        wide: the column of which there is to be one row a day, and one column a symbol; None for the table's own.
+        is_float: whether a NUMERIC becomes a float64, as pandas calculates with; else it stays exact.
+    """
+
+    table: Described
+    symbols: Sequence[str] | None = None
+    first: date | None = None
+    last: date | None = None
+    wide: str | None = None
+    is_float: bool = False
+
+
+def export(
+    warehouse: Warehouse, wanted: Wanted, target: Path, form: str, advance: Callable[[int], None] = lambda _: None
+) -> int:
+    """Write what is wanted into a file, sorted by symbol and day, and return how many rows it has.
+
+    The rows go through memory a batch at a time, but for a wide panel, which is one number for each bar.
+
+    Args:
+        warehouse: where from.
+        wanted: what.
+        target: the file; it appears when it is whole, in place of one that was there.
+        form: ``parquet``, ``csv`` or ``arrow`` (a file of Arrow's IPC, which is Feather 2).
+        advance: told how many rows are written, as they are.
+
+    Raises:
+        ConfigurationError: the table has no such column, nothing is there, or the file cannot be written.
+        PipelineError: BigQuery refused or failed.
+    """
+    with written_whole(target) as partial, ExitStack() as leave:
+        if wanted.wide:
+            panel = _panel(read(warehouse, select(wanted)))
+            schema, batches = panel.schema, iter(panel.to_batches())
+        else:
+            reader = leave.enter_context(opened(warehouse, select(wanted)))
+            schema, batches = reader.schema, iter(reader)
+        count = 0
+        write = leave.enter_context(_Writer(partial, form, _floated(schema) if wanted.is_float else schema))
+        for batch in batches:
+            write(_as_floats(batch) if wanted.is_float else batch)
+            count += batch.num_rows
+            advance(count)
+        if not count:
+            raise ConfigurationError(f"there is nothing to export: {_empty(wanted)}")
+    return count
+
+
+def select(wanted: Wanted) -> str:
+    """The statement that gives what is wanted.
+
+    Raises:
+        ConfigurationError: the table lacks a column that it needs.
+    """
+    names = [column.name for column in wanted.table.columns]
+    day = next((name for name in _DAYS if name in names), None)
+    table = wanted.table.name
+    conditions = []
+    if wanted.symbols is not None:
+        if "symbol" not in names:
+            raise ConfigurationError(f"{table} has no symbols; leave --symbols out")
+        # They are ours, and hold no quote.
+        conditions.append(f"symbol in ({', '.join(repr(symbol) for symbol in wanted.symbols)})")
+    if wanted.first or wanted.last:
+        if day is None:
+            raise ConfigurationError(f"{table} has no days; leave --from and --to out")
+        conditions += [f"{day} >= date '{wanted.first}'"] if wanted.first else []
+        conditions += [f"{day} <= date '{wanted.last}'"] if wanted.last else []
+    where = f" where {' and '.join(conditions)}" if conditions else ""
+    if wanted.wide is None:
+        order = [name for name in ("symbol", day, *_OTHERS) if name in names]
+        return f"select * from `{table}`{where}" + (f" order by {', '.join(order)}" if order else "")
+    column = next((name for name in names if name.casefold() == str(wanted.wide).casefold()), None)
+    if column is None:
+        raise ConfigurationError(f"{table} has no column {wanted.wide}{meant(wanted.wide, names)}")
+    if day is None or "symbol" not in names or column in ("symbol", day):
+        raise ConfigurationError(f"--wide {column} of {table} is no panel: it needs a value for each symbol and day")
+    return f"select symbol, {day}, {column} from `{table}`{where} order by {day}, symbol"
+
+
+def _panel(long: pa.Table) -> pa.Table:
+    try:
+        return wide_panel(long)
+    except ValueError as error:
+        raise ConfigurationError(f"{error}; leave --wide out") from error
+
+
+def _empty(wanted: Wanted) -> str:
+    of = f" of {', '.join(wanted.symbols[:5])}" if wanted.symbols else ""
+    since = f" from {wanted.first}" if wanted.first else ""
+    return f"{wanted.table.name} has no rows{of}{since}{f' to {wanted.last}' if wanted.last else ''}"
+
+
+def _floated(schema: pa.Schema) -> pa.Schema:
+    fields = (f.with_type(pa.float64()) if pa.types.is_decimal(f.type) else f for f in schema)
+    return pa.schema(fields)
+
+
+def _as_floats(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same with floats for decimals, each the nearest one; Arrow's own cast makes 96.05000000000001 of 96.05."""
+    columns = [c.cast(pa.string()).cast(pa.float64()) if pa.types.is_decimal(c.type) else c for c in batch.columns]
+    return pa.record_batch(columns, batch.schema.names)
+
+
+class _Writer:
+    """A file of one of the forms, of which batches are written."""
+
+    def __init__(self, path: Path, form: str, schema: pa.Schema) -> None:
+        self._is_csv = form == "csv"
+        if form == "parquet":
+            self._file = pq.ParquetWriter(path, schema, compression="zstd")
+        elif form == "arrow":
+            # As pandas.read_feather and polars.read_ipc take it.
+            options = pa.ipc.IpcWriteOptions(compression="zstd")
+            self._file = pa.ipc.new_file(path, schema, options=options)
+        else:
+            texts = pa.schema([pa.field(f.name, pa.string()) if _is_told(f.type) else f for f in schema])
+            options = pa.csv.WriteOptions(quoting_style="needed")
+            self._file = pa.csv.CSVWriter(path, texts, write_options=options)
+
+    def __enter__(self) -> Callable[[pa.RecordBatch], None]:
+        return self._write
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def _write(self, batch: pa.RecordBatch) -> None:
+        if self._is_csv:
+            columns = [_text(column) if _is_told(column.type) else column for column in batch.columns]
+            batch = pa.record_batch(columns, batch.schema.names)
+        self._file.write_batch(batch)
+
+
+def _is_told(kind: pa.DataType) -> bool:
+    """Whether `query --format csv` writes it in another way than Arrow does."""
+    same = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_date)
+    return not any(is_same(kind) for is_same in same)
+
+
+def _text(column: pa.Array) -> pa.Array:
+    if pa.types.is_decimal(column.type):
+        digits = column.cast(pa.string())
+        if not pc.any(pc.match_substring(digits, "E")).as_py():  # Of zero, Arrow makes 0E-9.
+            return pc.ascii_rtrim(pc.ascii_rtrim(digits, "0"), ".") if column.type.scale else digits
+    # Of such values there are few: the checks that a bar failed, the moment of a batch.
+    is_joined = pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type)
+    keys = pc.binary_join(column, "\x1f") if is_joined else column
+    if pa.types.is_nested(keys.type) or keys.null_count:
+        return pa.array([_told(value) for value in column.to_pylist()], pa.string())
+    encoded = keys.dictionary_encode()
+    _, first = np.unique(encoded.indices.to_numpy(), return_index=True)
+    texts = pa.array([_told(value) for value in column.take(pa.array(first)).to_pylist()], pa.string())
+    return texts.take(encoded.indices)
+
+
+def _told(value: object) -> str | None:
+    if value is None:
+        return None
+    text = plain(value)
+    return text.rstrip("0").rstrip(".") if isinstance(value, Decimal) and "." in text else text

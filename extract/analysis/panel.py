@@ -1,0 +1,28 @@
+"""Bars as a panel: days down, symbols across."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def wide_panel(long: pa.Table) -> pa.Table:
+    """One row for each day and one column for each symbol, sorted; null where a symbol has no row.
+
+    Args:
+        long: a symbol, a day and a value in each row, in this order of columns.
+
+    Raises:
+        ValueError: a symbol has several rows of one day.
+    """
+    _, day, value = long.column_names
+    days = pc.unique(long[day]).sort()
+    symbols = pc.unique(long["symbol"]).sort()
+    of_day = pc.index_in(long[day], days).to_numpy()
+    of_symbol = pc.index_in(long["symbol"], symbols).to_numpy()
+    places = np.full((len(symbols), len(days)), -1, dtype=np.int64)
+    places[of_symbol, of_day] = np.arange(long.num_rows)
+    if int((places >= 0).sum()) < long.num_rows:
+        raise ValueError(f"there are several rows of {value} for a symbol and day")
+    values = long[value].combine_chunks()
+    columns = [values.take(pa.array(row, mask=row < 0)) for row in places]
+    return pa.table([days, *columns], [day, *symbols.to_pylist()])

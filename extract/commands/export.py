@@ -1,0 +1,106 @@
+"""``export``, ``tables`` and ``describe``: what there is, and a table as a file."""
+
+import argparse
+import re
+import sys
+import time
+
+from extract.commands.options import instruments
+from extract.commands.terminal import progress
+from extract.commands.writing import starting
+from extract.errors import OK, ConfigurationError
+from extract.settings import Settings
+
+
+def tables_command(settings: Settings, _: argparse.Namespace) -> int:
+    """List the tables that a person reads."""
+    with starting(settings):
+        from extract.analysis.catalogue import catalogue, with_counts
+        from extract.warehouse.connection import open_warehouse
+
+        with open_warehouse(settings) as warehouse:
+            tables = catalogue(warehouse)
+            if not tables:
+                raise ConfigurationError("there are no tables yet; run `trading-data run` first")
+            tables = with_counts(warehouse, tables)
+    _say_rows(
+        ["table", "rows", "description"],
+        [(table.name, _rows(table.row_count), _first_sentence(table.description)) for table in tables],
+    )
+    return OK
+
+
+def export_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Write a table, or a part of it, into a file."""
+    from extract.analysis.written import check_target
+
+    check_target(options.output)
+    if options.first and options.last and options.last < options.first:
+        raise ConfigurationError(f"--from {options.first} lies after --to {options.last}; exchange them")
+    chosen = None if options.symbols.strip().upper() == "ALL" else [i.symbol for i in instruments(options.symbols)]
+    suffix = options.output.suffix.lower()
+    form = options.format or {".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}.get(suffix, "parquet")
+    began_at = time.monotonic()
+    with starting(settings):
+        from extract.analysis.catalogue import described
+        from extract.analysis.export import Wanted, export
+        from extract.warehouse.connection import open_warehouse
+
+        with open_warehouse(settings) as warehouse, progress("rows written") as advance:
+            wanted = Wanted(
+                described(warehouse, options.table), chosen, options.first, options.last, options.wide, options.float
+            )
+            count = export(warehouse, wanted, options.output, form, lambda done: advance(done, 0))
+    size = options.output.stat().st_size
+    said = f"{count:,} {'row' if count == 1 else 'rows'}, {size / 1e6:,.1f} MB, {time.monotonic() - began_at:.1f} s"
+    print(f"{options.output}: {said}")
+    return OK
+
+
+def describe_command(settings: Settings, options: argparse.Namespace) -> int:
+    """List the columns of a table."""
+    with starting(settings):
+        from extract.analysis.catalogue import described
+        from extract.warehouse.connection import open_warehouse
+
+        with open_warehouse(settings) as warehouse:
+            table = described(warehouse, options.table)
+    print(f"{table.name}: {table.description}\n")
+    _say_rows(["column", "type", "description"], [(c.name, c.kind, c.description) for c in table.columns])
+    return OK
+
+
+def _say_rows(names: list[str], rows: list[tuple[str, ...]]) -> None:
+    """Columns of text, of which the last one is wrapped to fit a terminal."""
+    from rich.console import Console
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    table = Table(
+        *(
+            Column(Text(name), no_wrap=name != names[-1], justify="right" if name == "rows" else "left")
+            for name in names
+        ),
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+    )
+    for row in rows:
+        table.add_row(*map(Text, row))
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 1_000_000)
+    if sys.stdout.isatty():
+        console.print(table)
+    else:
+        # What is piped is neither wrapped nor padded to the width of a window.
+        with console.capture() as captured:
+            console.print(table)
+        sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())
+    sys.stdout.flush()
+
+
+def _rows(count: int | None) -> str:
+    return "view" if count is None else f"{count:,}"
+
+
+def _first_sentence(text: str) -> str:
+    return re.split(r"(?<=[.;:])\s", text, maxsplit=1)[0].rstrip(".:;")

@@ -1,0 +1,406 @@
+"""The warehouse in Python: bars, panels, universes and corporate actions, as Arrow tables.
+
+    from extract.data import bars, wide, universe, actions
+
+    bars("TCS", "2020-01-01").to_pandas()
+    polars.from_arrow(wide("close", ["TCS", "INFY"]))
+
+Which warehouse is asked, the environment says, as it does for the commands: ``BIGQUERY_PROJECT``, else
+``BIGQUERY_EMULATOR_HOST``, else the embedded one of ``WAREHOUSE_DIR``. It is opened by the first call, and stays open
+until the process ends.
+
+A day is a ``date`` or ``"2024-12-31"``. Symbols are the exchange's, in any case; ``"TCS"`` is one of them. Prices are
+in rupees, as float64; ``trading-data export`` gives exact decimals.
+
+Every function raises ``ValueError`` where an argument means nothing, ``ConfigurationError`` where the settings are
+wrong, and ``PipelineError`` where the warehouse cannot answer.
+"""
+
+import atexit
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from typing import Literal
+
+import pyarrow as pa
+
+from extract.analysis.arrow import read
+from extract.analysis.catalogue import meant
+from extract.analysis.panel import wide_panel
+from extract.errors import PipelineError
+from extract.seeds import EXCHANGE_ZONE, known_symbol, preferred_sources
+from extract.settings import Settings
+from extract.warehouse.connection import Warehouse, open_warehouse
+
+type Day = date | str
+type Moment = date | datetime | str
+type Column = Literal["open", "high", "low", "close", "adjusted_close", "volume"]
+
+__all__ = ["actions", "bars", "universe", "wide"]
+
+
+def bars(
+    symbols: str | Sequence[str] | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    *,
+    as_of: Moment | None = None,
+    adjusted: bool = True,
+) -> pa.Table:
+    """Daily bars, one row for each symbol and session, sorted by both.
+
+    Columns: ``symbol``, ``trade_date``, ``open``, ``high``, ``low``, ``close``, ``adjusted_close`` (float64; without
+    the dividends since), ``volume`` (int64, shares), ``source_id``, ``is_provisional``.
+
+    Without ``as_of`` they are the valid bars of ``daily_bars``, by all that is known now. With it, they are what was
+    known here at that moment, and nothing else: of each bar, the version that the preferred source had sent by then;
+    of splits, bonuses and dividends, those with an ex-date up to that day of which somebody had told by then. Prices
+    are in shares of that day, so no later split changes one. What was not known then, is not put right: a bar that a
+    source has mended since has its old price, no check has taken wrong ones out, Kite's prices lack the dividends that
+    it had taken out of its past by then, and how a split is judged, whether it is believed and by which ratio, is
+    today's. What was received before the first receipt is not known: bars that were all fetched in 2026 were known to
+    nobody in 2020, and ``end`` is what cuts them off at a day.
+
+    Args:
+        symbols: one or several; None for all.
+        start: the first day; None for no bound.
+        end: the last day; None for no bound.
+        as_of: a day, to its end in India, or a moment with its zone.
+        adjusted: in shares of the latest session, or of ``as_of``; else ``open`` to ``close`` and ``volume`` are in
+            shares of each day, as traded.
+
+    Raises:
+        ValueError: a symbol is none of ours, the days are reversed, or nothing was known at ``as_of``.
+    """
+    conditions = _between("trade_date", start, end) + _of_symbols(symbols)
+    if as_of is None:
+        factor = "1" if adjusted else "share_factor"
+        return _read(_CURRENT.format(factor=factor, where=_where(conditions)))
+    moment, day = _moment(as_of)
+    known = _read(
+        _AS_OF.format(
+            where=_where([*conditions, f"trade_date <= date '{day}'"]),
+            symbols=_where(_of_symbols(symbols)),
+            moment=f"timestamp '{moment.isoformat()}'",
+            day=f"date '{day}'",
+            shares_of="as_of_factors" if adjusted else "day_factors",
+            precedence=" ".join(
+                f"when source_id = '{source_id}' and is_provisional = {str(is_provisional).lower()} then {number}"
+                for number, (source_id, is_provisional) in enumerate(preferred_sources())
+            ),
+        )
+    )
+    if not known.num_rows:
+        (first,) = _read("select min(known_from) as first from fct_daily_bar_revisions")["first"].to_pylist()
+        if first is None or moment < first:
+            raise ValueError(
+                f"nothing was known here as of {as_of}"
+                + (f": the first bar was received on {first.astimezone(EXCHANGE_ZONE).date()}" if first else "")
+            )
+    return known
+
+
+def wide(
+    column: Column = "close",
+    symbols: str | Sequence[str] | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    *,
+    as_of: Moment | None = None,
+    adjusted: bool = True,
+) -> pa.Table:
+    """A panel: one row for each session, ``trade_date`` first, and one column for each symbol, sorted by name.
+
+    A session on which a symbol has no bar is null. The arguments are those of ``bars``.
+
+    Raises:
+        ValueError: as ``bars`` does; or there is no such column.
+    """
+    table = bars(symbols, start, end, as_of=as_of, adjusted=adjusted)
+    if column not in table.column_names:
+        raise ValueError(f"bars have no column {column}{meant(column, table.column_names)}")
+    return wide_panel(table.select(["symbol", "trade_date", column]))
+
+
+def universe(index: str | None = None, as_of: Day | None = None) -> pa.Table:
+    """The shares of an index on a day, or the instruments that were listed on it; sorted by symbol.
+
+    Of an index (``symbol``, ``instrument_id``, ``isin``, ``company_name``, ``sector``, ``list_date``) it is the last
+    list up to that day. ``list_date`` is the day of the last one that is known to begin or end a membership: shares
+    that came or left between it and the day are missed. A member without ``instrument_id`` is none of our instruments,
+    and has no bars: a backtest of the others is one of those that somebody chose later, and flatters.
+
+    Without an index (``symbol``, ``instrument_id``, ``isin``, ``company_name``, ``sector``, ``listed_on``,
+    ``delisted_on``) it is the instruments of the seed: the members of a list of 2025, and what was added by hand. Their
+    past is one of survivors. Shares that left the exchange before are missing, and the sector is today's. The cure is
+    the exchange's own daily records and its index lists of past days, which ``trading-data import`` takes in, and a row
+    in the seed for each share that left.
+
+    Args:
+        index: as the exchange names it, such as ``"NIFTY 500"``, in any case; None for all instruments.
+        as_of: the day; None for today.
+
+    Raises:
+        ValueError: there is no list of such an index up to that day.
+    """
+    day = _day(as_of) if as_of is not None else datetime.now(EXCHANGE_ZONE).date()
+    if index is None:
+        return _read(_INSTRUMENTS.format(day=day))
+    lists = _read("select index_name, min(seen_from) as first from dim_index_memberships group by index_name")
+    first_lists = dict(zip(lists["index_name"].to_pylist(), lists["first"].to_pylist(), strict=True))
+    name = next((known for known in first_lists if known.casefold() == index.strip().casefold()), None)
+    if name is None:
+        told = meant(index, first_lists) or f"; there are {', '.join(sorted(first_lists)) or 'none: import some'}"
+        raise ValueError(f"there is no list of the index {index}{told}")
+    if day < first_lists[name]:
+        raise ValueError(f"the first list of {name} is of {first_lists[name]}, and {day} lies before")
+    return _read(_MEMBERS.format(name=name.replace("\\", "\\\\").replace("'", "\\'"), day=day))
+
+
+def actions(
+    symbols: str | Sequence[str] | None = None,
+    start: Day | None = None,
+    end: Day | None = None,
+    *,
+    as_of: Moment | None = None,
+) -> pa.Table:
+    """Corporate actions with their evidence, one row for each symbol, kind and ex-date, sorted by them.
+
+    The columns are those of ``fct_corporate_actions``; ``trading-data describe`` tells them. ``dividend_amount`` is
+    exact.
+
+    Args:
+        symbols: one or several; None for all.
+        start: the first ex-date; None for no bound.
+        end: the last ex-date; None for no bound.
+        as_of: only what had its ex-date by that day, and was known here by then.
+
+    Raises:
+        ValueError: a symbol is none of ours, or the days are reversed.
+    """
+    conditions = _between("ex_date", start, end) + _of_symbols(symbols)
+    if as_of is not None:
+        moment, day = _moment(as_of)
+        conditions += [f"ex_date <= date '{day}'", f"known_from <= timestamp '{moment.isoformat()}'"]
+    return _read(f"select * from fct_corporate_actions{_where(conditions)} order by symbol, ex_date, kind")
+
+
+# Of one symbol, a view of twenty columns takes twice as long as what is asked of it.
+_CURRENT = """
+select
+    symbol,
+    trade_date,
+    round(cast(open as float64) / {factor}, 2) as open,
+    round(cast(high as float64) / {factor}, 2) as high,
+    round(cast(low as float64) / {factor}, 2) as low,
+    round(cast(close as float64) / {factor}, 2) as close,
+    cast(adjusted_close as float64) as adjusted_close,
+    cast(round(volume * {factor}) as int64) as volume,
+    source_id,
+    is_provisional
+from daily_bars{where}
+order by symbol, trade_date
+"""
+
+# A version is in shares of the day on which the source first sent it; the exchange's record, of its own day. As
+# int_bars__rebased has it, with the events that were known.
+_AS_OF = """
+with
+
+events as (
+
+    select
+        symbol,
+        ex_date,
+        sum(if(share_ratio > 0, ln(share_ratio), 0)) as share_exponent,
+        sum(if(dividend_yield > 0, ln(1 - dividend_yield), 0)) as dividend_exponent
+    from (select * from fct_corporate_actions{symbols})
+    where
+        (share_ratio > 0 or dividend_yield > 0)
+        and status != 'announced'
+        and ex_date <= {day}
+        and known_from <= {moment}
+    group by symbol, ex_date
+
+),
+
+beginnings as (
+
+    select symbol, ex_date as valid_from, share_exponent, dividend_exponent from events
+
+    union all
+
+    select symbol, date '0001-01-01' as valid_from, 0.0, 0.0 from events group by symbol
+
+),
+
+factors as (
+
+    select
+        symbol,
+        valid_from,
+        lead(valid_from, 1, date '9999-12-31') over later as valid_to,
+        sum(share_exponent) over later as share_exponent,
+        sum(dividend_exponent) over later as dividend_exponent
+    from beginnings
+    window later as (partition by symbol order by valid_from)
+
+),
+
+known as (
+
+    select
+        *,
+        if(
+            source_id = 'nse',
+            trade_date,
+            date(timestamp_sub(known_from, interval 8 hour), 'Asia/Kolkata')
+        ) as sent_in_shares_of,
+        case {precedence} else 99 end as precedence
+    from fct_daily_bar_revisions{where}
+
+),
+
+chosen as (
+
+    select * from known
+    where
+        known_from <= {moment}
+        and (known_to is null or known_to > {moment})
+        and close > 0
+        and trade_date in (select trade_date from dim_trading_sessions)
+    qualify row_number() over (partition by symbol, trade_date order by precedence, known_from desc, revision desc) = 1
+
+),
+
+scaled as (
+
+    select
+        chosen.*,
+        exp(coalesce(sent_factors.share_exponent, 0) - coalesce({shares_of}.share_exponent, 0)) as share_factor,
+        exp(coalesce(sent_factors.share_exponent, 0) - coalesce(as_of_factors.share_exponent, 0))
+        * exp(coalesce(as_of_factors.dividend_exponent, 0) - coalesce(day_factors.dividend_exponent, 0))
+            as adjusted_factor
+    from chosen
+    left join factors as sent_factors
+        on
+            chosen.symbol = sent_factors.symbol
+            and chosen.sent_in_shares_of >= sent_factors.valid_from
+            and chosen.sent_in_shares_of < sent_factors.valid_to
+    left join factors as day_factors
+        on
+            chosen.symbol = day_factors.symbol
+            and chosen.trade_date >= day_factors.valid_from
+            and chosen.trade_date < day_factors.valid_to
+    left join factors as as_of_factors
+        on
+            chosen.symbol = as_of_factors.symbol
+            and {day} >= as_of_factors.valid_from
+            and {day} < as_of_factors.valid_to
+
+)
+
+select
+    symbol,
+    trade_date,
+    round(cast(open as float64) * share_factor, 2) as open,
+    round(cast(high as float64) * share_factor, 2) as high,
+    round(cast(low as float64) * share_factor, 2) as low,
+    round(cast(close as float64) * share_factor, 2) as close,
+    round(cast(close as float64) * adjusted_factor, 4) as adjusted_close,
+    cast(round(volume / share_factor) as int64) as volume,
+    source_id,
+    is_provisional
+from scaled
+order by symbol, trade_date
+"""
+
+_INSTRUMENTS = """
+select symbol, instrument_id, isin, name as company_name, sector, listed_on, delisted_on
+from dim_instruments
+where (listed_on is null or listed_on <= date '{day}') and (delisted_on is null or delisted_on >= date '{day}')
+order by symbol
+"""
+
+_MEMBERS = """
+select
+    symbol,
+    instrument_id,
+    isin,
+    company_name,
+    sector,
+    (
+        select max(list_date)
+        from dim_index_memberships cross join unnest([seen_from, seen_to, missing_from]) as list_date
+        where index_name = '{name}' and list_date <= date '{day}'
+    ) as list_date
+from dim_index_memberships
+where
+    index_name = '{name}'
+    and seen_from <= date '{day}'
+    and (missing_from is null or missing_from > date '{day}')
+order by symbol
+"""
+
+
+def _read(sql: str) -> pa.Table:
+    settings = Settings.from_environment(os.environ)
+    try:
+        return read(_warehouse(settings), sql)
+    except PipelineError:
+        # Whoever asks again gets a new connection.
+        _warehouse.cache_clear()
+        raise
+
+
+@cache
+def _warehouse(settings: Settings) -> Warehouse:
+    """The warehouse, open until the process ends."""
+    leave = ExitStack()
+    warehouse = leave.enter_context(open_warehouse(settings))
+    atexit.register(leave.close)
+    return warehouse
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"\nwhere {' and '.join(conditions)}" if conditions else ""
+
+
+def _of_symbols(symbols: str | Sequence[str] | None) -> list[str]:
+    if symbols is None:
+        return []
+    chosen = [known_symbol(symbol) for symbol in ([symbols] if isinstance(symbols, str) else symbols)]
+    if not chosen:
+        raise ValueError("the list of symbols is empty; leave it out for all")
+    # They are of our seed, and hold no quote.
+    return [f"symbol in ({', '.join(repr(symbol) for symbol in chosen)})"]
+
+
+def _between(column: str, start: Day | None, end: Day | None) -> list[str]:
+    first, last = (None if day is None else _day(day) for day in (start, end))
+    if first and last and last < first:
+        raise ValueError(f"start {first} lies after end {last}; exchange them")
+    bounds = ((">=", first), ("<=", last))
+    return [f"{column} {sign} date '{day}'" for sign, day in bounds if day]
+
+
+def _day(day: Day) -> date:
+    if isinstance(day, datetime):
+        raise ValueError(f"{day!r} is a moment; give a date")  # noqa: TRY004 What is wrong with arguments is one kind.
+    try:
+        return day if isinstance(day, date) else date.fromisoformat(day)
+    except (TypeError, ValueError):
+        raise ValueError(f"{day!r} is no day; write 2024-12-31") from None
+
+
+def _moment(as_of: Moment) -> tuple[datetime, date]:
+    """A moment, and the exchange's day of it; of a day, its end."""
+    if isinstance(as_of, datetime):
+        if as_of.tzinfo is None:
+            raise ValueError(f"as_of {as_of} has no zone; give it one, or give a date")
+        return as_of.astimezone(UTC), as_of.astimezone(EXCHANGE_ZONE).date()
+    day = _day(as_of)
+    end = datetime.combine(day, time(), EXCHANGE_ZONE) + timedelta(days=1) - timedelta(microseconds=1)
+    return end.astimezone(UTC), day
