@@ -56,12 +56,14 @@ class Window:
         deep_start: the first trade date of the few symbols whose past has changed.
         deep_symbols: which these are.
         has_unmeasured_actions: whether an action was reported whose prices no build has looked at.
+        has_changed_actions: whether what the actions are judged by has changed since they were.
     """
 
     start: date
     deep_start: date
     deep_symbols: list[str]
     has_unmeasured_actions: bool
+    has_changed_actions: bool
 
     @property
     def variables(self) -> dict[str, str]:
@@ -122,19 +124,25 @@ def build(
     if settings.is_embedded:
         arguments += ["--target-path", str(settings.warehouse_dir / "dbt" / "target")]
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
-    if window:
-        # The other models are views and tables of seeds, which are as the last full build left them. The corporate
-        # actions come first: where they change the scale of a share, all of its bars are merged anew.
-        _run_dbt([*arguments, "--select", "tag:actions"], window, warehouse, outcome, progress)
-        if not outcome.failed:
-            window = _window(warehouse, digest)
-            assert window is not None
+
+    def run(window: Window | None, *selected: str) -> Window | None:
+        _run_dbt([*arguments, *selected], window, warehouse, outcome, progress)
+        return None if window is None or outcome.failed else _window(warehouse, digest)
+
+    # The models without a tag are views and tables of seeds, which are as the last full build left them.
+    if window is None:
+        run(None, "--full-refresh")
+    elif not window.has_changed_actions:
+        # An ordinary evening: only bars came. They may tell of an action, or an announced one's day has come.
+        window = run(window, "--select", "tag:bars")
+    if window and window.has_changed_actions:
+        # The corporate actions come first: where they change the scale of a share, all of its bars are merged anew.
+        window = run(window, "--select", "tag:actions")
+        if window:
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
             # A report of an older day was not among them: its prices are looked at now.
             again = ["tag:actions"] if window.has_unmeasured_actions else []
             _run_dbt([*arguments, "--select", "tag:windowed", *again], window, warehouse, outcome, progress)
-    else:
-        _run_dbt([*arguments, "--full-refresh"], None, warehouse, outcome, progress)
     if not outcome.failed:
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
@@ -189,7 +197,7 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     window = f"{dataset}_operations.operations_build_window"
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
     # Without the scales of the last merge, nothing tells which of them have changed.
-    kept = (*INCREMENTAL_MODELS, "int_scales__merged", "int_suspect_sessions__merged")
+    kept = (*INCREMENTAL_MODELS, "int_action_evidence__merged", "int_scales__merged", "int_suspect_sessions__merged")
     needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), window]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
@@ -200,6 +208,7 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
         row["deep_window_start"],
         symbols.split(",") if symbols else [],
         row["has_unmeasured_actions"],
+        row["has_changed_actions"],
     )
 
 
