@@ -77,7 +77,8 @@ class Build:
     """What a build did.
 
     Attributes:
-        window_start: the first trade date that was merged of any symbol; None when everything was.
+        window_start: the first trade date that was merged of any symbol, or would have been, had anything come; None
+            when everything was built.
         merged_batches: batches that the marts now hold and did not before.
         passed: dbt nodes (models, seeds, tests) that passed.
         failed: dbt nodes that did not, as (name, what dbt says).
@@ -102,7 +103,8 @@ def build(
 ) -> Build:
     """Run ``dbt build`` over the window that the unmerged batches ask for, and note them as merged.
 
-    Everything is built where nothing was built before, or where a model, macro or seed has changed since.
+    Everything is built where nothing was built before, or where a model, macro or seed has changed since; nothing where
+    raw holds nothing that the marts lack.
 
     Args:
         settings: where dbt keeps its files.
@@ -133,8 +135,9 @@ def build(
     if window is None:
         run(None, "--full-refresh")
     elif not window.has_changed_actions:
-        # An ordinary evening: only bars came. They may tell of an action, or an announced one's day has come.
-        window = run(window, "--select", "tag:bars")
+        # On most evenings only bars came. They may tell of an action, or be the first ones of an ex-date or after it.
+        # Where nothing came, the marts are as the last build left them.
+        window = run(window, "--select", "tag:bars") if merged else None
     if window and window.has_changed_actions:
         # The corporate actions come first: where they change the scale of a share, all of its bars are merged anew.
         window = run(window, "--select", "tag:actions")

@@ -721,6 +721,9 @@ def _build_report(built: "Build | None") -> dict[str, Any]:
 def _say_build(built: "Build | None") -> None:
     if built is None:
         return
+    if not built.passed and not built.failed:
+        _say("Nothing to build: no batch came since the last build, and no model or seed has changed.")
+        return
     since = f"from {built.window_start}" if built.window_start else "everything"
     _say(
         f"Built {since}: {built.passed} models and tests passed, {len(built.failed)} did not;"
