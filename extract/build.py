@@ -43,6 +43,9 @@ INCREMENTAL_MODELS = (
 # A test of a model returns one row for each rule that is broken, of which there are a few.
 _ROWS_OF_A_FAILED_TEST = 5
 
+# The model that says what to merge.
+_WINDOW = "operations_build_window"
+
 # What macros/window_start.sql reads.
 WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
@@ -129,7 +132,7 @@ def build(
 
     def run(window: Window | None, *selected: str) -> Window | None:
         _run_dbt([*arguments, *selected], window, warehouse, outcome, progress)
-        return None if window is None or outcome.failed else _window(warehouse, digest)
+        return None if window is None or outcome.failed else _open_window(warehouse)
 
     # The models without a tag are views and tables of seeds, which are as the last full build left them.
     if window is None:
@@ -197,14 +200,17 @@ def _project_digest() -> str:
 def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     """What to merge; None where the marts are not there, or another project made them."""
     dataset = warehouse.dataset
-    window = f"{dataset}_operations.operations_build_window"
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
-    # Without the scales of the last merge, nothing tells which of them have changed.
+    # Without what the last merge was made by, nothing tells what has changed.
     kept = (*INCREMENTAL_MODELS, "int_action_evidence__merged", "int_scales__merged", "int_suspect_sessions__merged")
-    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), window]
+    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), f"{dataset}_operations.{_WINDOW}"]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
-    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{window}`")
+    return _open_window(warehouse)
+
+
+def _open_window(warehouse: Warehouse) -> Window:
+    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{warehouse.dataset}_operations.{_WINDOW}`")
     symbols = row["deep_window_symbols"]
     return Window(
         row["window_start"],

@@ -31,7 +31,8 @@ def test_a_build_tells_which_rules_are_broken_in_what_it_merges(
     columns += ", is_provisional, is_valid, trade_date, extracted_at"
     built_pipeline.query(f"insert into `{{d}}.fct_daily_bars` ({columns}) values {', '.join(rows)}")
     window = dbt_build.Window(START, DEEP_START, ["TCS"], has_unmeasured_actions=False, has_changed_actions=True)
-    monkeypatch.setattr(dbt_build, "_window", lambda *_: window)
+    for asks in ("_window", "_open_window"):
+        monkeypatch.setattr(dbt_build, asks, lambda *_: window)
     with built_pipeline.warehouse() as warehouse:
         built = dbt_build.build(built_pipeline.settings, warehouse, lambda *_: None)
     (test, reason), *skipped = built.failed
