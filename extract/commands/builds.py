@@ -74,6 +74,9 @@ def say_build(built: "Build | None") -> None:
     """Tell what dbt built, and what failed."""
     if built is None:
         return
+    if not built.passed and not built.failed:
+        say("Nothing to build: no batch came since the last build, and no model or seed has changed.")
+        return
     since = f"from {built.window_start}" if built.window_start else "everything"
     say(
         f"Built {since}: {built.passed} models and tests passed, {len(built.failed)} did not;"

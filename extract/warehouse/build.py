@@ -43,6 +43,9 @@ INCREMENTAL_MODELS = (
 # A test of a model returns one row for each rule that is broken, of which there are a few.
 _ROWS_OF_A_FAILED_TEST = 5
 
+# The model that says what to merge.
+_WINDOW = "operations_build_window"
+
 # What macros/window_start.sql reads.
 WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
@@ -56,12 +59,14 @@ class Window:
         deep_start: the first trade date of the few symbols whose past has changed.
         deep_symbols: which these are.
         has_unmeasured_actions: whether an action was reported whose prices no build has looked at.
+        has_changed_actions: whether what the actions are judged by has changed since they were.
     """
 
     start: date
     deep_start: date
     deep_symbols: list[str]
     has_unmeasured_actions: bool
+    has_changed_actions: bool
 
     @property
     def variables(self) -> dict[str, str]:
@@ -75,7 +80,8 @@ class Build:
     """What a build did.
 
     Attributes:
-        window_start: the first trade date that was merged of any symbol; None when everything was.
+        window_start: the first trade date that was merged of any symbol, or would have been, had anything come; None
+            when everything was built.
         merged_batches: batches that the marts now hold and did not before.
         passed: dbt nodes (models, seeds, tests) that passed.
         failed: dbt nodes that did not, as (name, what dbt says).
@@ -100,7 +106,8 @@ def build(
 ) -> Build:
     """Run ``dbt build`` over the window that the unmerged batches ask for, and note them as merged.
 
-    Everything is built where nothing was built before, or where a model, macro or seed has changed since.
+    Everything is built where nothing was built before, or where a model, macro or seed has changed since; nothing where
+    raw holds nothing that the marts lack.
 
     Args:
         settings: where dbt keeps its files.
@@ -123,21 +130,27 @@ def build(
     if settings.is_embedded:
         arguments += ["--target-path", str(settings.warehouse_dir / "dbt" / "target")]
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
-    if window:
-        # The other models are views and tables of seeds, which are as the last full build left them. The corporate
-        # actions come first: where they change the scale of a share, all of its bars are merged anew.
-        variables = expected | window.variables
-        _run_dbt([*arguments, "--select", "tag:actions"], variables, warehouse, outcome, progress)
-        if not outcome.failed:
-            window = _window(warehouse, digest)
-            assert window is not None
+
+    def run(window: Window | None, *selected: str) -> Window | None:
+        variables = expected | (window.variables if window else {})
+        _run_dbt([*arguments, *selected], variables, warehouse, outcome, progress)
+        return None if window is None or outcome.failed else _open_window(warehouse)
+
+    # The models without a tag are views and tables of seeds, which are as the last full build left them.
+    if window is None:
+        run(None, "--full-refresh")
+    elif not window.has_changed_actions:
+        # On most evenings only bars came. They may tell of an action, or be the first ones of an ex-date or after it.
+        # Where nothing came, the marts are as the last build left them.
+        window = run(window, "--select", "tag:bars") if merged else None
+    if window and window.has_changed_actions:
+        # The corporate actions come first: where they change the scale of a share, all of its bars are merged anew.
+        window = run(window, "--select", "tag:actions")
+        if window:
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
             # A report of an older day was not among them: its prices are looked at now.
             again = ["tag:actions"] if window.has_unmeasured_actions else []
-            variables = expected | window.variables
-            _run_dbt([*arguments, "--select", "tag:windowed", *again], variables, warehouse, outcome, progress)
-    else:
-        _run_dbt([*arguments, "--full-refresh"], expected, warehouse, outcome, progress)
+            run(window, "--select", "tag:windowed", *again)
     if not outcome.failed:
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
@@ -196,20 +209,24 @@ def _project_digest(expected: dict[str, str]) -> str:
 def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     """What to merge; None where the marts are not there, or another project made them."""
     dataset = warehouse.dataset
-    window = f"{dataset}_operations.operations_build_window"
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
-    # Without the scales of the last merge, nothing tells which of them have changed.
-    kept = (*INCREMENTAL_MODELS, "int_scales__merged", "int_suspect_sessions__merged")
-    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), window]
+    # Without what the last merge was made by, nothing tells what has changed.
+    kept = (*INCREMENTAL_MODELS, "int_action_evidence__merged", "int_scales__merged", "int_suspect_sessions__merged")
+    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), f"{dataset}_operations.{_WINDOW}"]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
-    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{window}`")
+    return _open_window(warehouse)
+
+
+def _open_window(warehouse: Warehouse) -> Window:
+    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{warehouse.dataset}_operations.{_WINDOW}`")
     symbols = row["deep_window_symbols"]
     return Window(
         row["window_start"],
         row["deep_window_start"],
         symbols.split(",") if symbols else [],
         row["has_unmeasured_actions"],
+        row["has_changed_actions"],
     )
 
 

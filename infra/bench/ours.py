@@ -65,7 +65,8 @@ def models_of_bars(manifest: dict[str, Any]) -> tuple[set[str], set[str]]:
         if node.startswith("model.") and node not in ancestors:
             ancestors.add(node)
             ahead += manifest["parent_map"][node]
-    of_actions = {node for node in ancestors if manifest["nodes"][node]["config"]["tags"] == ["actions"]}
+    tags = {node: manifest["nodes"][node]["config"]["tags"] for node in ancestors}
+    of_actions = {node for node in ancestors if "actions" in tags[node] and "windowed" not in tags[node]}
     return ancestors, ancestors - of_actions | {_ALL_VERSIONS}
 
 

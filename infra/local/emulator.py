@@ -4,6 +4,7 @@ Each replacement answers as the original does (``tests/infra/test_emulator.py`` 
 when upstream no longer needs it.
 """
 
+import hashlib
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Hashable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache, wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +42,16 @@ RESULTS_KEPT = 500
 
 # What local-bigquery 0.3.2 asks before each statement.
 TEMPORARY_TABLES = "SELECT table_name FROM duckdb_tables() WHERE temporary"
+
+
+def running_code() -> str:
+    """A digest of what a server's answers depend on: our code, and the packages that answer."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem in ("arrow", "emulator", "translations", "warehouse"):
+            digest.update(path.read_bytes())
+    digest.update("".join(version(package) for package in ("local-bigquery", "duckdb", "sqlglot")).encode())
+    return digest.hexdigest()
 
 
 def prepare_extensions() -> None:
@@ -84,8 +96,12 @@ def open_emulator(data_dir: Path) -> None:
     from local_bigquery.settings import settings
     from local_bigquery.sql.rules import partitions
 
+    from infra.local.translations import Translations
+
     query.execute = _with_destination(_keeping_few_results(_on_fresh_cursors(query.execute)))  # type: ignore[no-untyped-call]
-    query.translate = merge.translate = _in_one_snapshot(query.translate)  # type: ignore[no-untyped-call]
+    data_dir.mkdir(parents=True, exist_ok=True)
+    kept = Translations(data_dir / "translations.sqlite", running_code()).kept(query.translate, named_in)
+    query.translate = merge.translate = _in_one_snapshot(kept)  # type: ignore[no-untyped-call]
     database.objects = objects
     tables.columns = tabledata.columns = columns
     partitions._hidden = is_hidden
@@ -270,6 +286,13 @@ _seen: ContextVar[dict[str, _Lake] | None] = ContextVar("_seen", default=None)
 @lru_cache(maxsize=1000)
 def _words(text: str) -> frozenset[str]:
     return frozenset(re.findall(r"\w+", text.lower()))
+
+
+def named_in(project_id: str, text: str) -> Hashable:
+    """What a statement may read: all that the lake holds under a name in its text, and what the views among it read."""
+    lake = _lake(project_id)
+    named = {other for word in _words(text) for other in lake.named.get(word, ())}
+    return tuple(sorted(repr((each.kind, sorted(map(repr, lake.reads(each))))) for each in named))
 
 
 def _lake(project_id: str) -> _Lake:

@@ -18,7 +18,6 @@ DuckDB's log before its request is answered.
 import argparse
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 import select
@@ -30,7 +29,6 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import IO
 
@@ -84,7 +82,7 @@ def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
     """
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
-    code = running_code()
+    code = emulator.running_code()
     own: subprocess.Popen[bytes] | None = None
     try:
         with (data_dir / "users.lock").open("a") as users:
@@ -145,15 +143,6 @@ def stop(data_dir: Path) -> bool:
         if in_use == 5 or time.monotonic() > deadline:
             return False
     return True
-
-
-def running_code() -> str:
-    """A digest of what a server's answers depend on: our code, and the packages that answer."""
-    digest = hashlib.sha256()
-    for module in (__file__, emulator.__file__, arrow.__file__):
-        digest.update(Path(module).read_bytes())
-    digest.update("".join(version(package) for package in ("local-bigquery", "duckdb")).encode())
-    return digest.hexdigest()
 
 
 def _described(text: str) -> Server:
@@ -232,7 +221,7 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
             fcntl.flock(address, fcntl.LOCK_EX)
             listener.bind(("127.0.0.1", 0))
             host, port = listener.getsockname()
-            server = Server(f"http://{host}:{port}", os.getpid(), running_code(), idle_seconds)
+            server = Server(f"http://{host}:{port}", os.getpid(), emulator.running_code(), idle_seconds)
             json.dump(asdict(server), address)
             address.flush()
             uvicorn_server = _bigquery(data_dir, port)

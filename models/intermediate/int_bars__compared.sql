@@ -1,6 +1,6 @@
 -- A table, because two models read it. Each run rebuilds it, over its window and what that looks
 -- back to.
-{{ config(materialized='table', cluster_by=['symbol'], tags=['windowed']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['bars', 'windowed']) }}
 
 with
 

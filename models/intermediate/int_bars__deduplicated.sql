@@ -1,4 +1,4 @@
-{{ config(tags=['actions', 'windowed']) }}
+{{ config(tags=['actions', 'bars', 'windowed']) }}
 
 select
     symbol,

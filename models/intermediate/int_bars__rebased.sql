@@ -1,4 +1,4 @@
-{{ config(tags=['windowed']) }}
+{{ config(tags=['bars', 'windowed']) }}
 
 with
 

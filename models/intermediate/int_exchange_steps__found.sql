@@ -1,6 +1,6 @@
 -- Built anew each time, whole: a step is told by what all sources say now, of bars of any age.
 -- Empty where there is no record of the exchange.
-{{ config(materialized='table', cluster_by=['symbol'], tags=['actions']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['actions', 'bars']) }}
 
 with
 

@@ -1,6 +1,6 @@
 {{
     config(
-        tags=['actions'],
+        tags=['actions', 'bars'],
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'source_id', 'ex_date'],

@@ -1,6 +1,6 @@
 -- Built anew each time, whole: what a session was worth is told by all of its bars, and by the next
 -- session's.
-{{ config(materialized='table', tags=['actions']) }}
+{{ config(materialized='table', tags=['actions', 'bars']) }}
 
 with
 

@@ -1,6 +1,6 @@
 {{
     config(
-        tags=['windowed'],
+        tags=['bars', 'windowed'],
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'trade_date'],

@@ -1,6 +1,6 @@
 -- Built anew each time, whole: a restatement is only whole when all its bars are seen, and the bars
 -- of one are of any age.
-{{ config(tags=['actions'], cluster_by=['symbol']) }}
+{{ config(tags=['actions', 'bars'], cluster_by=['symbol']) }}
 
 with
 

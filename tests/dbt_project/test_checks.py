@@ -30,8 +30,9 @@ def test_a_build_tells_which_rules_are_broken_in_what_it_merges(
     columns = "symbol, instrument_id, source_id, open, high, low, close, volume"
     columns += ", is_provisional, is_valid, trade_date, extracted_at"
     built_pipeline.query(f"insert into `{{d}}.fct_daily_bars` ({columns}) values {', '.join(rows)}")
-    window = dbt_build.Window(START, DEEP_START, ["TCS"], has_unmeasured_actions=False)
-    monkeypatch.setattr(dbt_build, "_window", lambda *_: window)
+    window = dbt_build.Window(START, DEEP_START, ["TCS"], has_unmeasured_actions=False, has_changed_actions=True)
+    for asks in ("_window", "_open_window"):
+        monkeypatch.setattr(dbt_build, asks, lambda *_: window)
     with built_pipeline.warehouse() as warehouse:
         built = dbt_build.build(built_pipeline.settings, warehouse, lambda *_: None)
     (test, reason), *skipped = built.failed

@@ -8,7 +8,7 @@ from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline
 
 
-def _run(script: str, folder: Path) -> str:
+def run_in_a_process(script: str, folder: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
         cwd=PROJECT_DIR,
@@ -38,7 +38,7 @@ with database.cursor() as cur:
     statistics, _, destination = query.execute(cur, "local", "job", config)
 print(statistics.statementType, destination)
 """
-    assert _run(script, tmp_path) == "CREATE_TABLE_AS_SELECT None"
+    assert run_in_a_process(script, tmp_path) == "CREATE_TABLE_AS_SELECT None"
 
 
 def test_the_catalogue_answers_as_before(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ for change in (
     ask(change)
     compare()
 """
-    *earlier, dropped, again = zip(*[iter(_run(script, tmp_path).splitlines())] * 3, strict=True)
+    *earlier, dropped, again = zip(*[iter(run_in_a_process(script, tmp_path).splitlines())] * 3, strict=True)
     assert {*earlier, again} == {("a 4", "b 1", "c 0")}
     assert dropped == ("a 4", "b 0", "c 0")
 
@@ -152,7 +152,7 @@ except BigQueryError as error:
     print(error)
 """
     unknown = 'Table "kept_aside" must be qualified with a dataset (e.g. dataset.table).'
-    assert _run(script, tmp_path).splitlines() == ["[(1,)]", unknown]
+    assert run_in_a_process(script, tmp_path).splitlines() == ["[(1,)]", unknown]
 
 
 def test_a_warehouse_that_was_moved_opens_where_it_lies_now(tmp_path: Path) -> None:
@@ -184,5 +184,5 @@ store.save(Job.model_validate(job))
 status = store.load(PROJECT, "load_1").status
 print(status.state, status.errorResult.reason)
 """
-    assert _run(opened + left, tmp_path) == ""
-    assert _run(opened + asked, tmp_path) == "DONE stopped"
+    assert run_in_a_process(opened + left, tmp_path) == ""
+    assert run_in_a_process(opened + asked, tmp_path) == "DONE stopped"
