@@ -11,7 +11,6 @@ from extract.seeds import (
     FIRST_DAY,
     Instrument,
     known_symbol,
-    last_closed_session,
     listed_instruments,
 )
 
@@ -76,17 +75,5 @@ def instruments(typed: str) -> list[Instrument]:
         raise ConfigurationError("--symbols is empty; write TCS,INFY, or leave it out for all")
     try:
         return listed_instruments([known_symbol(name) for name in names])
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
-
-
-def due_session(now: datetime) -> date:
-    """The last session that has closed.
-
-    Raises:
-        ConfigurationError: the calendar does not know it.
-    """
-    try:
-        return last_closed_session(now)
     except ValueError as error:
         raise ConfigurationError(str(error)) from error

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from extract.fetching.holes import DEEP_DAYS, Hole, read_holes
+from extract.fetching.holes import DEEP_DAYS, Hole, read_holes, session_dates
 from extract.fetching.received import (
     answered_ranges,
     attempts_of_last_day,
@@ -20,7 +20,7 @@ from extract.landing.raw import (
     KITE_QUOTES,
     YAHOO_DAILY_BARS,
 )
-from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument, trading_sessions
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument
 from extract.sources import Request
 from extract.warehouse.connection import Warehouse
 
@@ -106,7 +106,7 @@ def range_requests(
         again: ask for all of it, whatever was answered before.
     """
     requests: list[Request] = []
-    sessions = [session.trade_date for session in trading_sessions(first, last)]
+    sessions = session_dates(warehouse, first, last)
     for source_id in source_ids:
         table = DAILY_BARS[source_id]
         answered = {} if again else answered_ranges(warehouse, table)

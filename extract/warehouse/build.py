@@ -187,8 +187,8 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     dataset = warehouse.dataset
     window = f"{dataset}_operations.operations_build_window"
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
-    # Without the scales of the last merge, nothing tells which of them have changed.
-    kept = (*INCREMENTAL_MODELS, "int_scales__merged", "int_suspect_sessions__merged")
+    # Without the scales and sessions of the last merge, nothing tells which of them have changed.
+    kept = (*INCREMENTAL_MODELS, "int_scales__merged", "int_suspect_sessions__merged", "int_trading_sessions__merged")
     needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), window]
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
