@@ -14,9 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from extract.api.access import REFUSALS, Wrong, refuse_other_sites, unavailable
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order
 from extract.errors import INCOMPLETE, OK
+from extract.landing.announced import read_announcements
+from extract.landing.archive import Archive
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
-from extract.seeds import FIRST_DAY, Clock, exchange_date, listed_instruments, trading_sessions
+from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, listed_instruments, trading_sessions
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
 
@@ -92,8 +94,12 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         clock: the time, with zone.
     """
     routes = APIRouter()
+
+    def announced() -> Announcements:
+        return read_announcements(Archive(settings.archive_uri))
+
     launcher: Launcher = (
-        CloudRunJob(settings.trigger_job, clock, settings.run_url)
+        CloudRunJob(settings.trigger_job, clock, settings.run_url, announced=announced)
         if settings.trigger_job
         else LocalProcesses(settings, clock)
     )
@@ -111,13 +117,14 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         """Start a run, and do not wait for it: ``/runs/{run_id}`` tells how it is."""
         now = clock()
         wanted = wanted or Trigger()
-        if wanted.date is not None:
-            _check_session(wanted.date, exchange_date(now))
         with unavailable(), one_at_a_time:
-            ordered = order(now, wanted.source, wanted.symbols, wanted.date)
+            told = announced()
+            if wanted.date is not None:
+                _check_session(wanted.date, exchange_date(now), told)
+            ordered = order(now, wanted.source, wanted.symbols, wanted.date, told)
             if busy := launcher.running().get(ordered.trade_date):
-                told = Conflict(detail=f"a run for {ordered.trade_date} is on its way", run_id=busy)
-                return JSONResponse(told.model_dump(), 409)
+                conflict = Conflict(detail=f"a run for {ordered.trade_date} is on its way", run_id=busy)
+                return JSONResponse(conflict.model_dump(), 409)
             if wait := rate.wait():
                 raise HTTPException(
                     429,
@@ -148,11 +155,11 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     return routes
 
 
-def _check_session(day: date, today: date) -> None:
+def _check_session(day: date, today: date, announced: Announcements) -> None:
     fault = None
     if not FIRST_DAY <= day <= today:
         fault = f"not between {FIRST_DAY} and today, {today}"
-    elif not trading_sessions(day, day):
+    elif not trading_sessions(day, day, announced):
         fault = "no session of the exchange"
     if fault:
         # As FastAPI tells of what a model does not take.

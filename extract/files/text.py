@@ -191,9 +191,10 @@ def _records(parsed: Any) -> list[Any]:
         # pandas, orient="split".
         names = [str(name) for name in parsed["columns"]]
         return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in parsed["data"]]
-    if any("tradingDate" in item for value in values if isinstance(value, list) for item in value[:1]):
+    firsts = [value[0] for value in values if isinstance(value, list) and value]
+    if any(isinstance(first, dict) and "tradingDate" in first for first in firsts):
         # The web service's holidays, a list for each segment of the exchange.
-        if not parsed.get(_CASH_SEGMENT):
+        if not isinstance(parsed.get(_CASH_SEGMENT), list) or not parsed[_CASH_SEGMENT]:
             raise FileRefused(f"has holidays, and none of the cash segment ({_CASH_SEGMENT}); download it again")
         return list(parsed[_CASH_SEGMENT])
     lists = [value for value in values if isinstance(value, list) and any(isinstance(item, dict) for item in value)]
