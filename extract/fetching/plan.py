@@ -20,7 +20,7 @@ from extract.landing.raw import (
     KITE_QUOTES,
     YAHOO_DAILY_BARS,
 )
-from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Instrument, trading_sessions
 from extract.sources import Request
 from extract.warehouse.connection import Warehouse
 
@@ -106,7 +106,9 @@ def range_requests(
         again: ask for all of it, whatever was answered before.
     """
     requests: list[Request] = []
-    sessions = session_dates(warehouse, first, last)
+    # With those that were assumed, and are taken to have been none: a person who asks for one may know better.
+    assumed = {session.trade_date for session in trading_sessions(first, last)}
+    sessions = sorted(assumed.union(session_dates(warehouse, first, last)))
     for source_id in source_ids:
         table = DAILY_BARS[source_id]
         answered = {} if again else answered_ranges(warehouse, table)

@@ -25,7 +25,9 @@ _ROWS_TO_HEADINGS = 20
 
 # What people and programs write below the last record.
 _FOOTER = re.compile(
-    r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of|\*|©|#|--", re.I
+    r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of"
+    r"|muhurat trading|the exchange may|the holidays|\*|©|#|--",
+    re.I,
 )
 
 

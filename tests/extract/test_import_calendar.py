@@ -37,9 +37,17 @@ def _days(first: date, last: date, announced: Announcements) -> list[date]:
 
 def test_each_form_of_a_list_makes_its_year_known(tmp_path: Path) -> None:
     kept_by_hand = "Date,Day,Holiday\n" + "".join(f"{day:%d/%m/%Y},{day:%a},{name}\n" for day, name in HOLIDAYS.items())
+    weekends = {day: name for day, name in HOLIDAYS.items() if day.weekday() >= 5}
+    copied_of_page = (
+        csv_list({day: name for day, name in HOLIDAYS.items() if day not in weekends})
+        + "Muhurat Trading shall be held on October 29,2027 (Diwali).\r\n"
+        + "The holidays falling on Saturday / Sunday are as follows:\r\n"
+        + csv_list(weekends)
+    )
     for name, body in (
         ("a.json", json.dumps(json_list(HOLIDAYS))),
         ("b.csv", csv_list(HOLIDAYS)),
+        ("page.csv", copied_of_page),
         ("c.csv", kept_by_hand),
     ):
         own = Archive(str(tmp_path / name.replace(".", "-")))
