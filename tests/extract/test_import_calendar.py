@@ -61,20 +61,24 @@ def test_each_form_of_a_list_makes_its_year_known(tmp_path: Path) -> None:
     assert _take(own, tmp_path, "again.csv", kept_by_hand).outcome == HERE
 
 
-def test_a_later_list_takes_the_place_of_the_earlier_one(archive: Archive, tmp_path: Path) -> None:
-    assert _take(archive, tmp_path, "first.csv", csv_list(HOLIDAYS)).outcome == TAKEN
-    # On the same day the exchange adds a day for elections, and moves Holi.
+@pytest.mark.parametrize("is_first_moved", [False, True])
+def test_a_later_list_takes_the_place_of_the_earlier_one(
+    archive: Archive, tmp_path: Path, *, is_first_moved: bool
+) -> None:
+    # On one day the exchange adds a day for elections, and moves Holi; or takes both back.
     moved = {day: name for day, name in HOLIDAYS.items() if name != "Holi"}
     moved |= {date(2027, 3, 23): "Holi", date(2027, 5, 20): "Elections"}
-    assert _take(archive, tmp_path, "second.csv", csv_list(moved)).outcome == TAKEN
+    first, second = (moved, HOLIDAYS) if is_first_moved else (HOLIDAYS, moved)
+    assert _take(archive, tmp_path, "first.csv", csv_list(first)).outcome == TAKEN
+    assert _take(archive, tmp_path, "second.csv", csv_list(second)).outcome == TAKEN
     announced = read_announcements(archive)
-    assert announced.holiday_lists[2027].closed_on == frozenset(moved) - {DIWALI}
-    assert date(2027, 3, 22) in _days(date(2027, 3, 1), date(2027, 3, 31), announced)
+    assert announced.holiday_lists[2027].closed_on == frozenset(second) - {DIWALI}
+    assert (date(2027, 3, 22) in _days(date(2027, 3, 1), date(2027, 3, 31), announced)) is not is_first_moved
     # An interrupted import of it is repeated, and changes nothing.
     for path in list(archive.listed(prefix="nse_files/")):
         assert archive.folder
         (archive.folder / path).unlink()
-    assert _take(archive, tmp_path, "second.csv", csv_list(moved)).outcome == HERE
+    assert _take(archive, tmp_path, "second.csv", csv_list(second)).outcome == HERE
     assert read_announcements(archive) == announced
 
 
