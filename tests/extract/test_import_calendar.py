@@ -11,7 +11,7 @@ from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
 from extract.files.take import take_files
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
-from extract.seeds import Announcements, HolidayList, last_closed_session, trading_sessions
+from extract.seeds import Announcements, HolidayList, calendar_ends_on, last_closed_session, trading_sessions
 from tests.extract.holiday_lists import HOLIDAYS, csv_list, json_list
 
 TODAY = date(2026, 12, 16)
@@ -55,6 +55,7 @@ def test_each_form_of_a_list_makes_its_year_known(tmp_path: Path) -> None:
         assert (report.outcome, report.kind, report.row_count) == (TAKEN, "trading holidays", len(HOLIDAYS))
         announced = read_announcements(own)
         assert announced == Announcements({2027: HolidayList(TODAY, CLOSED)}, {DIWALI: (time(19, 30), True)})
+        assert calendar_ends_on(announced) == date(2027, 12, 31)
         days = _days(date(2027, 1, 1), date(2027, 12, 31), announced)
         assert set(HOLIDAYS) & set(days) == {DIWALI}
         assert 242 <= len(days) <= 252
