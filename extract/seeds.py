@@ -2,8 +2,8 @@
 
 import csv
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,12 @@ FINAL_HOUR = 8
 
 # No closure of the exchange is longer than a month.
 _LONGEST_CLOSURE = timedelta(days=31)
+
+# Later than which no known session has ended: where the hours of a session are not documented.
+LATEST_CLOSE = time(19, 30)
+
+_PROJECT_FILE = PROJECT_DIR / "dbt_project.yml"
+_CALENDAR_END = re.compile(r'^ +calendar_end: *"?(\d{4}-\d{2}-\d{2})"? *$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +72,40 @@ def former_symbols() -> dict[int, dict[str, date]]:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session of the exchange, of the seeds ``trading_holidays`` and ``special_sessions``."""
+    """A session of the exchange."""
 
     trade_date: date
     closes_at: datetime
     is_short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HolidayList:
+    """The exchange's list of the holidays of one year.
+
+    Attributes:
+        as_of: the day that the list is of.
+        closed_on: the days on which nothing is traded, weekends among them.
+    """
+
+    as_of: date
+    closed_on: frozenset[date]
+
+
+@dataclass(frozen=True, slots=True)
+class Announcements:
+    """What the exchange has announced of its sessions, beside the seeds: the files that a person imported.
+
+    Attributes:
+        holiday_lists: the latest list of each year.
+        special_sessions: by trade date, when the session closes (IST), and whether it is short.
+    """
+
+    holiday_lists: Mapping[int, HolidayList] = field(default_factory=dict)
+    special_sessions: Mapping[date, tuple[time, bool]] = field(default_factory=dict)
+
+
+_NOTHING = Announcements()
 
 
 def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]:
@@ -142,31 +177,63 @@ def trading_holidays() -> list[date]:
     return sorted(_seed("trading_holidays", lambda row: _day(row, "closed_on")))
 
 
-def trading_sessions(first: date, last: date) -> list[Session]:
-    """The sessions from ``first`` to ``last``, both included, of the years whose holidays are known."""
-    holidays = trading_holidays()
-    end = min(last, date(max(holidays).year, 12, 31))
-    special = dict(_seed("special_sessions", _special_session))
+def calendar_end() -> date:
+    """The last day of which the seeds know whether it is a session: the variable of dbt_project.yml.
+
+    Raises:
+        ConfigurationError: the file has no such day.
+    """
+    found = _CALENDAR_END.search(_PROJECT_FILE.read_text(encoding="utf-8"))
+    try:
+        return date.fromisoformat(found[1]) if found else _no_calendar_end()
+    except ValueError:
+        return _no_calendar_end()
+
+
+def _no_calendar_end() -> date:
+    raise ConfigurationError('dbt_project.yml has no day as calendar_end; write calendar_end: "2026-12-31"') from None
+
+
+def calendar_ends_on(announced: Announcements = _NOTHING) -> date:
+    """The last day of which it is known whether it is a session; weekdays after it are assumed to be sessions."""
+    return max([calendar_end(), *(date(year, 12, 31) for year in announced.holiday_lists)])
+
+
+def trading_sessions(first: date, last: date, announced: Announcements = _NOTHING) -> list[Session]:
+    """The sessions from ``first`` to ``last``, both included; the model dim_trading_sessions says the same.
+
+    The holidays of a year are those of its list, and of the seeds what the list lacks of the days before it. In a year
+    that neither knows, each weekday is assumed to be a session.
+
+    Args:
+        first: a trade date.
+        last: a trade date.
+        announced: what was announced beside the seeds.
+    """
+    holidays = frozenset(trading_holidays())
+    special = dict(_seed("special_sessions", _special_session)) | dict(announced.special_sessions)
     sessions = []
-    for ordinal in range(first.toordinal(), end.toordinal() + 1):
+    for ordinal in range(first.toordinal(), last.toordinal() + 1):
         day = date.fromordinal(ordinal)
-        if day in special or (day.weekday() < 5 and day not in holidays):
+        if day in special or (day.weekday() < 5 and not _is_closed(day, holidays, announced)):
             closes_at, is_short = special.get(day, (time(15, 30), False))
             sessions.append(Session(day, datetime.combine(day, closes_at, EXCHANGE_ZONE), is_short))
     return sessions
 
 
-def last_closed_session(now: datetime) -> date:
-    """The trade date of the last session that had closed by ``now``, a time with zone.
+def _is_closed(day: date, holidays: frozenset[date], announced: Announcements) -> bool:
+    of_year = announced.holiday_lists.get(day.year)
+    if of_year is None:
+        return day in holidays
+    # A list of another day of the year may lack a closure that came after it, or before it.
+    return day in of_year.closed_on or (day in holidays and day < of_year.as_of)
 
-    Raises:
-        ValueError: the calendar in the seeds ended more than a month before.
-    """
+
+def last_closed_session(now: datetime, announced: Announcements = _NOTHING) -> date:
+    """The trade date of the last session that had closed by ``now``, a time with zone."""
     day = now.astimezone(EXCHANGE_ZONE).date()
-    closed = [s.trade_date for s in trading_sessions(day - _LONGEST_CLOSURE, day) if s.closes_at <= now]
-    if not closed:
-        raise ValueError(f"the trading calendar knows no session before {day}; infra/README.md says how to extend it")
-    return max(closed)
+    sessions = trading_sessions(day - _LONGEST_CLOSURE, day, announced)
+    return max(session.trade_date for session in sessions if session.closes_at <= now)
 
 
 def exchange_date(moment: datetime | date) -> date:
@@ -223,8 +290,7 @@ def _former_identifier(row: dict[str, str]) -> tuple[int, str, str, date]:
 
 
 def _special_session(row: dict[str, str]) -> tuple[date, tuple[time, bool]]:
-    # Where the hours are not documented, the latest end of any session, as in dim_trading_sessions.
-    text = row["closes_at_ist"] or "19:30:00"
+    text = row["closes_at_ist"] or LATEST_CLOSE.isoformat()
     try:
         closes_at = time.fromisoformat(text)
     except ValueError:

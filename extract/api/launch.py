@@ -14,10 +14,11 @@ import httpx
 
 from extract.errors import INCOMPLETE, INTERRUPTED, OK, USAGE, PipelineError, SourceUnavailable
 from extract.google_token import default_token
+from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
 from extract.landing.lease import holder
 from extract.run_id import new_run_id
-from extract.seeds import Clock, last_closed_session
+from extract.seeds import Announcements, Clock, last_closed_session
 from extract.settings import PROJECT_DIR, Settings
 
 type State = Literal["running", "succeeded", "incomplete", "failed", "refused", "interrupted", "killed"]
@@ -51,7 +52,13 @@ def state_of(exit_status: int) -> State:
     return told.get(exit_status, "failed")
 
 
-def order(now: datetime, source: str | None, symbols: Sequence[str] | None, trade_date: date | None) -> Order:
+def order(
+    now: datetime,
+    source: str | None,
+    symbols: Sequence[str] | None,
+    trade_date: date | None,
+    announced: Announcements | None = None,
+) -> Order:
     """What a trigger asks for: the scheduled job, or where it names a source or a day, that day anew.
 
     Args:
@@ -59,8 +66,9 @@ def order(now: datetime, source: str | None, symbols: Sequence[str] | None, trad
         source: the only one to ask; None for all.
         symbols: the only ones to ask for; None for all.
         trade_date: the session; None for the last one that has closed.
+        announced: what was announced of sessions beside the seeds.
     """
-    due = last_closed_session(now)
+    due = last_closed_session(now, announced or Announcements())
     if source is None and trade_date in (None, due):
         command, about = "run", []
     else:
@@ -135,7 +143,8 @@ class LocalProcesses:
         record = holder(Archive(self._settings.lease_uri), self._clock())
         typed = {}
         if record is not None and record.command.startswith("run"):
-            typed = {last_closed_session(self._clock()): record.run_id}
+            announced = read_announcements(Archive(self._settings.archive_uri))
+            typed = {last_closed_session(self._clock(), announced): record.run_id}
         alive = {o.trade_date: o.run_id for o, process in list(self._started.values()) if process.poll() is None}
         return typed | alive
 
@@ -154,7 +163,14 @@ class CloudRunJob:
     Forms are those of cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs.
     """
 
-    def __init__(self, job: str, clock: Clock, url: str, token: Callable[[], str] | None = None) -> None:
+    def __init__(
+        self,
+        job: str,
+        clock: Clock,
+        url: str,
+        token: Callable[[], str] | None = None,
+        announced: Callable[[], Announcements] = Announcements,
+    ) -> None:
         """Start nothing yet.
 
         Args:
@@ -162,7 +178,9 @@ class CloudRunJob:
             clock: the time, with zone.
             url: the address of Cloud Run's interface.
             token: gives an access token; by default, of the application-default credentials.
+            announced: gives what was announced of sessions beside the seeds.
         """
+        self._announced = announced
         self._job = job
         self._clock = clock
         self._url = url
@@ -180,7 +198,7 @@ class CloudRunJob:
             if "completionTime" not in execution:
                 arguments = _arguments(execution)
                 day = _after("--from", arguments)
-                trade_date = date.fromisoformat(day) if day else last_closed_session(self._clock())
+                trade_date = date.fromisoformat(day) if day else last_closed_session(self._clock(), self._announced())
                 running[trade_date] = _after("--run-id", arguments) or execution["name"].rpartition("/")[2]
         return running
 

@@ -18,9 +18,11 @@ from extract.api.access import REFUSALS, refuse_other_sites
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order, state_of
 from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.symbols import our_symbol
+from extract.landing.announced import read_announcements
+from extract.landing.archive import Archive
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
-from extract.seeds import FIRST_DAY, Clock, exchange_date, listed_instruments, trading_sessions
+from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, listed_instruments, trading_sessions
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
 
@@ -133,8 +135,12 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         clock: the time, with zone.
     """
     routes = APIRouter(tags=["Runs"])
+
+    def announced() -> Announcements:
+        return read_announcements(Archive(settings.archive_uri))
+
     launcher: Launcher = (
-        CloudRunJob(settings.trigger_job, clock, settings.run_url)
+        CloudRunJob(settings.trigger_job, clock, settings.run_url, announced=announced)
         if settings.trigger_job
         else LocalProcesses(settings, clock)
     )
@@ -157,16 +163,17 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         """
         now = clock()
         wanted = wanted or Trigger()
-        if wanted.date is not None:
-            _check_session(wanted.date, exchange_date(now))
         with unavailable(), one_at_a_time:
-            ordered = order(now, wanted.only_provider, wanted.symbols, wanted.date)
+            told = announced()
+            if wanted.date is not None:
+                _check_session(wanted.date, exchange_date(now), told)
+            ordered = order(now, wanted.only_provider, wanted.symbols, wanted.date, told)
             if busy := launcher.running().get(ordered.trade_date):
-                told = f"A run for {ordered.trade_date} is under way: {busy}. GET /runs/{busy} says when it has ended."
-                return problem(409, told, "run-under-way", instance=f"/runs/{busy}", run_id=busy)
+                text = f"A run for {ordered.trade_date} is under way: {busy}. GET /runs/{busy} says when it has ended."
+                return problem(409, text, "run-under-way", instance=f"/runs/{busy}", run_id=busy)
             if wait := rate.wait():
-                told = f"{settings.api_triggers_per_hour} runs were started within the hour; wait {wait:.0f} seconds."
-                raise Refusal(429, "too-many-runs", told, {"Retry-After": f"{wait:.0f}"})
+                text = f"{settings.api_triggers_per_hour} runs were started within the hour; wait {wait:.0f} seconds."
+                raise Refusal(429, "too-many-runs", text, {"Retry-After": f"{wait:.0f}"})
             launcher.start(ordered)
         _log.info("run triggered", triggered_run_id=ordered.run_id, arguments=ordered.arguments, asked_by=wanted.source)
         started = Triggered(run_id=ordered.run_id, trade_date=ordered.trade_date)
@@ -210,11 +217,11 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     return routes
 
 
-def _check_session(day: date, today: date) -> None:
+def _check_session(day: date, today: date, announced: Announcements) -> None:
     fault = None
     if not FIRST_DAY <= day <= today:
         fault = f"not between {FIRST_DAY} and today, {today}"
-    elif not trading_sessions(day, day):
+    elif not trading_sessions(day, day, announced):
         fault = "the exchange has no session on this day"
     if fault:
         # As FastAPI tells of what a model does not take.

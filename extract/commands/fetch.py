@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from extract.commands.builds import build_report, say_build
-from extract.commands.options import clock, due_session, instruments
+from extract.commands.options import clock, instruments
 from extract.commands.terminal import counted, output, progress, say
 from extract.commands.writing import starting, writing
 from extract.errors import OK, ConfigurationError
-from extract.seeds import (
-    exchange_date,
-)
+from extract.seeds import Announcements, calendar_ends_on, exchange_date, last_closed_session
 from extract.settings import Settings
 
 if TYPE_CHECKING:
@@ -55,17 +53,26 @@ def backfill_command(settings: Settings, options: argparse.Namespace) -> int:
     return _fetch_range(settings, options, is_built=True)
 
 
-def _asked_range(options: argparse.Namespace) -> tuple[date, date] | None:
+def _announcements(settings: Settings) -> Announcements:
+    """What the exchange has announced, of the archive: whoever mistypes a day does not wait for the warehouse."""
+    from extract.landing.announced import read_announcements
+    from extract.landing.archive import Archive
+
+    return read_announcements(Archive(settings.archive_uri))
+
+
+def _asked_range(settings: Settings, options: argparse.Namespace) -> tuple[date, date] | None:
     """The trade dates that were asked for, up to the last closed session or today; None where it is what is new.
 
-    Looked at before anything is opened: whoever mistypes a day reads so at once, and nobody else does.
+    Looked at before the warehouse is opened: whoever mistypes a day reads so at once, and nobody else does.
     """
     if options.first is None:
         if options.last or options.again:
             raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
         return None
     now = clock()
-    last = min(options.last, exchange_date(now)) if options.last else due_session(now)
+    today = exchange_date(now)
+    last = min(options.last, today) if options.last else last_closed_session(now, _announcements(settings))
     if last < options.first:
         end = last if last == options.last else f"{last}, the last session that has closed"
         raise ConfigurationError(f"--from {options.first} lies after {end}; choose an earlier day")
@@ -73,7 +80,7 @@ def _asked_range(options: argparse.Namespace) -> tuple[date, date] | None:
 
 
 def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
-    asked = _asked_range(options)
+    asked = _asked_range(settings, options)
     if options.source == "kite" and not settings.kite.api_key:
         raise ConfigurationError("Kite is not configured: set KITE_API_KEY, and KITE_API_SECRET to log in")
     with _job(settings, options) as (job, outcome):
@@ -93,10 +100,10 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
 @contextmanager
 def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job, Outcome]]":
     """A run on its way, with a warehouse that is opened when it is first asked for."""
-    due = due_session(clock())
     asked = instruments(options.symbols, settings.symbols)
     with starting(settings), ExitStack() as leave:
         from extract.fetching.run import Job
+        from extract.landing.announced import read_announcements
         from extract.landing.archive import Archive
         from extract.reporting.report import Outcome
         from extract.warehouse.connection import Warehouse, open_warehouse
@@ -114,7 +121,19 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job
         else:
             archive, outcome = leave.enter_context(writing(settings, options))
         advance = leave.enter_context(progress("requests answered"))
-        job = Job(settings, asked, due, options.run_id, archive, warehouse, clock, advance, is_dry=options.dry_run)
+        announced = read_announcements(archive)
+        job = Job(
+            settings,
+            asked,
+            last_closed_session(clock(), announced),
+            options.run_id,
+            archive,
+            warehouse,
+            clock,
+            advance,
+            is_dry=options.dry_run,
+            calendar_ends_on=calendar_ends_on(announced),
+        )
         outcome.extraction, outcome.builds = job.extraction, job.builds
         yield job, outcome
 
@@ -169,7 +188,7 @@ def _end_job(
     if is_built:
         with progress("models and tests") as advance:
             rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
-    outcome.shortfalls = shortfalls(job)
+    outcome.shortfalls = shortfalls(job, asked)
     outcome.shortfalls += holes_left(job, getattr(options, "source", "auto"), asked, options.began_at)
     is_good = outcome.built is not None and not outcome.built.failed
     if not is_good:

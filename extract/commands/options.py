@@ -10,7 +10,6 @@ from extract.run_id import RUN_ID, new_run_id
 from extract.seeds import (
     FIRST_DAY,
     Instrument,
-    last_closed_session,
     listed_instruments,
     typed_symbols,
 )
@@ -91,15 +90,3 @@ def instruments(typed: str, expected: str = "ALL") -> list[Instrument]:
     if not symbols:
         raise ConfigurationError(f"{name} is empty; write TCS,INFY, or leave it out for all")
     return listed_instruments(symbols)
-
-
-def due_session(now: datetime) -> date:
-    """The last session that has closed.
-
-    Raises:
-        ConfigurationError: the calendar does not know it.
-    """
-    try:
-        return last_closed_session(now)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error

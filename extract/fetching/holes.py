@@ -13,7 +13,7 @@ from google.cloud import bigquery
 
 from extract.fetching.received import FINAL_THROUGH
 from extract.landing.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
-from extract.seeds import Instrument, trading_sessions
+from extract.seeds import Instrument, calendar_end, trading_sessions
 from extract.warehouse.connection import Warehouse
 
 _TABLES = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS)}
@@ -59,6 +59,36 @@ class Hole:
         return not self.is_settled and now - self.last_asked_at >= self.last_asked_at - self.first_asked_at
 
 
+def session_dates(warehouse: Warehouse, first: date, last: date) -> list[date]:
+    """The trade dates of the sessions from ``first`` to ``last``, sorted.
+
+    Those of the seeds; beyond their end those of the last build, which knows what was announced, and which of the
+    assumed ones were none; and beyond that each weekday.
+
+    Raises:
+        PipelineError: the warehouse failed.
+    """
+    days = [session.trade_date for session in trading_sessions(first, last)]
+    end = calendar_end()
+    if last <= end or not warehouse.exists(f"{warehouse.dataset}.dim_trading_sessions"):
+        return days
+    rows = warehouse.query(
+        f"""
+        select trade_date
+        from `{warehouse.client.project}.{warehouse.dataset}.dim_trading_sessions`
+        where trade_date > '{end}'
+        order by trade_date
+        """
+    )
+    built = [row["trade_date"] for row in rows]
+    built_through = max(built, default=end)
+    return [
+        *(day for day in days if day <= end),
+        *(day for day in built if first <= day <= last),
+        *(day for day in days if day > built_through),
+    ]
+
+
 def read_holes(
     warehouse: Warehouse, source_ids: Collection[str], instruments: Sequence[Instrument], first: date, last: date
 ) -> list[Hole]:
@@ -76,7 +106,7 @@ def read_holes(
     Raises:
         PipelineError: the warehouse failed.
     """
-    sessions = [session.trade_date for session in trading_sessions(first, last)]
+    sessions = session_dates(warehouse, first, last)
     tables = [_TABLES[source_id] for source_id in source_ids if source_id in _TABLES]
     if not sessions or not tables or not instruments:
         return []

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from extract.fetching.holes import DEEP_DAYS, Hole, read_holes
+from extract.fetching.holes import DEEP_DAYS, Hole, read_holes, session_dates
 from extract.fetching.received import (
     answered_ranges,
     attempts_of_last_day,
@@ -106,7 +106,9 @@ def range_requests(
         again: ask for all of it, whatever was answered before.
     """
     requests: list[Request] = []
-    sessions = [session.trade_date for session in trading_sessions(first, last)]
+    # With those that were assumed, and are taken to have been none: a person who asks for one may know better.
+    assumed = {session.trade_date for session in trading_sessions(first, last)}
+    sessions = sorted(assumed.union(session_dates(warehouse, first, last)))
     for source_id in source_ids:
         table = DAILY_BARS[source_id]
         answered = {} if again else answered_ranges(warehouse, table)

@@ -25,7 +25,7 @@ from extract.fetching.plan import (
 from extract.fetching.received import restated_histories
 from extract.landing.archive import Archive
 from extract.landing.raw import KITE_QUOTES
-from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Clock, Instrument, source_order
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, Clock, Instrument, calendar_ends_on, source_order
 from extract.settings import Settings
 from extract.sources import Answer, Request, Source
 from extract.sources.kite_session import access_token
@@ -46,6 +46,7 @@ class Job:
         settings: of the command.
         instruments: whose bars are asked for.
         due: the last session that had closed when it began.
+        calendar_ends_on: the last day of which it is known whether it is a session.
         run_id: on every row, ledger entry and log line of it.
         archive: takes each batch before raw does.
         warehouse: gives the warehouse, with its raw tables; it may start while the first requests are under way.
@@ -68,6 +69,7 @@ class Job:
     progress: Progress
     first_wait: float = FIRST_WAIT
     is_dry: bool = False
+    calendar_ends_on: date = field(default_factory=calendar_ends_on)
     extraction: Extraction = field(init=False)
     builds: list[Build] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
@@ -315,14 +317,19 @@ def _source_ids(job: Job, source: str) -> list[str]:
     return expected_sources(job.settings) if source == "auto" else [source]
 
 
-def shortfalls(job: Job) -> list[str]:
+def shortfalls(job: Job, asked: tuple[date, date] | None = None) -> list[str]:
     """What was asked for and did not come, a sentence each; none where all is well.
 
     The third opinion is no part of it: it has a budget, and is asked again.
+
+    Args:
+        job: what was asked for.
+        asked: the range that was asked for; None where it was what is new.
     """
     extraction, due = job.extraction, job.due
     order = expected_sources(job.settings)
-    found = [f"{source}: given up. {reason}" for source, reason in extraction.stopped.items() if source in order]
+    found = assumed_sessions(asked[1] if asked else due, job.calendar_ends_on)
+    found += [f"{source}: given up. {reason}" for source, reason in extraction.stopped.items() if source in order]
     by_reason: dict[tuple[str, str, str], list[LedgerEntry]] = {}
     for entry in extraction.failures():
         if entry.source_id in order and entry.message != extraction.stopped.get(entry.source_id):
@@ -334,16 +341,27 @@ def shortfalls(job: Job) -> list[str]:
             found.append(f"{source}: answered without the bar of {due} for {_names(symbols)}")
     # Who was not asked has sent the bar before.
     pairs = {(e.source_id, e.symbol) for e in extraction.entries if e.source_id in order and e.asked_to >= due}
-    asked = Counter(symbol for _, symbol in pairs)
+    times_asked = Counter(symbol for _, symbol in pairs)
     served = extraction.served(due)
     unserved = [
         i.symbol
         for i in job.instruments
-        if asked[i.symbol] >= len(order) and i.symbol not in served and i.is_listed(due)
+        if times_asked[i.symbol] >= len(order) and i.symbol not in served and i.is_listed(due)
     ]
     if unserved:
         found.append(f"no source sent the bar of {due} for {_names(unserved)}")
     return [*found, *(f"refused {path}: {reason}" for path, reason in job.refused.items())]
+
+
+def assumed_sessions(last: date, ends_on: date) -> list[str]:
+    """That sessions were assumed, and what to do; nothing where the calendar knows the last day that was asked for."""
+    if last <= ends_on:
+        return []
+    year = ends_on.year + 1
+    return [
+        f"the trading calendar ends on {ends_on}: each weekday after it, to {last}, is assumed to be a session."
+        f" Download the exchange's list of the holidays of {year}, and type: trading-data import FILE"
+    ]
 
 
 def holes_left(job: Job, source: str, asked: tuple[date, date] | None, since: datetime) -> list[str]:

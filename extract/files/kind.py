@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 
 from extract.files.days import read_day
 from extract.files.opened import FileRefused
+from extract.files.text import UnreadRow
 from extract.landing.raw import RawTable
 
 # How people and programs write that there is nothing.
@@ -70,6 +71,9 @@ class Kind:
         record: reads what decides about a record.
         of_file: the columns that a file's records have in common, from its name and day.
         covers: the first and last day that its name says it reaches over.
+        check: raises FileRefused where the records, those that cannot be read, and what is known of the file say that
+            it cannot be taken as a whole.
+        is_replaced: of two files of one day, the one that was taken later counts.
     """
 
     name: str
@@ -80,6 +84,8 @@ class Kind:
     record: type[Record]
     of_file: Callable[[Download], dict[str, Any]] = lambda _: {}
     covers: Callable[[str], tuple[date | None, date | None]] = lambda _: (None, None)
+    check: Callable[[Sequence[dict[str, Any]], Sequence[UnreadRow], Download], None] = lambda *_: None
+    is_replaced: bool = False
 
     def columns(self, headings: Sequence[str | None]) -> dict[str, int]:
         """Where in a row of headings each column of the table stands; of two headings for one, the more usual.

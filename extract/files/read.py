@@ -7,6 +7,7 @@ from datetime import date
 from itertools import islice
 from typing import Any
 
+from extract.files.calendar_days import HOLIDAY_LISTS, SPECIAL_SESSIONS
 from extract.files.corporate_actions import CORPORATE_ACTIONS
 from extract.files.daily_record import DAILY_RECORDS, DailyRecord, SentRow, neighbour, read_by_rows
 from extract.files.days import is_month_first
@@ -15,7 +16,7 @@ from extract.files.kind import Download, Kind, Reading, SaysNothing
 from extract.files.opened import FileRefused
 from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
 
-KINDS = (CORPORATE_ACTIONS, INDEX_LISTS, *DAILY_RECORDS)
+KINDS = (CORPORATE_ACTIONS, INDEX_LISTS, HOLIDAY_LISTS, SPECIAL_SESSIONS, *DAILY_RECORDS)
 
 _DELIMITERS = ",;\t|"
 
@@ -24,7 +25,9 @@ _ROWS_TO_HEADINGS = 20
 
 # What people and programs write below the last record.
 _FOOTER = re.compile(
-    r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of|\*|©|#|--", re.I
+    r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of"
+    r"|muhurat trading|the exchange may|the holidays|\*|©|#|--",
+    re.I,
 )
 
 
@@ -69,11 +72,13 @@ class IdentifiedFile:
         """Read each record.
 
         Raises:
-            FileRefused: no record can be taken, or the file was cut, so that nobody knows what it lacks.
+            FileRefused: no record can be taken, or the file was cut, so that nobody knows what it lacks, or its kind
+                asks more of it.
         """
         common = self.kind.of_file(download)
         days = (cell for row in self.records for cell in self._days(row))
         rows, left_out, refused = self._read_each(Reading(download.as_of, is_month_first(days)))
+        self.kind.check([row.values for row in rows], refused, download)
         return ReadFile([row.values | common for row in rows], left_out, refused, self.kind.covers(download.basename))
 
     def read_record(self, basename: str, today: date) -> DailyRecord:

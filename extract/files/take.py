@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
@@ -156,13 +156,18 @@ class _Taking:
             days = [row[table.dates[0]] for row in read.rows]
             report.first_date, report.last_date = min(days), max(days)
         received_at = datetime.combine(download.as_of, _DAY_BEGINS, EXCHANGE_ZONE)
+        if identified.kind.is_replaced:
+            # A second later than the one before it of the same day.
+            of_day = f"import-{download.as_of:%Y%m%d}-"
+            received_at += timedelta(seconds=sum(name.startswith(of_day) for name in self._held(table)))
         # A file of which a record was refused is read again when it comes again: we may have learnt to.
         known_by = f"{digest}-{content}" if read.refused else digest
         kept_run_id = f"import-{download.as_of:%Y%m%d}-{known_by}"
         if self._is_dry:
             self._held(table)[f"{run_id}-0000.parquet"] = self._held(NSE_FILES)[f"{kept_run_id}-0000.parquet"] = ""
         else:
-            path = self._archive.write(table, rows, run_id, 0, received_at)
+            path = self._held(table).get(f"{run_id}-0000.parquet")
+            path = path or self._archive.write(table, rows, run_id, 0, received_at)
             kept = {
                 "file_name": file.kept_name,
                 "sha256": hashlib.sha256(file.body).hexdigest(),

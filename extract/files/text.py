@@ -30,6 +30,9 @@ _BYTE_ORDER_MARKS = {
 
 _WITH_ZEROS = ["utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be"]
 
+# How the exchange's web service calls the segment in which shares are traded.
+_CASH_SEGMENT = "CM"
+
 # Stray quotes cost the rows that they are in; so many are no CSV file.
 _MOST_BAD_LINES = 100
 
@@ -188,6 +191,12 @@ def _records(parsed: Any) -> list[Any]:
         # pandas, orient="split".
         names = [str(name) for name in parsed["columns"]]
         return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in parsed["data"]]
+    firsts = [value[0] for value in values if isinstance(value, list) and value]
+    if any(isinstance(first, dict) and "tradingDate" in first for first in firsts):
+        # The web service's holidays, a list for each segment of the exchange.
+        if not isinstance(parsed.get(_CASH_SEGMENT), list) or not parsed[_CASH_SEGMENT]:
+            raise FileRefused(f"has holidays, and none of the cash segment ({_CASH_SEGMENT}); download it again")
+        return list(parsed[_CASH_SEGMENT])
     lists = [value for value in values if isinstance(value, list) and any(isinstance(item, dict) for item in value)]
     if len(lists) == 1:
         return list(lists[0])

@@ -206,6 +206,24 @@ NSE_DAILY_BARS = _table(
     values=_BAR_VALUES,
 )
 
+NSE_CALENDAR_DAYS = _table(
+    "nse_calendar_days",
+    "nse",
+    {
+        **dict.fromkeys(
+            ("tradingDate", "weekDay", "description", "opens_at_ist", "closes_at_ist", "is_short"), pa.string()
+        ),
+        # The text in tradingDate as a date; what it says of the day; and the year of the list, of which there is one.
+        "trade_date": pa.date32(),
+        "kind": pa.string(),
+        "list_year": pa.int64(),
+    },
+    keys=("tradingDate", "trade_date", "kind"),
+    symbol="tradingDate",
+    # A build compares the whole calendar with that of the last one.
+    dates=(),
+)
+
 NSE_FILES = _table(
     "nse_files",
     "nse",
@@ -277,6 +295,7 @@ RAW_TABLES = {
         NSE_CORPORATE_ACTIONS,
         NSE_INDEX_CONSTITUENTS,
         NSE_DAILY_BARS,
+        NSE_CALENDAR_DAYS,
         NSE_FILES,
         EXTRACT_REQUESTS,
         EXTRACT_RUNS,

@@ -71,8 +71,7 @@ checked as (
         high >= greatest(open, low, close) as has_highest_high,
         low <= least(open, high, close) as has_lowest_low,
         coalesce(volume >= 0, false) as has_valid_volume,
-        -- Beyond its end the calendar says nothing; data_status tells when it ends.
-        if(trade_date > date '{{ var("calendar_end") }}', null, is_on_session) as is_on_session,
+        is_on_session,
         if(listed_on is null, null, trade_date >= listed_on) as is_after_listing,
         extracted_at >= closes_at as is_after_close,
         coalesce(

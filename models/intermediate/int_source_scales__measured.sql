@@ -13,9 +13,9 @@
 
 with
 
--- Only bars that could be chosen say something about a scale; beyond its end the calendar forbids
--- none. The others stay, without values: a merge never deletes, so a month whose last good bar was
--- corrected into a bad one needs a row that says so.
+-- Only bars that could be chosen say something about a scale. The others stay, without values: a
+-- merge never deletes, so a month whose last good bar was corrected into a bad one needs a row that
+-- says so.
 bars as (
 
     select
@@ -25,7 +25,7 @@ bars as (
         volume,
         is_from_primary,
         is_jump,
-        (is_on_session or trade_date > date '{{ var("calendar_end") }}')
+        is_on_session
         and extracted_at >= closes_at
         and close > 0
         and volume > 0 as is_comparable,

@@ -16,29 +16,23 @@ trading_sessions as (
         trade_date,
         closes_at
     from {{ ref('dim_trading_sessions') }}
+    where coalesce(is_confirmed, true)
 
 ),
 
 -- A bar of a session that had not closed when it was last received shows none, nor does one of
--- a holiday. A day beyond the calendar ends as others do.
+-- a holiday, or of a day that may be one.
 bars as (
 
     select
         bars.symbol,
         bars.trade_date
     from {{ ref('int_bars__deduplicated') }} as bars
-    left join trading_sessions
+    inner join trading_sessions
         on bars.trade_date = trading_sessions.trade_date
     where
         bars.close > 0
-        and bars.extracted_at >= coalesce(
-            trading_sessions.closes_at,
-            timestamp(datetime(bars.trade_date, time '15:30:00'), 'Asia/Kolkata')
-        )
-        and (
-            trading_sessions.trade_date is not null
-            or bars.trade_date > date '{{ var("calendar_end") }}'
-        )
+        and bars.extracted_at >= trading_sessions.closes_at
 
     {% if is_incremental() %}
         -- The window may hold no bar of a share that no longer trades.

@@ -1,5 +1,6 @@
--- A table of seeds, and of the days of which the exchange has a record.
-{{ config(tags=['actions']) }}
+-- A table of seeds, of what the exchange has announced, and of the days of which bars are here. It
+-- reaches some weeks ahead, for what looks at it until the next build.
+{{ config(tags=['actions', 'bars']) }}
 
 with
 
@@ -9,30 +10,84 @@ trading_holidays as (
 
 ),
 
+announced as (
+
+    select * from {{ ref('int_calendar_days__announced') }}
+
+),
+
+announced_holidays as (
+
+    select trade_date from announced
+    where kind = 'holiday'
+
+),
+
+listed_years as (
+
+    select
+        list_year,
+        max(list_date) as list_date
+    from announced
+    where list_year is not null
+    group by list_year
+
+),
+
+calendar_end as (
+
+    select
+        greatest(
+            date '{{ var("calendar_end") }}',
+            coalesce(max(date(list_year, 12, 31)), date '{{ var("calendar_end") }}')
+        ) as ends_on
+    from listed_years
+
+),
+
 special_sessions as (
 
-    select * from {{ ref('special_sessions') }}
+    select
+        coalesce(announced.trade_date, seeds.trade_date) as trade_date,
+        coalesce(announced.kind, seeds.kind) as kind,
+        if(announced.trade_date is null, seeds.opens_at_ist, announced.opens_at_ist)
+            as opens_at_ist,
+        if(announced.trade_date is null, seeds.closes_at_ist, announced.closes_at_ist)
+            as closes_at_ist,
+        if(announced.trade_date is null, seeds.is_short, announced.is_short) as is_short,
+        if(announced.trade_date is null, seeds.reason, announced.reason) as reason
+    from {{ ref('special_sessions') }} as seeds
+    full outer join announced
+        on seeds.trade_date = announced.trade_date
+    where seeds.trade_date is not null or announced.kind != 'holiday'
 
 ),
 
 weekdays as (
 
     select day
-    from
+    from calendar_end
+    cross join
         unnest(
             generate_date_array(
-                date '{{ var("calendar_start") }}', date '{{ var("calendar_end") }}'
+                date '{{ var("calendar_start") }}',
+                greatest(calendar_end.ends_on, {{ assumed_through() }})
             )
         ) as day
     where extract(dayofweek from day) between 2 and 6
 
 ),
 
+-- A list may lack a closure of before its day. What neither the seeds nor a list knows is assumed.
 regular_sessions as (
 
     select
         weekdays.day as trade_date,
-        'regular' as kind,
+        if(
+            weekdays.day > date '{{ var("calendar_end") }}' and listed_years.list_year is null,
+            'assumed',
+            'regular'
+        ) as kind,
         -- The pre-open session of 2010-10-18 moved the start of trading from 09:00.
         if(weekdays.day < date '2010-10-18', time '09:00:00', time '09:15:00') as opens_at_ist,
         time '15:30:00' as closes_at_ist,
@@ -41,24 +96,90 @@ regular_sessions as (
     from weekdays
     left join trading_holidays
         on weekdays.day = trading_holidays.closed_on
+    left join listed_years
+        on extract(year from weekdays.day) = listed_years.list_year
+    left join announced_holidays
+        on weekdays.day = announced_holidays.trade_date
     left join special_sessions
         on weekdays.day = special_sessions.trade_date
     where
-        trading_holidays.closed_on is null
+        announced_holidays.trade_date is null
+        and (
+            trading_holidays.closed_on is null
+            or weekdays.day >= listed_years.list_date
+        )
+        and special_sessions.trade_date is null
+
+),
+
+traded_days as (
+
+    select
+        traded.trade_date,
+        traded.is_session,
+        max(if(traded.is_session, traded.trade_date, null)) over () as last_session
+    from {{ ref('int_assumed_days__traded') }} as traded
+    left join listed_years
+        on extract(year from traded.trade_date) = listed_years.list_year
+    where listed_years.list_year is null
+
+),
+
+last_traded as (
+
+    select max(last_session) as trade_date from traded_days
+
+),
+
+-- An assumed session on which nobody traded, while later somebody did, was none.
+held_sessions as (
+
+    select
+        regular_sessions.trade_date,
+        regular_sessions.kind,
+        regular_sessions.opens_at_ist,
+        regular_sessions.closes_at_ist,
+        regular_sessions.is_short,
+        regular_sessions.reason
+    from regular_sessions
+    cross join last_traded
+    left join traded_days
+        on regular_sessions.trade_date = traded_days.trade_date
+    where
+        regular_sessions.kind = 'regular'
+        or traded_days.trade_date is not null
+        or last_traded.trade_date is null
+        or regular_sessions.trade_date > last_traded.trade_date
+
+),
+
+-- On a weekend that nobody has announced.
+unannounced_sessions as (
+
+    select
+        traded_days.trade_date,
+        'traded' as kind,
+        time '09:15:00' as opens_at_ist,
+        time '15:30:00' as closes_at_ist,
+        false as is_short,
+        'The calendar ends before it; shares were traded' as reason
+    from traded_days
+    left join special_sessions
+        on traded_days.trade_date = special_sessions.trade_date
+    where
+        traded_days.is_session
+        and extract(dayofweek from traded_days.trade_date) in (1, 7)
         and special_sessions.trade_date is null
 
 ),
 
 all_sessions as (
 
-    select
-        trade_date,
-        kind,
-        opens_at_ist,
-        closes_at_ist,
-        is_short,
-        reason
-    from regular_sessions
+    select * from held_sessions
+
+    union all
+
+    select * from unannounced_sessions
 
     union all
 
@@ -97,6 +218,17 @@ with_records as (
 
 ),
 
+with_bars as (
+
+    select
+        with_records.*,
+        coalesce(traded_days.is_session, false) as is_traded
+    from with_records
+    left join traded_days
+        on with_records.trade_date = traded_days.trade_date
+
+),
+
 numbered as (
 
     select
@@ -112,13 +244,14 @@ numbered as (
                 and lead(is_recorded) over (order by trade_date)
                 then false
         end as is_recorded,
+        if(kind in ('assumed', 'traded'), is_recorded or is_traded, null) as is_confirmed,
         trade_date,
         timestamp(datetime(trade_date, opens_at_ist), 'Asia/Kolkata') as opens_at,
         -- Where the hours are not documented, the latest end of any known session (muhurat, 19:30).
         timestamp(
             datetime(trade_date, coalesce(closes_at_ist, time '19:30:00')), 'Asia/Kolkata'
         ) as closes_at
-    from with_records
+    from with_bars
 
 )
 

@@ -170,10 +170,15 @@ status_alerts as (
                         'calendar' as subject,
                         cast(null as int64) as symbol_count,
                         concat(
-                            'No session after ', cast(status.calendar_ends_on as string),
-                            ' is known.'
+                            'The trading calendar ends on ',
+                            cast(status.calendar_ends_on as string),
+                            ': each weekday after it is assumed to be a session.'
                         ) as text,
-                        'infra/README.md says how to extend the calendar' as remedy
+                        concat(
+                            "Download the exchange's list of the holidays of ",
+                            cast(extract(year from status.calendar_ends_on) + 1 as string),
+                            ', then trading-data import FILE'
+                        ) as remedy
                     ),
                     struct(
                         array_length(status.unlisted_sessions) > 0 as is_raised,
@@ -657,6 +662,32 @@ budget as (
 
 ),
 
+disputed_days as (
+
+    select
+        'calendar_disputed' as alert_id,
+        'WARNING' as severity,
+        'the list of holidays' as subject,
+        concat(
+            "The exchange's list of holidays and the seeds differ on ",
+            string_agg(
+                concat(
+                    cast(trade_date as string),
+                    if(is_closed_by_list, ' (closed by the list)', ' (closed by the seeds)')
+                ),
+                ', ' order by trade_date desc
+                limit 8
+            ),
+            if(count(*) > 8, concat(' and ', cast(count(*) - 8 as string), ' more days'), ''),
+            '. A closure of the list holds; one of the seeds alone, before the day of the list.'
+        ) as text,
+        'Correct seeds/trading_holidays.csv and seeds/special_sessions.csv, or import the right'
+        || ' list' as remedy
+    from {{ ref('int_calendar_days__disputed') }}
+    having count(*) > 0
+
+),
+
 alerts as (
 
     select * from status_alerts
@@ -678,6 +709,8 @@ alerts as (
     select * from failed_run
     union all
     select * from budget
+    union all
+    select * from disputed_days
 
 )
 

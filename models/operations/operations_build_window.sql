@@ -219,16 +219,37 @@ symbol_windows as (
 
 ),
 
--- A session of a source that has become suspect, or is no longer: all its bars are chosen anew.
+-- A session of a source that has become suspect, or is no longer; and one that has come into the
+-- calendar, or gone out of it: all its bars are chosen anew.
 changed_sessions as (
 
-    select min(coalesce(suspect.trade_date, merged.trade_date)) as trade_date
+    select coalesce(suspect.trade_date, merged.trade_date) as trade_date
     from {{ ref('int_suspect_sessions__found') }} as suspect
     full outer join {{ ref('int_suspect_sessions__merged') }} as merged
         on
             suspect.source_id = merged.source_id
             and suspect.trade_date = merged.trade_date
     where suspect.source_id is null or merged.source_id is null
+
+    union all
+
+    select coalesce(sessions.trade_date, merged.trade_date) as trade_date
+    from {{ ref('dim_trading_sessions') }} as sessions
+    full outer join {{ ref('int_trading_sessions__merged') }} as merged
+        on sessions.trade_date = merged.trade_date
+    -- The calendar reaches farther ahead with each build.
+    where
+        coalesce(sessions.trade_date, merged.trade_date) <= current_date('Asia/Kolkata')
+        and (
+            sessions.closes_at is distinct from merged.closes_at
+            or sessions.is_short is distinct from merged.is_short
+        )
+
+),
+
+first_changed_session as (
+
+    select min(trade_date) as trade_date from changed_sessions
 
 ),
 
@@ -262,11 +283,11 @@ with_sessions as (
     select
         least(
             collected.window_start,
-            coalesce(date_trunc(changed_sessions.trade_date, month), date '9999-12-31')
+            coalesce(date_trunc(first_changed_session.trade_date, month), date '9999-12-31')
         ) as window_start,
         collected.symbol_windows
     from collected
-    cross join changed_sessions
+    cross join first_changed_session
 
 ),
 
@@ -315,9 +336,9 @@ bounded as (
         changed_evidence.kind_count > 0
         or unmeasured.symbol_count > 0
         or rescaled.symbol_count > 0
-        or changed_sessions.trade_date is not null as has_changed_actions
+        or first_changed_session.trade_date is not null as has_changed_actions
     from with_sessions
-    cross join changed_sessions
+    cross join first_changed_session
     cross join unmeasured
     cross join changed_evidence
     cross join rescaled

@@ -136,6 +136,18 @@ unknown_symbols as (
 
 ),
 
+-- A year is known whole, of the seeds or of the exchange's list.
+calendar_end as (
+
+    select
+        greatest(
+            date '{{ var("calendar_end") }}',
+            coalesce(max(date(list_year, 12, 31)), date '{{ var("calendar_end") }}')
+        ) as calendar_ends_on
+    from {{ ref('int_calendar_days__announced') }}
+
+),
+
 described as (
 
     select
@@ -159,8 +171,9 @@ described as (
         sessions.latest_trade_date,
         sessions.due_trade_date,
         sessions.assessed_trade_date,
-        date '{{ var("calendar_end") }}' as calendar_ends_on
+        calendar_end.calendar_ends_on
     from sessions
+    cross join calendar_end
     cross join instruments
     cross join expected_summary
     cross join unknown_symbols

@@ -18,7 +18,7 @@ from extract.fetching.run import (
     shortfalls,
 )
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
-from extract.seeds import EXCHANGE_ZONE, final_through, trading_sessions
+from extract.seeds import final_through, trading_sessions
 from infra.local.market import TICKS_PER_RUPEE, Bars, same_day_bars
 from infra.local.providers import ACCESS_TOKEN, Fault
 from tests.conftest import Pipeline
@@ -384,10 +384,3 @@ def test_what_an_interrupted_run_archived_is_loaded_by_the_next(faultless: Excha
     with faultless.run(pipeline, EVENING) as job:
         assert daily_plan(job) == []
     assert received(pipeline, KITE_DAILY_BARS) == expected
-
-
-def test_an_evening_without_a_calendar_is_told() -> None:
-    from extract.seeds import last_closed_session
-
-    with pytest.raises(ValueError, match="extend it"):
-        last_closed_session(datetime(2040, 1, 1, tzinfo=EXCHANGE_ZONE))

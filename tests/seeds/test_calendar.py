@@ -2,11 +2,12 @@
 
 import csv
 from collections import Counter
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
+from extract.seeds import EXCHANGE_ZONE, calendar_end, last_closed_session, trading_sessions
 from extract.settings import PROJECT_DIR
 
 OBSERVED = PROJECT_DIR.parent / "shared" / "data"
@@ -54,6 +55,18 @@ def test_each_year_has_a_plausible_count_of_sessions() -> None:
     counts = Counter(day.year for day in sessions(date(2010, 1, 1), date(2026, 12, 31)))
     assert set(counts) == set(range(2010, 2027))
     assert all(242 <= count <= 252 for count in counts.values())
+
+
+def test_the_seeds_reach_as_far_as_the_project_says_and_weekdays_beyond_are_assumed() -> None:
+    end = calendar_end()
+    assert end == date(max(HOLIDAYS).year, 12, 31)
+    assert {s.trade_date for s in trading_sessions(date(2010, 1, 1), end)} == sessions(date(2010, 1, 1), end)
+    beyond = [end + timedelta(days=n) for n in range(1, 60)]
+    assumed = [s.trade_date for s in trading_sessions(beyond[0], beyond[-1])]
+    assert assumed == [day for day in beyond if day.weekday() < 5]
+    evening = datetime.combine(assumed[-1], time(18, 30), EXCHANGE_ZONE)
+    assert last_closed_session(evening) == assumed[-1]
+    assert last_closed_session(evening.replace(year=2040)).year == 2040
 
 
 def test_the_calendar_is_right_on_every_observed_day() -> None:
