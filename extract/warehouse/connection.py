@@ -21,6 +21,7 @@ from extract.errors import ConfigurationError, PipelineError
 from extract.imports import without
 from extract.landing.archive import Batch
 from extract.landing.raw import RAW_TABLES
+from extract.network import unreached
 from extract.settings import Settings
 
 # The client offers data frames and a second interface for downloads. We use neither, and they are half of its import.
@@ -391,8 +392,15 @@ def _as_pipeline_error(what: str) -> Iterator[None]:
         ConnectionError,
         TimeoutError,
     ) as error:
-        reason = getattr(error, "message", None) or str(error)
-        raise PipelineError(f"{what}: {reason}") from error
+        raise PipelineError(f"{what}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "cause", None) or error
+    request = getattr(cause, "request", None)
+    if isinstance(cause, RequestException) and request is not None:
+        return unreached(cause, str(request.url))
+    return getattr(error, "message", None) or str(error)
 
 
 def raw_tables(dataset: str) -> list[bigquery.Table]:
