@@ -57,7 +57,7 @@ class AlphaVantage:
             body = json.loads(response.content, object_pairs_hook=_once) if response.status_code == 200 else None
         except httpx.HTTPError as error:
             reason = self._redacted(unreached(error, str(self._client.base_url)))
-            raise SourceUnavailable(f"Alpha Vantage could not be reached: {reason}") from None
+            raise SourceUnavailable(f"Alpha Vantage could not be reached: {reason}", is_unreached=True) from None
         except _Twice as error:
             raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
         except ValueError as error:

@@ -230,7 +230,9 @@ class Kite:
                 is_rate_limit=status == 429,
             ) from error
         except requests.RequestException as error:
-            raise SourceUnavailable(f"Kite could not be reached: {unreached(error, self._client.root)}") from error
+            raise SourceUnavailable(
+                f"Kite could not be reached: {unreached(error, self._client.root)}", is_unreached=True
+            ) from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise SourceUnavailable(
                 f"Kite's answer is malformed: {type(error).__name__} {shortened(str(error))}"

@@ -1,4 +1,4 @@
-"""A server that cannot be reached is one sentence, whichever client finds that out; the real clients, on this machine."""
+"""A server that cannot be reached is one sentence, whichever client finds that out. The clients are the real ones."""
 
 import socket
 import ssl
@@ -114,7 +114,7 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch, client: str,
 @pytest.mark.parametrize("client", _CLIENTS)
 def test_a_proxy_that_wants_a_password(monkeypatch: pytest.MonkeyPatch, listener: socket.socket, client: str) -> None:
     refusal = b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n"
-    address = _answer_with(listener, lambda c: c.recv(65536) and c.sendall(refusal))
+    address = _answer_with(listener, lambda c: c.recv(65536) and c.send(refusal))
     monkeypatch.setenv("HTTPS_PROXY", f"http://{address}")
     monkeypatch.setenv("https_proxy", f"http://{address}")
     said = _said(client, "https://api.kite.trade/x")
