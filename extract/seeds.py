@@ -87,30 +87,9 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
     return [instrument for instrument in instruments if instrument.symbol in symbols]
 
 
-def known_symbol(typed: str) -> str:
-    """Our symbol for what a person types: in any case, or as a provider names it (TCS.NS, NSE:TCS).
-
-    Raises:
-        ValueError: it is none of ours; where it was one before, the text says what it is now.
-        ConfigurationError: the seed cannot be read.
-    """
-    wanted = typed.strip().strip("\"'").upper().removeprefix("NSE:")
-    instruments = listed_instruments()
-    for instrument in instruments:
-        names = (
-            instrument.symbol,
-            instrument.kite_tradingsymbol,
-            instrument.yahoo_ticker,
-            instrument.alpha_vantage_ticker,
-            f"{instrument.symbol}.NS",
-        )
-        if wanted in (name.upper() for name in names):
-            return instrument.symbol
-    by_id = {instrument.instrument_id: instrument.symbol for instrument in instruments}
-    for instrument_id, former in former_symbols().items():
-        if wanted.removesuffix(".NS") in former and instrument_id in by_id:
-            raise ValueError(f"{wanted.removesuffix('.NS')} is {by_id[instrument_id]} now; write that instead")
-    raise ValueError(f"{typed}: not in seeds/instruments.csv")
+def instrument_names() -> dict[str, str]:
+    """By symbol, the name of the company."""
+    return dict(_seed("instruments", lambda row: (row["symbol"], row["name"])))
 
 
 def source_order() -> list[str]:

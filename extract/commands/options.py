@@ -5,15 +5,15 @@ import os
 import re
 from datetime import UTC, date, datetime
 
+from extract.commands.terminal import warn
 from extract.errors import ConfigurationError
 from extract.run_id import RUN_ID, new_run_id
 from extract.seeds import (
     FIRST_DAY,
     Instrument,
-    known_symbol,
     last_closed_session,
-    listed_instruments,
 )
+from extract.symbols import meant
 
 
 def day(text: str) -> date:
@@ -67,17 +67,12 @@ def instruments(typed: str) -> list[Instrument]:
     """The instruments that a person means by ``--symbols``.
 
     Raises:
-        ConfigurationError: a symbol is none of ours.
+        ConfigurationError: a symbol is none of ours; the text says which may be meant.
     """
-    if typed.strip().upper() == "ALL":
-        return listed_instruments()
-    names = [name for name in re.split(r"[\s,;]+", typed) if name]
-    if not names:
-        raise ConfigurationError("--symbols is empty; write TCS,INFY, or leave it out for all")
-    try:
-        return listed_instruments([known_symbol(name) for name in names])
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from error
+    found = meant(typed)
+    for note in found.notes:
+        warn(f"{note}.")
+    return found.instruments
 
 
 def due_session(now: datetime) -> date:

@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict
 
 
-screen = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+class _Console(Console):
+    """One that leaves it to the command what follows where nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+screen = _Console(stderr=True, highlight=False)
+output = _Console(highlight=False)
 
 type Advance = Callable[[int, int], None]
 
-_STYLES = {"warning": "yellow", "error": "red", "critical": "bold red"}
+SEVERITY_STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "INFO": "cyan"}
 
 
 def say(sentence: str, style: str | None = None) -> None:
@@ -187,7 +194,7 @@ def _line(level: str, event: "EventDict", *, is_verbose: bool) -> Table:
     line.add_column(no_wrap=True)
     line.add_column(no_wrap=True)
     line.add_column(overflow="fold")
-    line.add_row(f"{datetime.now().astimezone():%H:%M:%S}", Text(level, _STYLES.get(level, "")), text)
+    line.add_row(f"{datetime.now().astimezone():%H:%M:%S}", Text(level, SEVERITY_STYLES.get(level.upper(), "")), text)
     return line
 
 

@@ -36,6 +36,16 @@ def status_screen(status: Status, kept_warehouse: str | None = None) -> list[Ren
     return [table, *_alerts(status.alerts)]
 
 
+def verdict_line(status: Status) -> str:
+    """What the data is like, in one line."""
+    score = status.latest_quality_score
+    return (
+        f"Data up to {status.latest_trade_date or 'no day'} ({_lag(status)}): a valid bar of"
+        f" {status.latest_valid_record_count} of {status.instrument_count} symbols"
+        f"{'' if score is None else f', score {score:.1f} of 100'}."
+    )
+
+
 def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
     """What was looked at, the last runs, who answered how, the longest statements, and what is wrong."""
     checks = _labelled()
@@ -75,9 +85,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
 
 
 def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
-    behind = status.sessions_behind
-    lag = "nothing is here" if behind is None else "up to date" if behind == 0 else f"{behind} sessions behind"
-    yield "Latest session", f"{status.latest_trade_date or 'none'} ({lag}; due is {status.due_trade_date})"
+    yield "Latest session", f"{status.latest_trade_date or 'none'} ({_lag(status)}; due is {status.due_trade_date})"
     yield (
         "Bars in it"
         if status.assessed_trade_date == status.latest_trade_date
@@ -110,6 +118,13 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
         yield "Not sent" if number == 0 else "", sentence
     yield "Not yet built", f"{status.unmerged_batch_count} batches"
     yield "Calendar ends", str(status.calendar_ends_on)
+
+
+def _lag(status: Status) -> str:
+    behind = status.sessions_behind
+    if behind is None:
+        return "nothing is here"
+    return "up to date" if behind == 0 else f"{behind} session{'' if behind == 1 else 's'} behind"
 
 
 def _alerts(alerts: Sequence[Alert]) -> Iterator[RenderableType]:
