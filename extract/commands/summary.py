@@ -18,6 +18,8 @@ type End = tuple[list[str], Status | None]
 
 # What a terminal shows: a person reads it at a glance. `status` tells the rest.
 _LINES = 6
+# A longer remedy would leave no room for what it mends.
+_REMEDY = 40
 
 
 class _Wrong(NamedTuple):
@@ -38,13 +40,14 @@ def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, dat
     facts = _facts(job, outcome, end, asked)
     wrongs = _wrongs(outcome, end[1])
     for fact in facts:
-        _line(Text(fact))
-    shown = wrongs
-    if output.is_terminal and len(facts) + len(wrongs) > _LINES:
-        shown = wrongs[: _LINES - len(facts) - 1]
-    for wrong in shown:
-        severity = Text(f"{wrong.severity} ", SEVERITY_STYLES[wrong.severity])
-        _line(severity + Text(wrong.text), f" > {wrong.remedy}" if wrong.remedy else "")
+        _line(Text(fact), is_tight=True)
+    shown, room = wrongs, _LINES - len(facts)
+    if output.is_terminal and len(wrongs) > room:
+        shown = wrongs[: room - 1]
+    lines = [_told(wrong) for wrong in shown]
+    is_tight = sum(-(-(text + Text(end)).cell_len // output.width) for text, end in lines) > room
+    for text, end in lines:
+        _line(text, end, is_tight=is_tight)
     if hidden := len(wrongs) - len(shown):
         say(f"and {counted(hidden, 'more thing')} to know: trading-data status")
 
@@ -64,9 +67,9 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
         came = (
             f"{source} {counts['ok']:,} of {counted(counts.total(), 'symbol')}" for source, counts in outcomes.items()
         )
-        rows = counted(extraction.landed_rows.total(), "new row")
+        bars = sum(rows for table, rows in extraction.landed_rows.items() if table.endswith(("_bars", "_quotes")))
         anew = f"; the whole past of {', '.join(rewritten)}" if rewritten else ""
-        lines = [f"Asked: {', '.join(requests)}.", f"Came: {', '.join(came)}; {rows}{anew}."]
+        lines = [f"Asked: {', '.join(requests)}.", f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
     else:
         what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
         lines = [f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
@@ -93,8 +96,16 @@ def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
     return sorted(wrongs, key=lambda wrong: SEVERITIES.index(wrong.severity))
 
 
-def _line(text: Text, end: str = "") -> None:
-    """Print a line; a terminal that is too narrow for it shows the beginning, and the end whole."""
-    if output.is_terminal:
+def _told(wrong: _Wrong) -> tuple[Text, str]:
+    """A line of what is wrong, and what to type."""
+    remedy = wrong.remedy or ""
+    if output.is_terminal and len(remedy) > _REMEDY:
+        remedy = "trading-data status"
+    return Text(f"{wrong.severity} ", SEVERITY_STYLES[wrong.severity]) + Text(wrong.text), f" > {remedy}" * bool(remedy)
+
+
+def _line(text: Text, end: str = "", *, is_tight: bool = False) -> None:
+    """Print a line; where a terminal has no room for all of it, the beginning, and the end whole."""
+    if output.is_terminal and is_tight:
         text.truncate(max(output.width - len(end), 20), overflow="ellipsis")
     output.print(text + Text(end, "bold"), soft_wrap=True)

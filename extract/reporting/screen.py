@@ -40,9 +40,9 @@ def verdict_line(status: Status) -> str:
     """What the data is like, in one line."""
     score = status.latest_quality_score
     return (
-        f"Data up to {status.latest_trade_date or 'no day'} ({_lag(status)}): a valid bar of"
-        f" {status.latest_valid_record_count} of {status.instrument_count} symbols"
-        f"{'' if score is None else f', score {score:.1f} of 100'}."
+        f"Data up to {status.latest_trade_date or 'no day'} ({_lag(status)}):"
+        f" {status.latest_valid_record_count} of {status.instrument_count} symbols valid"
+        f"{'' if score is None else f', score {score:.1f}'}."
     )
 
 
