@@ -45,9 +45,9 @@ def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, dat
     if output.is_terminal and len(wrongs) > room:
         shown = wrongs[: room - 1]
     lines = [_told(wrong) for wrong in shown]
-    is_tight = sum(-(-(text + Text(end)).cell_len // output.width) for text, end in lines) > room
-    for text, end in lines:
-        _line(text, end, is_tight=is_tight)
+    is_tight = sum(-(-(text + Text(tail)).cell_len // output.width) for text, tail in lines) > room
+    for text, tail in lines:
+        _line(text, tail, is_tight=is_tight)
     if hidden := len(wrongs) - len(shown):
         say(f"and {counted(hidden, 'more thing')} to know: trading-data status")
 
