@@ -152,7 +152,7 @@ def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
         # With the mark that spreadsheets put before the first column, or without.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader(file, restval="")
-            rows += (read(row) for row in lines)
+            rows += (read(_filled(row)) for row in lines)
     except KeyError as missing:
         raise ConfigurationError(
             f"seeds/{name}.csv has no column {missing.args[0]}; save it as CSV in UTF-8, with commas between the values"
@@ -164,6 +164,12 @@ def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
     except OSError as error:
         raise ConfigurationError(f"seeds/{name}.csv cannot be read: {error.strerror or error}") from error
     return rows
+
+
+def _filled(row: dict[str, str]) -> dict[str, str]:
+    if not any(row.values()):
+        raise ValueError("the row is empty; delete it")
+    return row
 
 
 def _instrument(row: dict[str, str]) -> Instrument:

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from extract.commands.builds import built_line
 from extract.commands.terminal import SEVERITY_STYLES, counted, output, say
+from extract.seeds import source_order
 
 if TYPE_CHECKING:
     from extract.fetching.run import Job
@@ -58,7 +59,9 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
 
     rewritten, state = end
     extraction = job.extraction
-    outcomes = extraction.outcomes()
+    # Always in one order; the third opinion last.
+    order = source_order()
+    outcomes = dict(sorted(extraction.outcomes().items(), key=lambda item: (item[0] not in order, item[0])))
     if outcomes:
         requests = (
             f"{source} {counted(extraction.requests[source], 'request')} for {counted(counts.total(), 'symbol')}"

@@ -255,6 +255,8 @@ def test_an_installation_without_models_says_how_to_install(
         (lambda text: text.replace(",", ";"), "has no column"),
         (lambda text: text.replace("2021-07-23", "23-07-2021"), "listed_on is '23-07-2021'"),
         (lambda text: text.replace("\n1,", "\n1.0,"), "instrument_id is '1.0'"),
+        (lambda text: text + ",,,,,,,,,\n", "line 252: the row is empty; delete it"),
+        (lambda text: text + "\n\n", None),
         (lambda _: None, "cannot be read"),
     ],
 )
