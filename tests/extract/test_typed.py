@@ -311,3 +311,23 @@ def test_what_dbt_takes_for_its_own_error_is_an_interruption(monkeypatch: pytest
     warehouse: object = SimpleNamespace(dataset="d", location="l", address=None)
     with pytest.raises(KeyboardInterrupt):
         build._invoke_dbt(["build"], {}, warehouse)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (0, "1 minute"),
+        (1, "1 minute"),
+        (6, "6 minutes"),
+        (89, "89 minutes"),
+        (100, "2 hours"),
+        (26 * 60, "26 hours"),
+        (72 * 60, "3 days"),
+    ],
+)
+def test_a_time_is_told_in_a_unit_that_fits(minutes: int, words: str) -> None:
+    from datetime import timedelta
+
+    from extract.reporting.diagnosis import lasting
+
+    assert lasting(timedelta(minutes=minutes)) == words
