@@ -1,11 +1,16 @@
 """``trading-data``: the pipeline's one command line."""
 
 import argparse
+import errno
 import json
 import os
+import shlex
 import signal
+import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +30,7 @@ from extract.reporting.rows import FORMS
 from extract.seeds import (
     FIRST_DAY,
 )
-from extract.settings import Settings, past_proxies, require_project
+from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
 # start, which takes as long.
@@ -37,10 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
     0 done, 1 failed, 2 bad usage or configuration, 3 incomplete, 130 stopped by a person or the system. As a Cloud Run
     execution, what is incomplete ends with 0.
     """
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        _parser()[0].print_help()
+        return OK
+    options = _parsed(arguments)
     options.began_at = clock()
     options.run_id = run_id_of(options)
-    configure_logs(options.run_id)
+    options.typed = _typed(arguments)
+    configure_logs(options.run_id, is_verbose=options.verbose)
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
     past_proxies(os.environ)
@@ -49,16 +59,11 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings.from_environment(os.environ)
         status: int = options.run(settings, options)
     except (ConfigurationError, PipelineError) as error:
-        status = USAGE if isinstance(error, ConfigurationError) else FAILED
-        screen.print(f"trading-data: {error}", style="red", markup=False, soft_wrap=True)
-        if not screen.is_terminal:
-            import structlog
-
-            # Cloud Logging knows the severity of a line of JSON alone.
-            structlog.get_logger().error(
-                "command failed", command=options.command, exit_status=status, reason=str(error)
-            )
-        return status
+        return _failed(options, USAGE if isinstance(error, ConfigurationError) else FAILED, str(error))
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            return _unread()
+        return _failed(options, FAILED, _told_of_system(error))
     except AlreadyRunning as running:
         if getattr(options, "json", False):
             output.print_json(json.dumps({"exit_status": OK, "already_running": str(running)}))
@@ -68,9 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         screen.print("trading-data: interrupted; run the same command again to go on", markup=False)
         return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
     if status == INCOMPLETE and settings.execution:
         # Cloud Run knows two outcomes and repeats the bad one, and what a source lacks it lacks a minute later too. The
         # log tells, and its metrics alert.
@@ -82,6 +84,44 @@ def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
 
 
+def _failed(options: argparse.Namespace, status: int, reason: str) -> int:
+    """Tell a person, a program that reads JSON, and the log, why a command failed."""
+    screen.print(f"trading-data: {reason}", style="red", markup=False, soft_wrap=True)
+    if getattr(options, "json", False):
+        output.print_json(json.dumps({"exit_status": status, "error": reason}))
+    if not screen.is_terminal:
+        import structlog
+
+        # Cloud Logging knows the severity of a line of JSON alone.
+        structlog.get_logger().error("command failed", command=options.command, exit_status=status, reason=reason)
+    return status
+
+
+def _unread() -> int:
+    """End quietly: whoever read the output has closed it, and has what it wanted."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OK
+
+
+def _told_of_system(error: OSError) -> str:
+    """What the system refuses, in a sentence with what to do."""
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full{place}: {error.strerror}; make room, then run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.strerror}{place}; WAREHOUSE_DIR and ARCHIVE_URI say where files go"
+    return f"{error.strerror or error}{place}"
+
+
+def _typed(arguments: Sequence[str]) -> str:
+    """The command as it can be typed again: a run of the same id would be taken for the first."""
+    kept = list(arguments)
+    while "--run-id" in kept:
+        at = kept.index("--run-id")
+        del kept[at : at + 2]
+    return shlex.join(["trading-data", *(word for word in kept if not word.startswith("--run-id="))])
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE, f"trading-data: {message}; see `{self.prog} --help`\n")
@@ -90,12 +130,103 @@ class _Parser(argparse.ArgumentParser):
 type _Add = Callable[[str, Callable[[Settings, argparse.Namespace], int], str], argparse.ArgumentParser]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="trading-data", description="Daily bars of Indian equities that can be trusted.")
+class _Version(argparse.Action):
+    """Print the version, and of a checkout the commit."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from importlib.metadata import version
+
+        commit = None
+        if (PROJECT_DIR / ".git").exists():
+            with suppress(OSError, subprocess.SubprocessError):
+                asked = ["git", "-C", str(PROJECT_DIR), "describe", "--always", "--dirty", "--exclude=*"]
+                commit = subprocess.check_output(asked, text=True, stderr=subprocess.DEVNULL, timeout=5).strip()
+        print(f"trading-data {version('trading-data')}" + (f" (commit {commit})" if commit else ""))
+        parser.exit(OK)
+
+
+def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
+    """What was typed; where it is nearly something, the error says so."""
+    parser, commands = _parser()
+    typed = next((word for word in arguments if not word.startswith("-")), None)
+    if typed is not None and typed not in commands:
+        parser.error(f"there is no command {typed!r}" + _did_you_mean(typed, commands))
+    options, rest = parser.parse_known_args(arguments)
+    if rest:
+        known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
+        commands[options.command].error(f"{rest[0]} is not known here" + _did_you_mean(rest[0], known))
+    return options
+
+
+def _did_you_mean(typed: str, known: Iterable[str]) -> str:
+    near = get_close_matches(typed.partition("=")[0], [*known], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+_ABOUT = """
+exit status:
+  0  done
+  1  failed
+  2  bad usage or configuration; nothing was done
+  3  done, but incomplete or degraded; the report says what is missing
+  130  stopped by Ctrl-C, or by the system
+
+examples:
+  trading-data run --symbols TCS,INFY --dry-run
+  trading-data status
+
+Settings are environment variables; README.md has a table of them. With none
+set, everything happens in this folder.
+"""
+
+# Two of each command.
+_EXAMPLES = {
+    "run": ("run", "run --mode quotes --symbols TCS,INFY"),
+    "extract": ("extract --symbols TCS", "extract --from 2024-01-01 --to 2024-12-31 --source yahoo"),
+    "backfill": ("backfill --from 2020-01-01", "backfill --symbols TCS --from 2024-01-01 --again --dry-run"),
+    "kite-login": ("kite-login", "kite-login 'https://127.0.0.1/?request_token=abc&status=success'"),
+    "replay": ("replay", "replay --archive gs://bucket/prefix --no-build"),
+    "import": ("import ~/Downloads", "import ind_nifty50list.csv --as-of 2025-09-30 --dry-run"),
+    "build": ("build", "build --full-refresh"),
+    "status": ("status", "status --json"),
+    "diagnose": ("diagnose", "diagnose --json"),
+    "query": (
+        "query \"select * from daily_bars where symbol = 'TCS' order by trade_date desc limit 5\"",
+        "query --file question.sql -o answer.csv",
+    ),
+    "tables": ("tables", "describe daily_bars"),
+    "describe": ("describe daily_bars", "describe quality_bar_checks"),
+    "export": (
+        "export daily_bars -o bars.parquet",
+        "export daily_bars --symbols TCS,INFY --from 2020-01-01 --wide close -o closes.csv",
+    ),
+    "serve": ("serve", "serve --host 0.0.0.0 --port 9000"),
+    "docs": ("docs", "docs --no-serve"),
+    "warehouse": ("warehouse", "warehouse --stop"),
+}
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """The parser, and that of each command."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        prog="trading-data",
+        description="Daily bars of Indian equities that can be trusted.",
+        epilog=_ABOUT,
+        formatter_class=raw,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and of a checkout the commit")
+    verbose = "on a terminal, tell each request and each attempt too"
+    parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, run: Callable[[Settings, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
+        examples = "\n".join(f"  trading-data {example}" for example in _EXAMPLES.get(name, ()))
+        added = commands.add_parser(
+            name, help=text, description=text, epilog=f"examples:\n{examples}", formatter_class=raw
+        )
+        # Before the command or behind it; what is not typed here leaves what was typed there.
+        added.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=verbose)
         added.set_defaults(run=run, command=name)
         return added
 
@@ -185,7 +316,7 @@ def _parser() -> argparse.ArgumentParser:
     kept.add_argument("--stop", action="store_true", help="stop the one that the last command left running")
     for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
-    return parser
+    return parser, commands.choices
 
 
 def _add_asking(command: _Add) -> None:

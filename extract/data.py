@@ -29,9 +29,10 @@ import pyarrow as pa
 from extract.analysis.arrow import read
 from extract.analysis.catalogue import meant
 from extract.analysis.panel import wide_panel
-from extract.errors import PipelineError
-from extract.seeds import EXCHANGE_ZONE, known_symbol, preferred_sources
+from extract.errors import ConfigurationError, PipelineError
+from extract.seeds import EXCHANGE_ZONE, preferred_sources
 from extract.settings import Settings
+from extract.symbols import meant as meant_symbols
 from extract.warehouse.connection import Warehouse, open_warehouse
 
 type Day = date | str
@@ -371,9 +372,13 @@ def _where(conditions: Sequence[str]) -> str:
 def _of_symbols(symbols: str | Sequence[str] | None) -> list[str]:
     if symbols is None:
         return []
-    chosen = [known_symbol(symbol) for symbol in ([symbols] if isinstance(symbols, str) else symbols)]
-    if not chosen:
+    wanted = symbols if isinstance(symbols, str) else ",".join(symbols)
+    if not wanted:
         raise ValueError("the list of symbols is empty; leave it out for all")
+    try:
+        chosen = [instrument.symbol for instrument in meant_symbols(wanted).instruments]
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from error
     # They are of our seed, and hold no quote.
     return [f"symbol in ({', '.join(repr(symbol) for symbol in chosen)})"]
 

@@ -37,6 +37,7 @@ class SourceUnavailable(Exception):
         retry_after: the seconds that the provider asked us to wait; None where it did not say.
         stops_source: no other attempt is to be made in this run.
         is_rate_limit: the provider found us too fast.
+        is_unreached: no answer came, whatever was asked.
     """
 
     def __init__(
@@ -46,8 +47,10 @@ class SourceUnavailable(Exception):
         retry_after: float | None = None,
         stops_source: bool = False,
         is_rate_limit: bool = False,
+        is_unreached: bool = False,
     ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
         self.stops_source = stops_source
         self.is_rate_limit = is_rate_limit
+        self.is_unreached = is_unreached

@@ -123,40 +123,9 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
     return [instrument for instrument in instruments if instrument.symbol in symbols]
 
 
-def known_symbol(typed: str) -> str:
-    """Our symbol for what a person types: in any case, or as a provider names it (TCS.NS, NSE:TCS).
-
-    Raises:
-        ValueError: it is none of ours; where it was one before, the text says what it is now.
-        ConfigurationError: the seed cannot be read.
-    """
-    wanted = typed.strip().strip("\"'").upper().removeprefix("NSE:")
-    instruments = listed_instruments()
-    for instrument in instruments:
-        names = (
-            instrument.symbol,
-            instrument.kite_tradingsymbol,
-            instrument.yahoo_ticker,
-            instrument.alpha_vantage_ticker,
-            f"{instrument.symbol}.NS",
-        )
-        if wanted in (name.upper() for name in names):
-            return instrument.symbol
-    by_id = {instrument.instrument_id: instrument.symbol for instrument in instruments}
-    for instrument_id, former in former_symbols().items():
-        if wanted.removesuffix(".NS") in former and instrument_id in by_id:
-            raise ValueError(f"{wanted.removesuffix('.NS')} is {by_id[instrument_id]} now; write that instead")
-    raise ValueError(f"{typed}: not in seeds/instruments.csv")
-
-
-def typed_symbols(typed: str) -> list[str]:
-    """Our symbols for a list that a person types, with commas, semicolons or blanks between them.
-
-    Raises:
-        ValueError: one is none of ours.
-        ConfigurationError: the seed cannot be read.
-    """
-    return [known_symbol(name) for name in re.split(r"[\s,;]+", typed) if name]
+def instrument_names() -> dict[str, str]:
+    """By symbol, the name of the company."""
+    return dict(_seed("instruments", lambda row: (row["symbol"], row["name"])))
 
 
 def source_order() -> list[str]:
@@ -258,7 +227,7 @@ def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
         # With the mark that spreadsheets put before the first column, or without.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader(file, restval="")
-            rows += (read(row) for row in lines)
+            rows += (read(_filled(row)) for row in lines)
     except KeyError as missing:
         raise ConfigurationError(
             f"seeds/{name}.csv has no column {missing.args[0]}; save it as CSV in UTF-8, with commas between the values"
@@ -270,6 +239,12 @@ def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
     except OSError as error:
         raise ConfigurationError(f"seeds/{name}.csv cannot be read: {error.strerror or error}") from error
     return rows
+
+
+def _filled(row: dict[str, str]) -> dict[str, str]:
+    if not any(row.values()):
+        raise ValueError("the row is empty; delete it")
+    return row
 
 
 def _instrument(row: dict[str, str]) -> Instrument:

@@ -1,27 +1,24 @@
 """The symbols that a caller may name: in any case, and as the providers write them."""
 
-from difflib import get_close_matches
-
 from extract.api.problems import Refusal
-from extract.seeds import known_symbol, listed_instruments
+from extract.errors import ConfigurationError
+from extract.symbols import meant
 
 
 def our_symbol(typed: str) -> str:
-    """Our symbol for what a caller has typed; see ``known_symbol``.
+    """Our symbol for the one that a caller has typed; see ``meant``.
 
     Raises:
-        Refusal: 404; it is none of ours. Where it was one before, the text says what it is now.
+        Refusal: 404; it is none of ours, or several. Where it was one before, the text says what it is now: the caller
+            asks for that, so that one share has one address.
     """
     try:
-        return known_symbol(typed)
-    except ValueError as error:
-        raise Refusal(404, *_what_it_is_not(typed, str(error))) from error
-
-
-def _what_it_is_not(typed: str, said: str) -> tuple[str, str]:
-    if " now; " in said:
-        return "renamed-symbol", f"{said}."
-    symbols = [instrument.symbol for instrument in listed_instruments()]
-    near = get_close_matches(typed.strip().upper(), symbols, 1)
-    meant = f"; did you mean {near[0]}?" if near else "."
-    return "unknown-symbol", f"{typed.strip()} is not among the symbols{meant}"
+        found = meant(typed)
+    except ConfigurationError as error:
+        said = str(error).replace("not in seeds/instruments.csv", "not among the symbols")
+        raise Refusal(404, "unknown-symbol", f"{said}.".replace("?.", "?")) from error
+    if len(found.instruments) != 1:
+        raise Refusal(404, "unknown-symbol", f"{typed.strip()} is not one symbol.")
+    if found.notes:
+        raise Refusal(404, "renamed-symbol", f"{found.notes[0]}; ask for that instead.")
+    return found.instruments[0].symbol

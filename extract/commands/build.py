@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from extract.commands.builds import report_build
 from extract.commands.terminal import progress
-from extract.commands.writing import starting, writing
+from extract.commands.writing import opened, starting, writing
 from extract.settings import Settings
 
 if TYPE_CHECKING:
@@ -16,13 +16,12 @@ def build_marts_command(settings: Settings, options: argparse.Namespace) -> int:
     """Run dbt over what the marts lack, or over everything."""
     with starting(settings):
         from extract.warehouse.build import build, preload_dbt
-        from extract.warehouse.connection import open_warehouse
 
         preload_dbt()
         with (
             writing(settings, options) as (archive, outcome),
-            open_warehouse(settings) as warehouse,
-            progress("models and tests") as advance,
+            opened(settings) as warehouse,
+            progress("building models") as advance,
         ):
             outcome.builds.append(build(settings, warehouse, advance, full_refresh=options.full_refresh))
     return report_build(options, outcome, archive.uri)

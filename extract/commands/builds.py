@@ -6,7 +6,8 @@ from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from extract.commands.terminal import output, progress, say
+from extract.commands.terminal import counted, output, progress, say
+from extract.commands.writing import opened
 from extract.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,18 +26,17 @@ def load_and_build(
 ) -> None:
     """Load the archived batches that raw lacks, and build."""
     from extract.warehouse.build import build, preload_dbt
-    from extract.warehouse.connection import open_warehouse
     from extract.warehouse.replay import Replay, replay
 
     if is_built:
         preload_dbt()
-    with open_warehouse(settings) as warehouse:
+    with opened(settings) as warehouse:
         with progress("batches loaded") as advance:
             outcome.replayed = Replay()
             replay(archive, warehouse, advance, since=since, outcome=outcome.replayed)
         outcome.shortfalls = [f"refused {path}: {reason}" for path, reason in outcome.replayed.refused]
         if is_built:
-            with progress("models and tests") as advance:
+            with progress("building models") as advance:
                 outcome.builds.append(build(settings, warehouse, advance))
 
 
@@ -54,8 +54,8 @@ def report_build(
         return outcome.exit_status
     if replayed:
         say(
-            f"Replayed {archive_uri}: {replayed.found} batches found, {replayed.loaded} loaded"
-            f" ({replayed.rows:,} rows), {len(replayed.refused)} refused."
+            f"Replayed {archive_uri}: {counted(replayed.found, 'batch')} found, {replayed.loaded:,} loaded"
+            f" ({counted(replayed.rows, 'row')}), {len(replayed.refused)} refused."
         )
     for sentence in outcome.shortfalls:
         say(f"  {sentence}", style="red")
@@ -74,13 +74,17 @@ def say_build(built: "Build | None") -> None:
     """Tell what dbt built, and what failed."""
     if built is None:
         return
-    if not built.passed and not built.failed:
-        say("Nothing to build: no batch came since the last build, and no model or seed has changed.")
-        return
-    since = f"from {built.window_start}" if built.window_start else "everything"
-    say(
-        f"Built {since}: {built.passed} models and tests passed, {len(built.failed)} did not;"
-        f" {built.merged_batches} new batches."
-    )
+    say(built_line(built))
     for node, reason in built.failed:
         say(f"  {node}: {reason}", style="red")
+
+
+def built_line(built: "Build") -> str:
+    """What dbt built, in a sentence."""
+    if not built.passed and not built.failed:
+        return "Nothing to build: no batch came since the last build, and no model or seed has changed."
+    since = f"from {built.window_start}" if built.window_start else "everything"
+    failed = f", {len(built.failed)} did not" if built.failed else ""
+    return (
+        f"Built {since}: {built.passed} models and tests passed{failed}; {counted(built.merged_batches, 'new batch')}."
+    )

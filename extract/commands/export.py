@@ -7,22 +7,20 @@ import time
 
 from extract.commands.options import instruments
 from extract.commands.terminal import progress
-from extract.commands.writing import starting
+from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.settings import Settings
 
 
 def tables_command(settings: Settings, _: argparse.Namespace) -> int:
     """List the tables that a person reads."""
-    with starting(settings):
+    with starting(settings), opened(settings) as warehouse:
         from extract.analysis.catalogue import catalogue, with_counts
-        from extract.warehouse.connection import open_warehouse
 
-        with open_warehouse(settings) as warehouse:
-            tables = catalogue(warehouse)
-            if not tables:
-                raise ConfigurationError("there are no tables yet; run `trading-data run` first")
-            tables = with_counts(warehouse, tables)
+        tables = catalogue(warehouse)
+        if not tables:
+            raise ConfigurationError("there are no tables yet; run `trading-data run` first")
+        tables = with_counts(warehouse, tables)
     _say_rows(
         ["table", "rows", "description"],
         [(table.name, _rows(table.row_count), _first_sentence(table.description)) for table in tables],
@@ -41,12 +39,11 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
     suffix = options.output.suffix.lower()
     form = options.format or {".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}.get(suffix, "parquet")
     began_at = time.monotonic()
-    with starting(settings):
+    with starting(settings), opened(settings) as warehouse:
         from extract.analysis.catalogue import described
         from extract.analysis.export import Wanted, export
-        from extract.warehouse.connection import open_warehouse
 
-        with open_warehouse(settings) as warehouse, progress("rows written") as advance:
+        with progress("rows written") as advance:
             wanted = Wanted(
                 described(warehouse, options.table), chosen, options.first, options.last, options.wide, options.float
             )
@@ -59,12 +56,10 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def describe_command(settings: Settings, options: argparse.Namespace) -> int:
     """List the columns of a table."""
-    with starting(settings):
+    with starting(settings), opened(settings) as warehouse:
         from extract.analysis.catalogue import described
-        from extract.warehouse.connection import open_warehouse
 
-        with open_warehouse(settings) as warehouse:
-            table = described(warehouse, options.table)
+        table = described(warehouse, options.table)
     print(f"{table.name}: {table.description}\n")
     _say_rows(["column", "type", "description"], [(c.name, c.kind, c.description) for c in table.columns])
     return OK

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from extract.commands.builds import build_report, say_build
+from extract.commands.builds import build_report
 from extract.commands.options import clock, instruments
-from extract.commands.terminal import counted, output, progress, say
-from extract.commands.writing import starting, writing
+from extract.commands.summary import End, say_summary
+from extract.commands.terminal import Step, output, progress
+from extract.commands.writing import opened, starting, writing
 from extract.errors import OK, ConfigurationError
 from extract.seeds import Announcements, calendar_ends_on, exchange_date, last_closed_session
 from extract.settings import Settings
@@ -20,11 +21,8 @@ from extract.settings import Settings
 if TYPE_CHECKING:
     from extract.fetching.run import Job
     from extract.reporting.report import Outcome
-    from extract.reporting.status import Status
     from extract.sources import Request
-
-# The symbols whose past has come anew, and the state of the data.
-type _End = tuple[list[str], Status | None]
+    from extract.warehouse.connection import Warehouse
 
 
 def run_command(settings: Settings, options: argparse.Namespace) -> int:
@@ -33,13 +31,11 @@ def run_command(settings: Settings, options: argparse.Namespace) -> int:
         from extract.fetching.run import daily_plan, fetch, fetch_quotes, quotes_plan
 
         plan = quotes_plan(job) if options.mode == "quotes" else daily_plan(job)
-        if options.dry_run:
-            return _show_plan(settings, options, plan)
-        if options.mode == "quotes":
-            fetch_quotes(job, plan)
-        else:
-            fetch(job, plan)
-        end = _end_job(options, job, outcome, is_built=True)
+        if not options.dry_run:
+            (fetch_quotes if options.mode == "quotes" else fetch)(job, plan)
+            end = _end_job(options, job, outcome, is_built=True)
+    if options.dry_run:
+        return _show_plan(settings, options, plan)
     return _report_job(options, job, outcome, end)
 
 
@@ -90,10 +86,11 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
             plan = daily_plan(job, options.source)
         else:
             plan = range_plan(job, options.source, *asked, again=options.again)
-        if options.dry_run:
-            return _show_plan(settings, options, plan)
-        fetch(job, plan)
-        end = _end_job(options, job, outcome, asked, is_built=is_built)
+        if not options.dry_run:
+            fetch(job, plan)
+            end = _end_job(options, job, outcome, asked, is_built=is_built)
+    if options.dry_run:
+        return _show_plan(settings, options, plan)
     return _report_job(options, job, outcome, end, asked)
 
 
@@ -106,21 +103,25 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job
         from extract.landing.announced import read_announcements
         from extract.landing.archive import Archive
         from extract.reporting.report import Outcome
-        from extract.warehouse.connection import Warehouse, open_warehouse
 
-        opened: list[Warehouse] = []
+        found: list[Warehouse] = []
 
-        def warehouse() -> Warehouse:
-            if not opened:
-                opened.append(leave.enter_context(open_warehouse(settings)))
-                opened[0].create_raw()
-            return opened[0]
+        def warehouse() -> "Warehouse":
+            if not found:
+                found.append(leave.enter_context(opened(settings)))
+                found[0].create_raw()
+            return found[0]
 
         if options.dry_run:
             archive, outcome = Archive(settings.archive_uri), Outcome()
         else:
             archive, outcome = leave.enter_context(writing(settings, options))
-        advance = leave.enter_context(progress("requests answered"))
+        step = leave.enter_context(Step("asking what is missing"))
+
+        def advance(done: int, total: int) -> None:
+            step.tell("fetching")
+            step.advance(done, total)
+
         announced = read_announcements(archive)
         job = Job(
             settings,
@@ -178,7 +179,7 @@ def _end_job(
     asked: tuple[date, date] | None = None,
     *,
     is_built: bool,
-) -> _End:
+) -> End:
     """Build what has come; and see what is missing, of the range that was asked for or of what is new, and wrong."""
     from extract.fetching.run import build_and_heal, holes_left, shortfalls
     from extract.reporting.alerts import log, send
@@ -186,14 +187,15 @@ def _end_job(
 
     rewritten: list[str] = []
     if is_built:
-        with progress("models and tests") as advance:
+        with progress("building models") as advance:
             rewritten = build_and_heal(job, advance, is_hasty=getattr(options, "mode", None) == "quotes")
-    outcome.shortfalls = shortfalls(job, asked)
-    outcome.shortfalls += holes_left(job, getattr(options, "source", "auto"), asked, options.began_at)
-    is_good = outcome.built is not None and not outcome.built.failed
-    if not is_good:
-        return rewritten, None
-    state = read_status(job.warehouse())
+    with Step("looking at what has come"):
+        outcome.shortfalls = shortfalls(job, asked)
+        outcome.shortfalls += holes_left(job, getattr(options, "source", "auto"), asked, options.began_at)
+        is_good = outcome.built is not None and not outcome.built.failed
+        if not is_good:
+            return rewritten, None
+        state = read_status(job.warehouse())
     # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
     alerts = [alert for alert in state.verdict.alerts if alert.alert_id != "run_failed"]
     log(alerts)
@@ -205,7 +207,7 @@ def _report_job(
     options: argparse.Namespace,
     job: "Job",
     outcome: "Outcome",
-    end: _End,
+    end: End,
     asked: tuple[date, date] | None = None,
 ) -> int:
     """Tell what is wrong, and how the run ended.
@@ -232,8 +234,8 @@ def _report_job(
         shortfalls=outcome.shortfalls,
     )
     extraction = job.extraction
-    outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
     if options.json:
+        outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
         report = {
             "exit_status": outcome.exit_status,
             "run_id": extraction.run_id,
@@ -247,20 +249,5 @@ def _report_job(
         }
         output.print_json(json.dumps(report | build_report(outcome.built), default=str))
         return outcome.exit_status
-    for source, counts in outcomes.items():
-        came = ", ".join(f"{count} {kind}" for kind, count in counts.items())
-        requests = counted(extraction.requests[source], "request")
-        symbols = counted(sum(counts.values()), "symbol")
-        say(f"Asked {source} for {symbols} in {requests}, {extraction.seconds.get(source, 0):.1f} s: {came}.")
-    if not outcomes:
-        what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
-        say(f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}.")
-    if extraction.landed_rows:
-        landed = ", ".join(f"{rows:,} in {table}" for table, rows in extraction.landed_rows.items())
-        say(f"Landed rows: {landed}.")
-    if rewritten:
-        say(f"Their past was rewritten, and has come anew: {', '.join(rewritten)}.")
-    for sentence in outcome.shortfalls:
-        say(f"  {sentence}", style="yellow")
-    say_build(outcome.built)
+    say_summary(job, outcome, end, asked)
     return outcome.exit_status

@@ -21,14 +21,13 @@ if TYPE_CHECKING:
 
 def replay_command(settings: Settings, options: argparse.Namespace) -> int:
     """Load the batches of an archive that raw lacks."""
-    with starting(settings):
-        from extract.landing.archive import Archive
+    from extract.landing.archive import Archive
 
-        # Before anything is written: recovery from a mistyped address is none.
-        other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive else None
-        with writing(settings, options) as (own, outcome):
-            archive = other or own
-            load_and_build(settings, outcome, archive, is_built=not options.no_build)
+    # Before anything starts: recovery from a mistyped address is none.
+    other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive else None
+    with starting(settings), writing(settings, options) as (own, outcome):
+        archive = other or own
+        load_and_build(settings, outcome, archive, is_built=not options.no_build)
     return report_build(options, outcome, archive.uri)
 
 
@@ -58,6 +57,8 @@ def import_files_command(settings: Settings, options: argparse.Namespace) -> int
             if options.json:
                 status = USAGE if isinstance(refusal, ConfigurationError) else FAILED
                 _print_import(status, import_report(files))
+                # One document: it has the reason.
+                options.json = False
             raise refusal
         if options.dry_run:
             status = INCOMPLETE if lacking else OK

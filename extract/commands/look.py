@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from extract.commands.options import clock
-from extract.commands.terminal import output
+from extract.commands.terminal import Step, output
 from extract.commands.warehouse import kept_warehouse
-from extract.commands.writing import starting
+from extract.commands.writing import opened, starting
 from extract.errors import INCOMPLETE, OK
 from extract.seeds import (
     EXCHANGE_ZONE,
@@ -21,13 +21,11 @@ if TYPE_CHECKING:
 
 def status_command(settings: Settings, options: argparse.Namespace) -> int:
     """Tell the state of the data; 3 where it is degraded."""
-    with starting(settings):
+    with starting(settings), opened(settings) as warehouse, Step("reading the state of the data"):
         from extract.reporting.status import read_status
-        from extract.warehouse.connection import open_warehouse
 
-        with open_warehouse(settings) as warehouse:
-            status = read_status(warehouse)
-            kept = kept_warehouse(settings)
+        status = read_status(warehouse)
+        kept = kept_warehouse(settings)
     if settings.execution:
         import structlog
 
@@ -50,11 +48,11 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
 def diagnose_command(settings: Settings, options: argparse.Namespace) -> int:
     """Tell what a run needs and lacks; 3 where something is wrong."""
     with starting(settings), ExitStack() as leave:
+        leave.enter_context(Step("looking at what a run needs"))
         from extract.reporting.diagnosis import diagnose
         from extract.reporting.screen import diagnosis_screen, show
-        from extract.warehouse.connection import open_warehouse
 
-        told = diagnose(settings, lambda: leave.enter_context(open_warehouse(settings)), clock())
+        told = diagnose(settings, lambda: leave.enter_context(opened(settings)), clock())
     if options.json:
         output.print_json(json.dumps(told.as_json(), default=str))
     else:

@@ -5,14 +5,14 @@ import os
 import re
 from datetime import UTC, date, datetime
 
+from extract.commands.terminal import warn
 from extract.errors import ConfigurationError
 from extract.run_id import RUN_ID, new_run_id
 from extract.seeds import (
     FIRST_DAY,
     Instrument,
-    listed_instruments,
-    typed_symbols,
 )
+from extract.symbols import meant
 
 
 def day(text: str) -> date:
@@ -77,16 +77,14 @@ def instruments(typed: str, expected: str = "ALL") -> list[Instrument]:
         expected: the setting ``SYMBOLS``.
 
     Raises:
-        ConfigurationError: a symbol is none of ours.
+        ConfigurationError: a symbol is none of ours; the text says which may be meant.
     """
     is_all = typed.strip().upper() == "ALL"
     name, wanted = ("SYMBOLS", expected) if is_all else ("--symbols", typed)
-    if wanted.strip().upper() == "ALL":
-        return listed_instruments()
     try:
-        symbols = typed_symbols(wanted)
-    except ValueError as error:
+        found = meant(wanted)
+    except ConfigurationError as error:
         raise ConfigurationError(f"{name}: {error}") from error
-    if not symbols:
-        raise ConfigurationError(f"{name} is empty; write TCS,INFY, or leave it out for all")
-    return listed_instruments(symbols)
+    for note in found.notes:
+        warn(f"{note}.")
+    return found.instruments

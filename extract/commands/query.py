@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from extract.commands.writing import starting
+from extract.commands.terminal import Step
+from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.reporting.rows import write_rows
 from extract.settings import Settings
@@ -29,15 +30,14 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
         if options.format is None and options.output.suffix.lower() in (".parquet", ".arrow", ".feather"):
             raise ConfigurationError("`query` writes text; `trading-data export` writes Parquet and Arrow")
         check_target(options.output)
-    with starting(settings):
+    with starting(settings), opened(settings) as warehouse, _written_to(options.output) as out:
         from extract.analysis.asking import ask
-        from extract.warehouse.connection import open_warehouse
 
-        with open_warehouse(settings) as warehouse, _written_to(options.output) as out:
+        with Step("asking the warehouse"):
             answer = ask(warehouse, sql, may_write=options.write, most_rows=options.max_rows)
-            width = shutil.get_terminal_size().columns if out.isatty() else None
-            count = write_rows(answer.names, answer.rows, form, out, width=width) if answer.names else 0
-            out.flush()
+        width = shutil.get_terminal_size().columns if out.isatty() else None
+        count = write_rows(answer.names, answer.rows, form, out, width=width) if answer.names else 0
+        out.flush()
     if answer.names:
         said = f"{count:,} of {answer.total:,}" if answer.total is not None and count < answer.total else f"{count:,}"
         said += " row" if said == "1" else " rows"

@@ -1,14 +1,15 @@
 """``serve`` and ``docs``: answer over HTTP until Ctrl-C."""
 
 import argparse
+import errno
 import socket
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
 from extract.commands.options import clock
-from extract.commands.terminal import say, screen
-from extract.commands.writing import starting
+from extract.commands.terminal import Step, say, screen
+from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.settings import Settings
 
@@ -22,14 +23,19 @@ _ANSWER_SECONDS = 5
 def serve_command(settings: Settings, options: argparse.Namespace) -> int:
     """Serve the page and the API."""
     # The server ends well at either signal, and then passes it on.
-    with starting(settings), ExitStack() as leave, suppress(KeyboardInterrupt):
-        import uvicorn
+    with (
+        listening(options.host, options.port) as listener,
+        starting(settings),
+        ExitStack() as leave,
+        suppress(KeyboardInterrupt),
+    ):
+        with Step("starting the server"):
+            import uvicorn
 
-        from extract.api import application
-        from extract.api.opened import OpenedWarehouse
+            from extract.api import application
+            from extract.api.opened import OpenedWarehouse
 
-        warehouse = leave.enter_context(OpenedWarehouse(settings))
-        listener = leave.enter_context(listening(options.host, options.port))
+            warehouse = leave.enter_context(OpenedWarehouse(settings))
         config = uvicorn.Config(
             application(settings, warehouse, clock), log_config=None, timeout_graceful_shutdown=_ANSWER_SECONDS
         )
@@ -50,30 +56,35 @@ def listening(host: str, port: int) -> socket.socket:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         return socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
+            raise ConfigurationError(f"port {port} is in use; --port 0 takes a free one") from error
+        if getattr(error, "errno", None) == errno.EACCES:
+            raise ConfigurationError(f"port {port} is not for this user; --port 0 takes a free one") from error
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"{host}, --port {port}, cannot be used: {reason}; give another one") from error
+        raise ConfigurationError(f"--host {host} cannot be used: {reason}; 127.0.0.1 is this machine alone") from error
 
 
 def docs_command(settings: Settings, options: argparse.Namespace) -> int:
     """Write dbt's documentation, and serve it."""
-    with starting(settings):
+    with ExitStack() as leave:
+        listener = None if options.no_serve else leave.enter_context(listening("127.0.0.1", options.port))
+        with starting(settings), opened(settings) as warehouse, Step("writing the documentation"):
+            from extract.warehouse.build import document, preload_dbt
+
+            preload_dbt()
+            page = document(settings, warehouse)
+        if listener is None:
+            say(str(page))
+            return OK
         from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
-        from extract.warehouse.build import document, preload_dbt
-        from extract.warehouse.connection import open_warehouse
-
-        preload_dbt()
-        with open_warehouse(settings) as warehouse:
-            page = document(settings, warehouse)
-    if options.no_serve:
-        say(str(page))
-        return OK
-    handler = partial(SimpleHTTPRequestHandler, directory=page.parent)
-    try:
-        server = ThreadingHTTPServer(("127.0.0.1", options.port), handler)
-    except OSError as error:
-        raise ConfigurationError(f"--port {options.port} cannot be used: {error.strerror}; give another one") from error
-    with server, suppress(KeyboardInterrupt):
-        screen.print(f"Listening on http://127.0.0.1:{server.server_port}; Ctrl-C stops it.", markup=False)
-        server.serve_forever()
+        server = ThreadingHTTPServer(
+            ("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=page.parent), bind_and_activate=False
+        )
+        server.socket.close()
+        server.socket = listener
+        port = listener.getsockname()[1]
+        with server, suppress(KeyboardInterrupt):
+            screen.print(f"Listening on http://127.0.0.1:{port}; Ctrl-C stops it.", markup=False)
+            server.serve_forever()
     return OK

@@ -4,10 +4,12 @@ import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, Task, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
 from extract.imports import without
 
@@ -15,10 +17,19 @@ if TYPE_CHECKING:
     from structlog.typing import EventDict
 
 
-screen = Console(stderr=True, highlight=False)
-output = Console(highlight=False)
+class _Console(Console):
+    """One that leaves it to the command what follows where nobody reads any more."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+screen = _Console(stderr=True, highlight=False)
+output = _Console(highlight=False)
 
 type Advance = Callable[[int, int], None]
+
+SEVERITY_STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "INFO": "cyan"}
 
 
 def say(sentence: str, style: str | None = None) -> None:
@@ -26,22 +37,98 @@ def say(sentence: str, style: str | None = None) -> None:
     output.print(sentence, style=style, markup=False, soft_wrap=True)
 
 
+def warn(sentence: str) -> None:
+    """Print to standard error what is no result and no failure."""
+    screen.print(sentence, style="yellow", markup=False, soft_wrap=True)
+
+
 def counted(count: int, what: str) -> str:
-    """A number with its noun: ``1 row``, ``2,000 rows``."""
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+    """A number with its noun: ``1 row``, ``2,000 rows``, ``3 batches``."""
+    if count == 1:
+        return f"1 {what}"
+    return f"{count:,} {what}{'es' if what.endswith(('ch', 's')) else 's'}"
+
+
+class _Bar(BarColumn):
+    """A bar where there is a number to reach."""
+
+    def render(self, task: Task) -> Any:
+        return super().render(task) if task.total else Text("")
+
+
+class _Count(MofNCompleteColumn):
+    """How much of it is done, where there is a number to reach."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) if task.total else Text("")
+
+
+class Step:
+    """Something that lasts, as a line at the foot of a terminal: a spinner, and a bar once there is a number to reach.
+
+    Of steps within steps, the innermost is shown.
+    """
+
+    _under_way: ClassVar[list["Step"]] = []
+
+    def __init__(self, what: str) -> None:
+        """Be shown from now on."""
+        self._lines: Progress | None = None
+        self._what = what
+
+    def tell(self, what: str) -> None:
+        """Say that something else is under way, or awaited."""
+        self._what = what
+        if self._lines:
+            self._lines.update(self._task, description=what)
+
+    def advance(self, done: int, total: int) -> None:
+        """Say how much is done."""
+        if self._lines:
+            self._lines.update(self._task, completed=done, total=total)
+
+    def __enter__(self) -> "Step":
+        if screen.is_terminal:
+            for outer in self._under_way:
+                outer._hide()
+            columns = (SpinnerColumn(), TextColumn("{task.description}"), _Bar(), _Count(), TimeElapsedColumn())
+            # Rich would send what goes to standard output to this console, which writes to standard error.
+            self._lines = Progress(
+                *columns, console=screen, transient=True, redirect_stdout=False, redirect_stderr=False
+            )
+            self._task = self._lines.add_task(self._what, total=None)
+            self._lines.start()
+            self._under_way.append(self)
+        return self
+
+    def _hide(self) -> None:
+        if self._lines:
+            self._lines.stop()
+
+    def __exit__(self, *_: object) -> None:
+        if self._lines:
+            self._under_way.remove(self)
+            self._lines.stop()
+            self._lines = None
+            for outer in self._under_way[-1:]:
+                if outer._lines:
+                    outer._lines.start()
 
 
 @contextmanager
 def progress(what: str) -> Iterator[Advance]:
     """A progress bar on a terminal, and nothing elsewhere, where the log tells."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    with Step(what) as step:
+        yield step.advance
 
 
-def configure_logs(run_id: str) -> None:
-    """Log to standard error: readable on a terminal, one JSON object a line elsewhere, with Cloud Logging's names."""
+def configure_logs(run_id: str, *, is_verbose: bool = False) -> None:
+    """Log to standard error: readable on a terminal, one JSON object a line elsewhere, with Cloud Logging's names.
+
+    Args:
+        run_id: of the command, on every line of JSON.
+        is_verbose: tell on a terminal too what goes well, and each attempt that failed.
+    """
     # It offers to log for Twisted, which kiteconnect brings.
     with without("twisted"):
         import structlog
@@ -50,12 +137,18 @@ def configure_logs(run_id: str) -> None:
     def with_run_id(_: object, __: str, event: "EventDict") -> "EventDict":
         return {"run_id": run_id, **event}
 
-    plain = structlog.dev.plain_traceback
-    renderer = (
-        structlog.dev.ConsoleRenderer(exception_formatter=plain)
-        if screen.is_terminal
-        else structlog.processors.JSONRenderer()
-    )
+    def as_line(_: object, level: str, event: "EventDict") -> tuple[tuple[Table], dict[str, Any]]:
+        return (_line(level, event, is_verbose=is_verbose),), {}
+
+    if screen.is_terminal:
+        structlog.configure(
+            processors=[_without_alerts, structlog.processors.format_exc_info, as_line],
+            # The steps tell what goes well.
+            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if is_verbose else logging.WARNING),
+            logger_factory=lambda *_: _Screen(),
+            cache_logger_on_first_use=False,
+        )
+        return
     structlog.configure(
         processors=[
             with_run_id,
@@ -64,16 +157,54 @@ def configure_logs(run_id: str) -> None:
             structlog.processors.TimeStamper(fmt="iso", key="time"),
             structlog.processors.EventRenamer("message"),
             structlog.processors.format_exc_info,
-            renderer,
-        ]
-        if not screen.is_terminal
-        else [structlog.processors.add_log_level, structlog.processors.TimeStamper(fmt="%H:%M:%S"), renderer],
-        # On a terminal the progress bar tells what goes well.
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING if screen.is_terminal else logging.INFO),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         # Standard error as it is at each message: whoever calls this in process may have replaced and closed it since.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
+
+
+class _Screen:
+    """Where the log of a terminal goes: through the console of the steps, which makes room for each line."""
+
+    def msg(self, line: Table) -> None:
+        """Print a line."""
+        screen.print(line)
+
+    debug = info = warning = error = critical = msg
+
+
+def _line(level: str, event: "EventDict", *, is_verbose: bool) -> Table:
+    """``22:40:53 warning yahoo 3MINDIA: request failed: Yahoo sent no prices``, and whatever else is known of it."""
+    from datetime import datetime
+
+    about = " ".join(str(event.pop(name)) for name in ("source", "symbol") if event.get(name))
+    words = [about, str(event.pop("event")), str(event.pop("reason", ""))]
+    exception = event.pop("exception", None)
+    if exception and not is_verbose:
+        words.append(str(exception).strip().rpartition("\n")[2])
+    text = Text(": ".join(word for word in words if word))
+    if is_verbose:
+        known = " ".join(f"{name}={value}" for name, value in event.items() if value is not None)
+        text.append(f" {known}" if known else "", "dim")
+        text.append(f"\n{exception}" if exception else "")
+    line = Table.grid(padding=(0, 1))
+    line.add_column(no_wrap=True)
+    line.add_column(no_wrap=True)
+    line.add_column(overflow="fold")
+    line.add_row(f"{datetime.now().astimezone():%H:%M:%S}", Text(level, SEVERITY_STYLES.get(level.upper(), "")), text)
+    return line
+
+
+def _without_alerts(_: object, __: str, event: "EventDict") -> "EventDict":
+    """Leave out what the last lines of a command tell, and ``status``: an alert is told once."""
+    import structlog
+
+    if "alert_id" in event:
+        raise structlog.DropEvent
+    return event
 
 
 def _with_severity(_: object, __: str, event: "EventDict") -> "EventDict":

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from extract.commands.terminal import output, screen
+from extract.commands.writing import opened
 from extract.errors import INCOMPLETE, OK, ConfigurationError
 from extract.settings import Settings
 
@@ -19,9 +20,7 @@ def warehouse_command(settings: Settings, options: argparse.Namespace) -> int:
         raise ConfigurationError("BIGQUERY_PROJECT or BIGQUERY_EMULATOR_HOST is set; unset it to use the embedded one")
     if options.stop:
         return _stop_warehouse(settings)
-    from extract.warehouse.connection import open_warehouse
-
-    with suppress(KeyboardInterrupt), open_warehouse(settings) as warehouse:
+    with suppress(KeyboardInterrupt), opened(settings) as warehouse:
         output.print(warehouse.address, markup=False)
         screen.print("The embedded warehouse is running; other commands find it. Ctrl-C stops it.", markup=False)
         while True:

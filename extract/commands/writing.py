@@ -1,18 +1,39 @@
-"""One process writes at a time, and reports how that ended."""
+"""The warehouse, opened; and one process that writes at a time, and reports how that ended."""
 
 import argparse
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from extract.commands.options import clock
-from extract.errors import FAILED, AlreadyRunning, PipelineError
+from extract.commands.terminal import Step
+from extract.errors import FAILED, AlreadyRunning, ConfigurationError, PipelineError
+from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
 
 if TYPE_CHECKING:
     from extract.landing.archive import Archive
+    from extract.landing.lease import Record
     from extract.reporting.report import Outcome, Report
+    from extract.warehouse.connection import Warehouse
+
+
+@contextmanager
+def opened(settings: Settings) -> "Iterator[Warehouse]":
+    """The warehouse; a terminal says meanwhile that it starts.
+
+    Raises:
+        ConfigurationError: the settings name none that can be used.
+        PipelineError: the embedded one did not start.
+    """
+    with ExitStack() as leave:
+        with Step("starting the warehouse" if settings.is_embedded else "connecting to the warehouse"):
+            from extract.warehouse.connection import open_warehouse
+
+            warehouse = leave.enter_context(open_warehouse(settings))
+        yield warehouse
 
 
 @contextmanager
@@ -54,9 +75,16 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
     with ExitStack() as leave:
         try:
             archive = Archive(settings.archive_uri)
-            is_lost = leave.enter_context(
-                held(Archive(settings.lease_uri), options.run_id, what, clock, settings.execution)
-            )
+            with Step("looking whether another command is at work") as step:
+                lease = held(
+                    Archive(settings.lease_uri),
+                    options.run_id,
+                    what,
+                    clock,
+                    settings.execution,
+                    tell=lambda holder: step.tell(f"waiting for {_named(holder)}; Ctrl-C to give up"),
+                )
+                is_lost = leave.enter_context(lease)
             is_ours = True
             yield archive, outcome
             told = Report.of(options.command, outcome, options.began_at, clock())
@@ -65,6 +93,9 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
             raise
         except (Exception, KeyboardInterrupt) as raised:
             error = PipelineError(LOST) if is_lost.is_set() else raised
+            if isinstance(error, ConfigurationError) and not settings.execution and not _has_asked(outcome):
+                # Whoever typed it reads it, and nobody else: nothing has been done.
+                raise
             told = Report.of(options.command, outcome, options.began_at, clock(), error)
             filed = None
             if archive is not None:
@@ -74,7 +105,7 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
             # Before the load, because the warehouse may be what failed. Who stops a command knows that it has stopped.
             if not isinstance(error, KeyboardInterrupt):
                 with suppress(Exception):
-                    _alert_failure(settings, options.run_id, told, outcome)
+                    _alert_failure(settings, options, told, outcome)
             # Else the next run loads it, because somebody else is loading.
             if filed and archive and is_ours and not is_lost.is_set():
                 load_report(filed, archive, settings)
@@ -86,18 +117,32 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
         outcome.told = told
         if told.exit_status == FAILED:
             with suppress(Exception):
-                _alert_failure(settings, options.run_id, told, outcome)
+                _alert_failure(settings, options, told, outcome)
         # The report stands, and the next run loads it.
         with suppress(KeyboardInterrupt):
             load_report(path, archive, settings)
 
 
-def _alert_failure(settings: Settings, run_id: str, told: "Report", outcome: "Outcome") -> None:
+def _named(holder: "Record") -> str:
+    """Another command, as a person knows it: ``build` (since 06:15 IST)``."""
+    name = holder.command.partition(" ")[0]
+    who = f"`{name}`" if name else holder.run_id
+    with suppress(ValueError):
+        since = datetime.fromisoformat(holder.since).astimezone(EXCHANGE_ZONE)
+        return f"{who} (since {since:%H:%M} IST)"
+    return who
+
+
+def _has_asked(outcome: "Outcome") -> bool:
+    return bool(outcome.builds or (outcome.extraction and outcome.extraction.requests))
+
+
+def _alert_failure(settings: Settings, options: argparse.Namespace, told: "Report", outcome: "Outcome") -> None:
     """Tell of a command that failed. The view operations_alerts, which tells of most, may not have been reached."""
     from extract.reporting.alerts import Alert, log, send
 
-    text = f"The last {told.command} failed ({run_id}). {told.reason}"
-    remedy = "build" if outcome.built and outcome.built.failed else told.command
-    failed = [Alert("run_failed", "ERROR", run_id, None, text, f"trading-data {remedy}")]
+    text = f"The last {told.command} failed ({options.run_id}). {told.reason}"
+    remedy = "trading-data build" if outcome.built and outcome.built.failed else options.typed
+    failed = [Alert("run_failed", "ERROR", options.run_id, None, text, remedy)]
     log(failed)
-    send(failed, settings, run_id, clock(), None)
+    send(failed, settings, options.run_id, clock(), None)

@@ -4,6 +4,7 @@ A run may die anywhere. What was archived and not loaded is loaded by the next r
 again, because raw does not hold it.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -288,6 +289,7 @@ class _Asking:
         self._lock = threading.Lock()
         self._unavailable_in_a_row = 0
         self._stopped: Exception | None = None
+        self._unreached: set[str] = set()
 
     def start(self, planned: PlannedSource) -> list[threading.Thread]:
         """Ask in the background. The threads are daemons: a stopped run does not wait for a silent provider."""
@@ -350,25 +352,22 @@ class _Asking:
                 # Ours to mend, and no reason to lose the other symbols.
                 error, outcome = unforeseen, "unavailable"
                 self._log.exception("request failed in an unforeseen way", raw_table=request.table.name)
+            elapsed_ms = round(1000 * (time.monotonic() - began))
+            if isinstance(error, SourceRefused | SourceUnavailable):
+                self._tell(error, outcome, number, elapsed_ms, request)
             self._judge(error, outcome)
         elapsed_ms = round(1000 * (time.monotonic() - began))
         return _Answered(request, rows, outcome, error, number, elapsed_ms, requested_at, self._clock())
 
     def _fetch(self, request: Request, attempt: int) -> Answer:
         began = time.monotonic()
-        symbols = [instrument.symbol for instrument in request.instruments]
-        described = {
-            "raw_table": request.table.name,
-            "symbol": symbols[0] if len(symbols) == 1 else None,
-            "symbols": len(symbols),
-            "attempt": attempt,
-        }
+        described = _described(request) | {"attempt": attempt}
         try:
             rows = self._source.fetch(request)
         except (SourceRefused, SourceUnavailable) as error:
             elapsed_ms = round(1000 * (time.monotonic() - began))
             outcome = "refused" if isinstance(error, SourceRefused) else "unavailable"
-            self._log.warning("request failed", **described, outcome=outcome, elapsed_ms=elapsed_ms, reason=str(error))
+            self._log.info("attempt failed", **described, outcome=outcome, elapsed_ms=elapsed_ms, reason=str(error))
             if isinstance(error, SourceUnavailable) and error.is_rate_limit and not _is_too_long(error):
                 self._source.hold(error.retry_after or 2 * self._first_wait)
             raise
@@ -378,6 +377,33 @@ class _Asking:
         for sentence in rows.left_out:
             self._log.warning("part of an answer left out", **described, reason=sentence)
         return rows
+
+    def _tell(
+        self,
+        error: SourceRefused | SourceUnavailable,
+        outcome: str,
+        attempt_count: int,
+        elapsed_ms: int,
+        request: Request,
+    ) -> None:
+        """Log a request that failed, for good. Where nothing answers at all, the first one says it for all."""
+        reason = str(error)
+        with self._lock:
+            is_told = reason in self._unreached
+            if isinstance(error, SourceUnavailable) and error.is_unreached:
+                self._unreached.add(reason)
+        if error.stops_source:
+            # The line that tells that it is given up has the same reason.
+            return
+        self._log.log(
+            logging.INFO if is_told else logging.WARNING,
+            "request failed",
+            **_described(request),
+            outcome=outcome,
+            attempts=attempt_count,
+            elapsed_ms=elapsed_ms,
+            reason=reason,
+        )
 
     def _judge(self, error: Exception | None, outcome: str) -> None:
         """Give the source up where its error says so, or where it is down."""
@@ -389,6 +415,16 @@ class _Asking:
                 self._stopped = error
                 self._extraction.stopped[self._source.source_id] = str(error)
                 self._log.error("source given up", outcome=outcome, reason=str(error))
+
+
+def _described(request: Request) -> dict[str, object]:
+    """A request in a line of the log."""
+    symbols = [instrument.symbol for instrument in request.instruments]
+    return {
+        "raw_table": request.table.name,
+        "symbol": symbols[0] if len(symbols) == 1 else None,
+        "symbols": len(symbols),
+    }
 
 
 def _is_too_long(error: Exception | None) -> bool:

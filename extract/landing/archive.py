@@ -92,7 +92,9 @@ class Archive:
                 self._store = from_url(uri, retry_config={"retry_timeout": _RETRY_TIMEOUT})
         # Whatever its library raises: builtin errors among them.
         except Exception as error:
-            raise ConfigurationError(f"the archive {uri} cannot be opened: {_first_line(error)}") from error
+            raise ConfigurationError(
+                f"the archive {uri} cannot be opened: {_cause(error)}; name another one by ARCHIVE_URI"
+            ) from error
 
     def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:
         """Archive what a provider sent, and return the batch's path.
@@ -193,7 +195,7 @@ class Archive:
             yield
         except Exception as error:
             where = f"{self.uri}/{path}" if path else f"the archive {self.uri}"
-            raise PipelineError(f"{where} cannot be {what}: {_first_line(error)}") from error
+            raise PipelineError(f"{where} cannot be {what}: {_cause(error)}") from error
 
     def read(self, path: str) -> Batch:
         """Read one batch and prove that it is what its name says.
@@ -279,3 +281,10 @@ def _parquet(rows: pa.Table) -> bytes:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _cause(error: Exception) -> str:
+    """What the store says of a failure, without its own names for it, and with what to do."""
+    told = re.sub(r"^Generic \w+ error: (Unable to [^:]*: )?| \(os error \d+\)$", "", _first_line(error))
+    is_full = re.search("no space left|quota|file too large", told, re.IGNORECASE)
+    return f"{told}; make room, then run the same command again" if is_full else told

@@ -67,6 +67,7 @@ class Record:
         pid: its process there.
         space: the boot and the process namespace in which ``pid`` is one process; None where that cannot be told.
         began: when that process began, in ticks since the boot: a number is given to another process later.
+        since: when its command came for the lease, ISO 8601 in UTC; for people to read.
     """
 
     state: str
@@ -79,6 +80,7 @@ class Record:
     pid: int = 0
     space: str | None = None
     began: str | None = None
+    since: str = ""
 
     @classmethod
     def parsed(cls, body: bytes) -> "Record":
@@ -91,7 +93,8 @@ class Record:
         if not isinstance(told, dict) or told.get("state") not in ("held", "released"):
             raise ValueError("it has no state")
         record = cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
-        if not all(isinstance(text, str) for text in (record.run_id, record.command, record.date, record.expires_at)):
+        texts = (record.run_id, record.command, record.date, record.expires_at, record.since)
+        if not all(isinstance(text, str) for text in texts):
             raise ValueError("its holder is no text")
         if record.state == "held":
             datetime.fromisoformat(record.expires_at).astimezone(UTC)
@@ -125,6 +128,7 @@ def held(
     clock: Clock,
     execution: str | None = None,
     wait: Callable[[float], object] = time.sleep,
+    tell: Callable[[Record], object] = lambda _: None,
 ) -> Iterator[threading.Event]:
     """Hold the lease, and renew it, until the block ends.
 
@@ -139,6 +143,7 @@ def held(
         clock: the time, with zone.
         execution: the Cloud Run execution that this is an attempt of.
         wait: waits for so many seconds.
+        tell: is told of each other command that is waited for, once.
 
     Raises:
         AlreadyRunning: this is ``run``, and what has the lease does the same since the same date, and lives.
@@ -147,6 +152,7 @@ def held(
     lease = _Lease(archive, run_id, command, clock, execution)
     waited = since = 0.0
     seen: tuple[str, int] | None = None
+    told: str | None = None
     while (holder := lease.take()) is not None:
         # Of a holder that was killed elsewhere the record stands still: one that lives renews it.
         is_renewed = seen is not None and seen[0] == holder.run_id and seen[1] != lease.number
@@ -161,7 +167,10 @@ def held(
             raise PipelineError(
                 f"{holder.run_id} has been writing for {LONGEST_WAIT}; see what it does, then run this again"
             )
-        _log.warning("waiting for another writer", holder=holder.run_id, expires_at=holder.expires_at)
+        if told != holder.run_id:
+            told = holder.run_id
+            _log.info("waiting for another writer", holder=holder.run_id, expires_at=holder.expires_at)
+            tell(holder)
         wait(_POLL_SECONDS)
         waited += _POLL_SECONDS
     is_over = threading.Event()
@@ -247,6 +256,7 @@ class _Lease:
             pid=os.getpid(),
             space=_process_space(),
             began=_began(os.getpid()),
+            since=clock().astimezone(UTC).isoformat(timespec="seconds"),
         )
 
     def take(self) -> Record | None:

@@ -204,14 +204,32 @@ def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
     built_at = warehouse.last_built_at()
     if built_at is None or not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         return [Check("marts", False, "nothing was built yet, by this release", "trading-data run")]
-    hours = (now - built_at) / timedelta(hours=1)
-    text = f"the last good build was {hours:.1f} hours ago"
+    text = f"the last good build was {lasting(now - built_at)} ago"
     is_fresh = now - built_at <= LONGEST_SILENCE
     checks = [Check("marts", True, "they are there"), Check("last build", is_fresh, text, "trading-data run")]
     waiting = len(warehouse.unmerged_batches())
     if waiting:
-        checks.append(Check("batches", False, f"{waiting} batches are loaded and not built", "trading-data build"))
+        checks.append(
+            Check(
+                "batches",
+                False,
+                f"{waiting} {'batch is' if waiting == 1 else 'batches are'} loaded and not built",
+                "trading-data build",
+            )
+        )
     return checks
+
+
+def lasting(span: timedelta) -> str:
+    """A time in the unit that a person would use: ``1 minute``, ``26 hours``, ``3 days``."""
+    minutes = max(round(span / timedelta(minutes=1)), 1)
+    if minutes < 90:
+        count, unit = minutes, "minute"
+    elif minutes < 48 * 60:
+        count, unit = round(minutes / 60), "hour"
+    else:
+        count, unit = round(minutes / 1440), "day"
+    return f"{count} {unit}" if count == 1 else f"{count} {unit}s"
 
 
 def _source_requests(warehouse: Warehouse) -> list[SourceRequests]:

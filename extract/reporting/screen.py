@@ -79,9 +79,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
 
 
 def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
-    behind = status.sessions_behind
-    lag = "nothing is here" if behind is None else "up to date" if behind == 0 else f"{behind} sessions behind"
-    yield "Latest session", f"{status.latest_trade_date or 'none'} ({lag}; due is {status.due_trade_date})"
+    yield "Latest session", f"{status.latest_trade_date or 'none'} ({_lag(status)}; due is {status.due_trade_date})"
     yield (
         "Bars in it"
         if status.assessed_trade_date == status.latest_trade_date
@@ -112,6 +110,13 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
         )
     yield "Not yet built", f"{status.unmerged_batch_count} batches"
     yield "Calendar ends", str(status.calendar_ends_on)
+
+
+def _lag(status: Status) -> str:
+    behind = status.sessions_behind
+    if behind is None:
+        return "nothing is here"
+    return "up to date" if behind == 0 else f"{behind} session{'' if behind == 1 else 's'} behind"
 
 
 def _alerts(alerts: Sequence[Alert]) -> Iterator[RenderableType]:

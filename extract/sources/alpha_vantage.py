@@ -12,6 +12,7 @@ import httpx
 
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS
+from extract.network import unreached
 from extract.seeds import Clock
 from extract.sources import Answer, Request, as_table, bounded
 from extract.sources.pace import Pacer, Sleep
@@ -55,7 +56,8 @@ class AlphaVantage:
             response = self._client.get("/query", params=asked)
             body = json.loads(response.content, object_pairs_hook=_once) if response.status_code == 200 else None
         except httpx.HTTPError as error:
-            raise SourceUnavailable(f"Alpha Vantage could not be reached: {self._redacted(str(error))}") from None
+            reason = self._redacted(unreached(error, str(self._client.base_url)))
+            raise SourceUnavailable(f"Alpha Vantage could not be reached: {reason}", is_unreached=True) from None
         except _Twice as error:
             raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
         except ValueError as error:

@@ -19,6 +19,7 @@ from kiteconnect import KiteConnect
 
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
+from extract.network import shortened, unreached
 from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date
 from extract.sources import Answer, Request, as_table, bounded, listed
 from extract.sources.kite_dump import read_dump
@@ -224,15 +225,17 @@ class Kite:
             # Of what could not be read, the client quotes the whole: a page, or half an answer.
             is_unreadable = isinstance(error, kiteconnect.exceptions.DataException)
             raise SourceUnavailable(
-                f"Kite answered {status}: {'no JSON' if is_unreadable else _shortened(error)}",
+                f"Kite answered {status}: {'no JSON' if is_unreadable else shortened(str(error))}",
                 retry_after=None if response is None else retry_after(response),
                 is_rate_limit=status == 429,
             ) from error
         except requests.RequestException as error:
-            raise SourceUnavailable(f"Kite could not be reached: {_shortened(error)}") from error
+            raise SourceUnavailable(
+                f"Kite could not be reached: {unreached(error, self._client.root)}", is_unreached=True
+            ) from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
             raise SourceUnavailable(
-                f"Kite's answer is malformed: {type(error).__name__} {_shortened(error)}"
+                f"Kite's answer is malformed: {type(error).__name__} {shortened(str(error))}"
             ) from error
         response = self._seen.response
         if response is not None and response.status_code >= 400:
@@ -257,7 +260,7 @@ def _refusal(error: kiteconnect.exceptions.KiteException, status: int) -> str | 
     if isinstance(error, kiteconnect.exceptions.DataException):
         # A page comes from what stands before Kite, which looks at addresses alone.
         return _ADDRESS_REFUSED.format(told="a page with status 403")
-    told = _shortened(error)
+    told = shortened(str(error))
     reasons = (reason for words, reason in _REFUSALS if words.search(told))
     return next(reasons, _SESSION_ENDED if is_of_token else _OTHER_REFUSAL).format(told=told)
 
@@ -305,8 +308,3 @@ def _quote(quote: Any, instrument: Instrument, first: date) -> dict[str, Any] | 
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
     return row if row["last_trade_time"].date() >= first else None
-
-
-def _shortened(error: Exception) -> str:
-    """The first line of what may be a whole page of HTML."""
-    return str(error).strip().partition("\n")[0][:200]

@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import requests
 
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
+from extract.network import unreached
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import KiteSettings
 
@@ -100,16 +101,18 @@ def log_in(settings: KiteSettings, answer: str, now: datetime) -> KiteSession:
 
     login_url(settings)
     request_token = _request_token(answer)
+    client = _client(settings)
     try:
-        answered = _client(settings).generate_session(request_token, settings.api_secret)
+        answered = client.generate_session(request_token, settings.api_secret)
         session = KiteSession(answered["access_token"], _next_expiry(now))
     except (kiteconnect.exceptions.TokenException, kiteconnect.exceptions.InputException) as error:
         raise PipelineError(
             f"Kite refuses the login: {error} A request token holds for a few minutes, and once: log in again"
         ) from None
+    except requests.RequestException as error:
+        raise PipelineError(f"Kite could not be reached: {unreached(error, client.root)}") from None
     except (
         kiteconnect.exceptions.KiteException,
-        requests.RequestException,
         KeyError,
         TypeError,
         ValueError,
@@ -221,6 +224,8 @@ def _secret_manager(settings: KiteSettings) -> Iterator[tuple[requests.Session, 
             with AuthorizedSession(credentials) as session:  # type: ignore[no-untyped-call]
                 yield session, _MANAGER_URL
     except (requests.RequestException, GoogleAuthError) as error:
+        is_answered = getattr(error, "response", None) is not None
+        reason = str(error) if is_answered else unreached(error, settings.secret_manager_host or _MANAGER_URL)
         raise ConfigurationError(
-            f"KITE_TOKEN_STORE is {settings.token_store}, and Secret Manager does not serve it: {error}"
+            f"KITE_TOKEN_STORE is {settings.token_store}, and Secret Manager does not serve it: {reason}"
         ) from error

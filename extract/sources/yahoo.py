@@ -25,6 +25,7 @@ from yfinance.exceptions import YFException, YFPricesMissingError, YFRateLimitEr
 
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.network import shortened, unreached
 from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date, former_symbols
 from extract.sources import Answer, Request, bounded, outside
 from extract.sources.pace import Pacer, Sleep
@@ -34,7 +35,6 @@ from extract.sources.yahoo_chart import (
     fault,
     other_instrument,
     read_chart,
-    shortened,
     take_odd_events,
 )
 
@@ -97,10 +97,10 @@ class Yahoo:
         except YFPricesMissingError as error:
             if "Data doesn't exist" in (error.yahoo_reason or ""):
                 return Answer({YAHOO_DAILY_BARS.name: YAHOO_DAILY_BARS.provider_columns.empty_table()})
-            raise self._session.wrong or _refusal(error, ticker) from error
+            raise self._session.wrong or _refusal(error, ticker, self._session.address) from error
         except _FORESEEN as error:
             # What was seen in the answer itself says more than what yfinance made of it.
-            raise self._session.wrong or _refusal(error, ticker) from error
+            raise self._session.wrong or _refusal(error, ticker, self._session.address) from error
         if self._session.wrong:
             raise self._session.wrong
         asked = (request.first, request.last, self._clock())
@@ -129,7 +129,7 @@ _FORESEEN = (
 )
 
 
-def _refusal(error: Exception, ticker: str) -> SourceRefused | SourceUnavailable:
+def _refusal(error: Exception, ticker: str, address: str) -> SourceRefused | SourceUnavailable:
     """One of our two errors for what yfinance raised."""
     if isinstance(error, YFRateLimitError):
         return blocked("429, too many requests", is_rate_limit=True)
@@ -141,10 +141,10 @@ def _refusal(error: Exception, ticker: str) -> SourceRefused | SourceUnavailable
             )
         return SourceUnavailable(f"Yahoo sent no prices: {reason or 'it is out of order, or has lost the ticker'}")
     if isinstance(error, curl_cffi.requests.exceptions.RequestException):
-        return SourceUnavailable(f"Yahoo could not be reached: {shortened(error)}")
+        return SourceUnavailable(f"Yahoo could not be reached: {unreached(error, address)}", is_unreached=True)
     if isinstance(error, json.JSONDecodeError):
         return SourceUnavailable("Yahoo's answer is no JSON")
-    return SourceUnavailable(f"Yahoo's answer is malformed: {type(error).__name__} {shortened(error)}")
+    return SourceUnavailable(f"Yahoo's answer is malformed: {type(error).__name__} {shortened(str(error))}")
 
 
 @functools.cache
@@ -165,12 +165,14 @@ class _Session(curl_cffi.requests.Session):
         wrong: why the last answer is none, whatever yfinance makes of it.
         left_out: the parts of it that yfinance was not shown, a sentence each.
         days: of its bars.
+        address: of the last request.
     """
 
     def __init__(self, base_url: str | None) -> None:
         """Send every request to another server than Yahoo's, whose hosts yfinance has written into it, or to Yahoo."""
         super().__init__(impersonate=None if base_url else "chrome")
         self._base = urlsplit(base_url) if base_url else None
+        self.address = base_url or ""
         self.expect(set())
 
     def expect(self, tickers: set[str]) -> None:
@@ -184,7 +186,8 @@ class _Session(curl_cffi.requests.Session):
         address = urlsplit(url)
         if self._base:
             address = address._replace(scheme=self._base.scheme, netloc=self._base.netloc)
-        response = super().request(method, address.geturl(), *arguments, **options)
+        self.address = address.geturl()
+        response = super().request(method, self.address, *arguments, **options)
         if "/finance/chart/" in address.path:
             chart = read_chart(response)
             self.left_out = take_odd_events(chart) if chart else []

@@ -10,6 +10,7 @@ import requests
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from extract.errors import SourceRefused, SourceUnavailable
+from extract.network import shortened
 from extract.seeds import EXCHANGE_ZONE
 
 # How Yahoo writes rupees and the NSE. It marks a hundredth of a currency by its case, as GBp: INr would be none.
@@ -119,7 +120,7 @@ def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -
             f"Yahoo's answer is malformed: {place} is {shortened(repr(first['input']))}: {first['msg']}"
         )
     except (ValueError, OverflowError, OSError) as error:
-        return SourceUnavailable(f"Yahoo's answer is malformed: {shortened(error)}")
+        return SourceUnavailable(f"Yahoo's answer is malformed: {shortened(str(error))}")
     if twice is None:
         return None
     return SourceUnavailable(f"Yahoo's answer is malformed: {twice} comes twice, with different values")
@@ -216,9 +217,3 @@ def take_odd_events(chart: dict[str, Any]) -> list[str]:
 def _says_nothing(value: object) -> bool:
     """Whether a number is absent or not above zero; what is no number is wrong in another way."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value <= 0)
-
-
-def shortened(told: Exception | str) -> str:
-    """The first sentence of an error."""
-    # curl ends each sentence with the address of its manual.
-    return str(told).strip().partition("\n")[0].partition(". See https")[0][:200]

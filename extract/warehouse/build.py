@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from extract.errors import PipelineError
-from extract.seeds import typed_symbols
 from extract.settings import PROJECT_DIR, Settings
+from extract.symbols import meant
 from extract.warehouse.connection import Warehouse, require_marts
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _expected_symbols(settings: Settings) -> dict[str, str]:
     """The environment variable that models/marts/dim_instruments.sql reads; none where all symbols are expected."""
     if settings.symbols.upper() == "ALL":
         return {}
-    return {"EXPECTED_SYMBOLS": ",".join(sorted(typed_symbols(settings.symbols)))}
+    return {"EXPECTED_SYMBOLS": ",".join(sorted(i.symbol for i in meant(settings.symbols).instruments))}
 
 
 def _project_digest(expected: dict[str, str]) -> str:

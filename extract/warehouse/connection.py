@@ -2,12 +2,14 @@
 
 import contextlib
 import hashlib
+import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from io import BytesIO
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,6 +23,7 @@ from extract.errors import ConfigurationError, PipelineError
 from extract.imports import without
 from extract.landing.archive import Batch
 from extract.landing.raw import RAW_TABLES
+from extract.network import unreached
 from extract.settings import Settings
 
 # The client offers data frames and a second interface for downloads. We use neither, and they are half of its import.
@@ -34,6 +37,9 @@ _NO_RETRY: Retry = Retry(predicate=lambda _: False)
 _LOAD_SECONDS = 600.0
 # An emulator is on this machine, or beside it.
 _HELLO_SECONDS = 10.0
+
+# An empty warehouse takes 6 MB, and a day of bars less than one.
+_LEAST_BYTES_FREE = 20_000_000
 
 # As many tables are looked at together.
 _LOOKS_AT_ONCE = 8
@@ -372,12 +378,14 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
             )
         with contextlib.ExitStack() as leave:
             try:
+                _require_room(settings.warehouse_dir)
                 address = leave.enter_context(embedded.running(settings.warehouse_dir, settings.warehouse_idle_seconds))
             except embedded.WarehouseNotRunningError as error:
                 raise PipelineError(str(error)) from error
             except OSError as error:
                 raise ConfigurationError(
-                    f"WAREHOUSE_DIR is {settings.warehouse_dir}, which cannot be used: {error.strerror}"
+                    f"WAREHOUSE_DIR is {settings.warehouse_dir}, which cannot be used: {error.strerror}; name another"
+                    " folder"
                 ) from error
             yield _connect(settings, PROJECT, address)
     elif settings.emulator_host:
@@ -391,6 +399,23 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
         yield warehouse
     else:
         yield _connect(settings, settings.project, None)
+
+
+def _require_room(folder: Path) -> None:
+    """Go on only where the embedded warehouse has room to write.
+
+    On a full disk DuckDB refuses each statement, and the server keeps those waiting that asked.
+
+    Raises:
+        PipelineError: there is next to none.
+        OSError: the folder cannot be made.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(folder).free) < _LEAST_BYTES_FREE:
+        raise PipelineError(
+            f"the disk is full: {free / 1e6:.0f} MB are free at WAREHOUSE_DIR, {folder}; make room, or name another"
+            " folder, then run the same command again"
+        )
 
 
 def _connect(settings: Settings, project: str | None, address: str | None) -> Warehouse:
@@ -427,8 +452,15 @@ def as_pipeline_error(what: str) -> Iterator[None]:
         ConnectionError,
         TimeoutError,
     ) as error:
-        reason = getattr(error, "message", None) or str(error)
-        raise PipelineError(f"{what}: {reason}") from error
+        raise PipelineError(f"{what}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    cause = getattr(error, "cause", None) or error
+    request = getattr(cause, "request", None)
+    if isinstance(cause, RequestException) and request is not None:
+        return unreached(cause, str(request.url))
+    return getattr(error, "message", None) or str(error)
 
 
 def raw_tables(dataset: str) -> list[bigquery.Table]:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -136,9 +137,11 @@ def demo(folder: Path) -> int:
             " exchange."
         )
     _console.print("\nTry next:", style="bold")
-    _console.print(f"  export WAREHOUSE_DIR={folder}/warehouse ARCHIVE_URI={folder}/archive", markup=False)
+    exported = ["export", f"WAREHOUSE_DIR={folder}/warehouse", f"ARCHIVE_URI={folder}/archive"]
+    _console.print(f"  {shlex.join(exported)}", markup=False)
     for text, sql in _NEXT:
         _console.print(f"  # {text}", style="dim", markup=False)
+        # SQL's own quotes are single ones, which shlex would take apart.
         _console.print(f'  .venv/bin/trading-data query "{sql}"', markup=False)
     _console.print("  # the dashboard, at the address that it prints; the token is demo", style="dim", markup=False)
     _console.print("  API_TOKEN=demo .venv/bin/trading-data serve", markup=False)
@@ -204,7 +207,7 @@ def _tell(sentence: str) -> None:
 
 
 def _run(environment: Mapping[str, str], *arguments: str) -> int:
-    _console.print(f"$ trading-data {' '.join(arguments)}", style="bold", markup=False)
+    _console.print(f"$ {shlex.join(['trading-data', *arguments])}", style="bold", markup=False)
     command: Sequence[str] = [sys.executable, "-m", "extract", *arguments]
     # The log of each request is for machines; what a person needs is in the report.
     log = None if _console.is_terminal else subprocess.DEVNULL

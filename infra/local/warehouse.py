@@ -45,7 +45,7 @@ _ALREADY_SERVED = 75
 
 
 class WarehouseNotRunningError(Exception):
-    """The embedded warehouse did not come up; the text says where its own words are."""
+    """The embedded warehouse did not come up; the text says why, as far as it told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +99,14 @@ def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
                     own = None  # Another process was faster: its server is ours too.
                 elif own is not None and own.poll() is not None:
                     raise WarehouseNotRunningError(
-                        f"the embedded warehouse in {data_dir} ended with status {own.returncode}; "
-                        f"its own words are in {data_dir / 'server.log'}"
+                        f"the embedded warehouse in {data_dir} did not start: "
+                        f"{_last_words(data_dir) or f'it ended with status {own.returncode}'}; "
+                        "move away what is not its own, or name another folder by WAREHOUSE_DIR"
                     )
                 if time.monotonic() > deadline:
                     raise WarehouseNotRunningError(
-                        f"the embedded warehouse in {data_dir} did not listen within {START_SECONDS:.0f} s; "
-                        f"its own words are in {data_dir / 'server.log'}"
+                        f"the embedded warehouse in {data_dir} did not listen within {START_SECONDS:.0f} s: "
+                        f"{_last_words(data_dir) or 'is the machine very busy?'}; run this again"
                         if server is None
                         else f"the embedded warehouse in {data_dir} was started by another version of this code, and a"
                         f" command still uses it; run this again when that command has ended"
@@ -143,6 +144,12 @@ def stop(data_dir: Path) -> bool:
         if in_use == 5 or time.monotonic() > deadline:
             return False
     return True
+
+
+def _last_words(data_dir: Path) -> str:
+    """The last line that a server has logged, without the name of the error; empty where it said nothing."""
+    lines = (data_dir / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
+    return "".join(lines).rpartition("Error: ")[2].rpartition("Exception: ")[2].rstrip("!.")
 
 
 def _described(text: str) -> Server:

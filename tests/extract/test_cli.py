@@ -16,8 +16,10 @@ from tests.conftest import Pipeline
 @pytest.mark.parametrize(
     ("arguments", "environment", "words"),
     [
-        ([], {}, "COMMAND"),
-        (["rplay"], {}, "rplay"),
+        (["--verbose"], {}, "COMMAND"),
+        (["stauts"], {}, "there is no command 'stauts'; did you mean status?"),
+        (["-v", "xyzzy"], {}, "there is no command 'xyzzy'; see `trading-data --help`"),
+        (["run", "--simbols", "TCS"], {}, "--simbols is not known here; did you mean --symbols?"),
         (["status", "--yaml"], {}, "--yaml"),
         (["query", "select 1", "--format", "xml"], {}, "xml"),
         (["status"], {"BIGQUERY_DATASET": "my-data"}, "BIGQUERY_DATASET is 'my-data'"),

@@ -15,7 +15,6 @@ import pytest
 from extract import seeds, settings
 from extract.cli import main
 from extract.errors import ConfigurationError
-from extract.seeds import known_symbol
 from extract.settings import Settings, past_proxies
 from tests.conftest import Pipeline
 
@@ -57,8 +56,10 @@ USAGE: list[Typed] = [
     *((["run", "--symbols", typed], {}, "--symbols is empty") for typed in ("", " ", ",", ", ,")),
     (["run", "--symbols", "NOBODY"], {}, "NOBODY: not in seeds/instruments.csv"),
     (["run", "--symbols", "TCS,NOBODY"], {}, "NOBODY: not in seeds/instruments.csv"),
-    (["run", "--symbols", "ZOMATO"], {}, "ZOMATO is ETERNAL now"),
-    (["run", "--symbols", "zomato.ns"], {}, "ZOMATO is ETERNAL now"),
+    (["run", "--symbols", "RELIANC"], {}, "RELIANC: not in seeds/instruments.csv; did you mean RELIANCE?"),
+    (["run", "--symbols", "TCS.BO"], {}, "TCS.BO: not in seeds/instruments.csv; did you mean TCS?"),
+    (["run", "--symbols", "Infosys"], {}, "did you mean INFY (Infosys Ltd.)?"),
+    (["run", "--symbols", "TCS, HDFC Bank"], {}, "did you mean HDFCBANK (HDFC Bank Ltd.)?"),
     (["run", "--symbols", "[/red]"], {}, "[/red]: not in seeds/instruments.csv"),
     (["run", "--run-id", "../x"], {}, "is no id"),
     (["query", ""], {}, "there is no statement"),
@@ -147,10 +148,37 @@ def test_what_cannot_be_meant_is_one_sentence_and_status_2_and_pages_nobody(
         ("M&M.NS", "M&M"),
         ("bajaj-auto", "BAJAJ-AUTO"),
         ("eternal", "ETERNAL"),
+        ("tcs-eq", "TCS"),
+        ("\u201cTCS\u201d", "TCS"),
+        ("\uff34\uff23\uff33", "TCS"),
     ],
 )
 def test_a_symbol_is_taken_as_people_type_it(typed: str, symbol: str) -> None:
-    assert known_symbol(typed) == symbol
+    from extract.symbols import meant
+
+    assert [instrument.symbol for instrument in meant(typed).instruments] == [symbol]
+    assert meant(typed).notes == []
+
+
+@pytest.mark.parametrize("typed", ["ZOMATO", "zomato.ns", "NSE:ZOMATO", "ZOMATO, ETERNAL"])
+def test_a_former_symbol_is_taken_and_said(typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from extract.commands.options import instruments
+
+    assert [instrument.symbol for instrument in instruments(typed)] == ["ETERNAL"]
+    said = capsys.readouterr()
+    assert (said.err, said.out) == ("ZOMATO is ETERNAL now.\n", "")
+
+
+def test_a_former_symbol_of_two_shares_is_asked_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    from extract import symbols
+
+    by_symbol = {instrument.symbol: instrument.instrument_id for instrument in seeds.listed_instruments()}
+    former = {by_symbol["ETERNAL"]: {"ZOMATO": None}, by_symbol["TCS"]: {"ZOMATO": None, "INFY": None}}
+    monkeypatch.setattr(symbols, "former_symbols", lambda: former)
+    with pytest.raises(ConfigurationError, match=r"did you mean ETERNAL or TCS\?"):
+        symbols.meant("ZOMATO")
+    # Whoever bears it now is meant.
+    assert [instrument.symbol for instrument in symbols.meant("INFY").instruments] == ["INFY"]
 
 
 @pytest.mark.parametrize(
@@ -227,6 +255,8 @@ def test_an_installation_without_models_says_how_to_install(
         (lambda text: text.replace(",", ";"), "has no column"),
         (lambda text: text.replace("2021-07-23", "23-07-2021"), "listed_on is '23-07-2021'"),
         (lambda text: text.replace("\n1,", "\n1.0,"), "instrument_id is '1.0'"),
+        (lambda text: text + ",,,,,,,,,\n", "line 252: the row is empty; delete it"),
+        (lambda text: text + "\n\n", None),
         (lambda _: None, "cannot be read"),
     ],
 )
@@ -281,3 +311,23 @@ def test_what_dbt_takes_for_its_own_error_is_an_interruption(monkeypatch: pytest
     warehouse: object = SimpleNamespace(dataset="d", location="l", address=None)
     with pytest.raises(KeyboardInterrupt):
         build._invoke_dbt(["build"], {}, warehouse)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "words"),
+    [
+        (0, "1 minute"),
+        (1, "1 minute"),
+        (6, "6 minutes"),
+        (89, "89 minutes"),
+        (100, "2 hours"),
+        (26 * 60, "26 hours"),
+        (72 * 60, "3 days"),
+    ],
+)
+def test_a_time_is_told_in_a_unit_that_fits(minutes: int, words: str) -> None:
+    from datetime import timedelta
+
+    from extract.reporting.diagnosis import lasting
+
+    assert lasting(timedelta(minutes=minutes)) == words

@@ -144,13 +144,20 @@ def test_the_address_of_a_dead_server_is_not_that_of_one_that_begins(tmp_path: P
             assert _rows(address, "select 1") == [(1,)]
 
 
-def test_a_server_that_cannot_start_says_where_its_words_are(tmp_path: Path) -> None:
-    (tmp_path / "bigquery").write_text("a file where the data folder should be")
-    with (
-        pytest.raises(embedded.WarehouseNotRunningError, match=r"ended with status 1; .*server\.log"),
-        embedded.running(tmp_path),
-    ):
+@pytest.mark.parametrize(
+    ("stray", "words"),
+    [
+        ("bigquery", r"did not start: .*File exists"),
+        ("bigquery/emulator.duckdb", "did not start: .*not a valid DuckDB"),
+    ],
+)
+def test_a_server_that_cannot_start_says_why(tmp_path: Path, stray: str, words: str) -> None:
+    (tmp_path / stray).parent.mkdir(exist_ok=True)
+    (tmp_path / stray).write_text("a file that is not its own")
+    with pytest.raises(embedded.WarehouseNotRunningError, match=words) as told, embedded.running(tmp_path):
         pass
+    assert "WAREHOUSE_DIR" in str(told.value)
+    assert "server.log" not in str(told.value)
 
 
 def test_a_server_stays_for_its_idle_time_and_the_next_command_finds_it(sitting: Path) -> None:

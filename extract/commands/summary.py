@@ -1,0 +1,112 @@
+"""The last lines of a command that fetches: what was asked, what came, what was built, and what is wrong."""
+
+from datetime import date
+from typing import TYPE_CHECKING, NamedTuple
+
+from rich.text import Text
+
+from extract.commands.builds import built_line
+from extract.commands.terminal import SEVERITY_STYLES, counted, output, say
+from extract.seeds import source_order
+
+if TYPE_CHECKING:
+    from extract.fetching.run import Job
+    from extract.reporting.report import Outcome
+    from extract.reporting.status import Status
+
+# The symbols whose past has come anew, and the state of the data.
+type End = tuple[list[str], Status | None]
+
+# What a terminal shows: a person reads it at a glance. `status` tells the rest.
+_LINES = 6
+# A longer remedy would leave no room for what it mends.
+_REMEDY = 40
+
+
+class _Wrong(NamedTuple):
+    severity: str
+    text: str
+    remedy: str | None
+
+
+def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> None:
+    """Tell how a run ended; on a terminal in six lines.
+
+    Args:
+        job: what was fetched.
+        outcome: what was built, and what is missing.
+        end: the symbols whose past has come anew, and the state of the data.
+        asked: the range that was asked for; None where it was what is new.
+    """
+    facts = _facts(job, outcome, end, asked)
+    wrongs = _wrongs(outcome, end[1])
+    for fact in facts:
+        _line(Text(fact), is_tight=True)
+    shown, room = wrongs, _LINES - len(facts)
+    if output.is_terminal and len(wrongs) > room:
+        shown = wrongs[: room - 1]
+    lines = [_told(wrong) for wrong in shown]
+    is_tight = sum(-(-(text + Text(tail)).cell_len // output.width) for text, tail in lines) > room
+    for text, tail in lines:
+        _line(text, tail, is_tight=is_tight)
+    if hidden := len(wrongs) - len(shown):
+        say(f"and {counted(hidden, 'more thing')} to know: trading-data status")
+
+
+def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> list[str]:
+    """What was asked of whom, what came, what was built, and what the data is like: a line each, as far as known."""
+    rewritten, state = end
+    extraction = job.extraction
+    # Always in one order; the third opinion last.
+    order = source_order()
+    outcomes = dict(sorted(extraction.outcomes().items(), key=lambda item: (item[0] not in order, item[0])))
+    if outcomes:
+        requests = (
+            f"{source} {counted(extraction.requests[source], 'request')} for {counted(counts.total(), 'symbol')}"
+            for source, counts in outcomes.items()
+        )
+        came = (
+            f"{source} {counts['ok']:,} of {counted(counts.total(), 'symbol')}" for source, counts in outcomes.items()
+        )
+        bars = sum(rows for table, rows in extraction.landed_rows.items() if table.endswith(("_bars", "_quotes")))
+        anew = f"; the whole past of {', '.join(rewritten)}" if rewritten else ""
+        lines = [f"Asked: {', '.join(requests)}.", f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
+    else:
+        what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
+        lines = [f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
+    if outcome.built:
+        lines.append(built_line(outcome.built))
+    if state:
+        lines.append(state.headline)
+    return lines
+
+
+def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
+    """What is wrong, the worst first: each thing once, though the run and the view of the alerts may both know it."""
+    from extract.reporting.alerts import SEVERITIES
+
+    failed = outcome.built.failed if outcome.built else []
+    wrongs = [_Wrong("ERROR", f"{node}: {reason}", "trading-data build") for node, reason in failed]
+    # Of the runs, the view knew those before this one.
+    alerts = [alert for alert in state.alerts if alert.alert_id != "run_failed"] if state else []
+    wrongs += (_Wrong(alert.severity, alert.text, alert.remedy) for alert in alerts)
+    for sentence in outcome.shortfalls:
+        reason = (sentence.partition(". ")[2] or sentence).rstrip(".")
+        if not any(reason in alert.text for alert in alerts):
+            wrongs.append(_Wrong("WARNING", sentence, None))
+    return sorted(wrongs, key=lambda wrong: SEVERITIES.index(wrong.severity))
+
+
+def _told(wrong: _Wrong) -> tuple[Text, str]:
+    """A line of what is wrong, and what to type."""
+    remedy = wrong.remedy or ""
+    if output.is_terminal and len(remedy) > _REMEDY:
+        remedy = "trading-data status"
+    return Text(f"{wrong.severity} ", SEVERITY_STYLES[wrong.severity]) + Text(wrong.text), f" > {remedy}" * bool(remedy)
+
+
+def _line(text: Text, end: str = "", *, is_tight: bool = False) -> None:
+    """Print a line; where a terminal has no room for all of it, the beginning, and the end whole."""
+    if output.is_terminal and is_tight:
+        text.truncate(max(output.width - len(end), 20), overflow="ellipsis")
+    output.print(text + Text(end, "bold"), soft_wrap=True)

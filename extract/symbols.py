@@ -1,0 +1,121 @@
+"""What people type for a share, made into our symbols."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from extract.errors import ConfigurationError
+from extract.seeds import Instrument, former_symbols, instrument_names, listed_instruments
+
+# Of what may be meant, so many are named.
+_NAMED = 3
+# A name is taken for another from so much likeness on, and with so many letters.
+_LIKENESS = 0.7
+_LETTERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The instruments that a person means.
+
+    Attributes:
+        instruments: in the order of the seed.
+        notes: what was not taken as it was typed, a sentence each.
+    """
+
+    instruments: list[Instrument]
+    notes: list[str]
+
+
+def meant(typed: str) -> Meant:
+    """The instruments that a person means by a list of symbols.
+
+    They are taken in any case, between commas, semicolons or blanks, as the providers name them (``TCS.NS``,
+    ``NSE:TCS``, ``TCS-EQ``), and by a symbol that one of them alone had before.
+
+    Raises:
+        ConfigurationError: there is none, or one is not ours; the text says which may be meant.
+    """
+    if _plain(typed) == "ALL":
+        return Meant(listed_instruments(), [])
+    book = _Book(listed_instruments(), former_symbols(), instrument_names())
+    symbols: list[str] = []
+    notes: list[str] = []
+    for piece in re.split(r"[,;\n]+", typed):
+        words = piece.split()
+        # Who writes the name of a company writes several words.
+        for word in words if book.symbol(piece) is None else [piece]:
+            symbol = book.symbol(word)
+            if symbol is None:
+                raise ConfigurationError(_unknown(word, book.near(piece) or book.near(word)))
+            symbols.append(symbol)
+            if note := book.note(word, symbol):
+                notes.append(note)
+    if not symbols:
+        raise ConfigurationError("there is no symbol; write TCS,INFY, or leave it out for all")
+    return Meant(listed_instruments(symbols), list(dict.fromkeys(notes)))
+
+
+def _unknown(word: str, near: list[str]) -> str:
+    described = f"; did you mean {' or '.join(near)}?" if near else "; write NSE symbols, as TCS,INFY"
+    return f"{word}: not in seeds/instruments.csv{described}"
+
+
+def _plain(typed: str) -> str:
+    """A word without what people and programs put around it."""
+    return unicodedata.normalize("NFKC", typed).strip().strip("\"'\u2018\u2019\u201c\u201d$").upper()
+
+
+class _Book:
+    """By what a share may be called, its symbol."""
+
+    def __init__(
+        self, instruments: list[Instrument], former: Mapping[int, Iterable[str]], names: Mapping[str, str]
+    ) -> None:
+        self._names = names
+        self._symbols = {name: instrument.symbol for instrument in instruments for name in _providers_names(instrument)}
+        by_id = {instrument.instrument_id: instrument.symbol for instrument in instruments}
+        self._former: dict[str, set[str]] = {}
+        for instrument_id, symbols in former.items():
+            for symbol in symbols:
+                if instrument_id in by_id:
+                    self._former.setdefault(symbol, set()).add(by_id[instrument_id])
+
+    def symbol(self, word: str) -> str | None:
+        """The symbol of the one share that can be meant; None where there is none, or more than one."""
+        plain = _plain(word).removeprefix("NSE:")
+        if plain in self._symbols:
+            return self._symbols[plain]
+        formerly = self._former.get(_bare(plain), set())
+        return next(iter(formerly)) if len(formerly) == 1 else None
+
+    def note(self, word: str, symbol: str) -> str | None:
+        """What is to be said of a former symbol."""
+        plain = _plain(word).removeprefix("NSE:")
+        return None if plain in self._symbols else f"{_bare(plain)} is {symbol} now"
+
+    def near(self, word: str) -> list[str]:
+        """The symbols that may be meant by a word that is none; of a company's name, with that name."""
+        plain = _plain(word)
+        bare = _bare(plain.removeprefix("NSE:"))
+        if len(bare) < _LETTERS:
+            return []
+        if formerly := self._former.get(bare):
+            return sorted(formerly)
+        named = [symbol for symbol, name in self._names.items() if f" {plain} " in f" {_plain(name)} "]
+        if named:
+            return [f"{symbol} ({self._names[symbol]})" for symbol in named[:_NAMED]]
+        return get_close_matches(bare, [*self._names], n=_NAMED, cutoff=_LIKENESS)
+
+
+def _bare(plain: str) -> str:
+    """A symbol without the exchange that a provider puts behind it."""
+    return re.sub(r"\.(NS|BO|NSE|BSE)$|-EQ$", "", plain)
+
+
+def _providers_names(instrument: Instrument) -> Iterator[str]:
+    symbol = instrument.symbol
+    names = (instrument.kite_tradingsymbol, instrument.yahoo_ticker, instrument.alpha_vantage_ticker)
+    yield from (name.upper() for name in (symbol, *names, f"{symbol}.NS", f"{symbol}-EQ"))
