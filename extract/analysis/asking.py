@@ -75,7 +75,8 @@ def ask(warehouse: Warehouse, sql: str, *, may_write: bool = False, most_rows: i
     except Exception:
         with as_pipeline_error("the query failed"):
             raise
-    names = [field.name for field in rows.schema]
+    # What makes a table gives its columns too.
+    names = [field.name for field in rows.schema] if tried.statement_type in (None, "SELECT") else []
     total = rows.total_rows if names else rows.num_dml_affected_rows
     return Answer(names, _read(rows), total, began_at)
 

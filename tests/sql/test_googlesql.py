@@ -2,14 +2,17 @@
 
 import copy
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from extract import data
 from extract.fetching.holes import read_holes
 from extract.fetching.received import (
     Received,
@@ -23,6 +26,7 @@ from extract.fetching.received import (
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.reporting.status import read_status
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
+from extract.settings import PROJECT_DIR
 from extract.warehouse.connection import Warehouse
 from infra.local.googlesql import (
     Analyzer,
@@ -34,6 +38,8 @@ from infra.local.googlesql import (
     sent_statements,
 )
 from tests.conftest import Pipeline, write_bars
+
+RECIPES = PROJECT_DIR / "models" / "marts" / "RECIPES.md"
 
 SYMBOLS = ("ABB", "RELIANCE", "TCS")
 SESSIONS = [date(2025, month, day) for month, days in ((6, (24, 25, 26, 27, 30)), (7, (1, 2, 3, 4, 7))) for day in days]
@@ -361,3 +367,42 @@ def test_a_view_and_a_cte_count_as_often_as_they_are_read() -> None:
     assert analyzer.analyze(twice) == means + means
     analyzer.analyze("create or replace table `local`.`marts`.`means` as select symbol from `local.marts.bars`")
     assert analyzer.analyze(twice) == Complexity(scans=2)
+
+
+class _Asked(Exception):
+    """The statement that the module for Python would have sent."""
+
+
+def _analysts_statements() -> list[str]:
+    """What the recipes ask, and what each function of extract.data does."""
+
+    def ask(_: object, sql: str) -> NoReturn:
+        raise _Asked(sql)
+
+    statements = re.findall(r"```sql\n(.*?)```", RECIPES.read_text(), re.DOTALL)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "read", ask)
+        patch.setattr(data, "_warehouse", cache(lambda _: None))
+        calls: list[Callable[[], object]] = [
+            lambda: data.bars("TCS", "2025-06-01", adjusted=False),
+            lambda: data.bars("TCS", as_of="2025-07-01"),
+            lambda: data.bars(as_of="2025-07-01", adjusted=False),
+            lambda: data.actions("TCS", end="2025-07-01", as_of="2025-07-01"),
+            data.universe,
+            lambda: data.universe("NIFTY 500"),
+        ]
+        for call in calls:
+            with pytest.raises(_Asked) as asked:
+                call()
+            statements.append(str(asked.value))
+    return [*statements, data._MEMBERS.format(name="NIFTY 500", day="2025-07-01")]
+
+
+def test_what_analysts_ask_is_accepted(builds: Builds) -> None:
+    marts = "|".join(path.stem for path in RECIPES.parent.glob("*.sql"))
+    named = re.compile(rf"\b(from|join) (?:({marts})\b|(trading_data_\w+))")
+    statements = [
+        named.sub(lambda m: f"{m[1]} local.{m[3] or f'trading_data.{m[2]}'}", sql) for sql in _analysts_statements()
+    ]
+    assert len(statements) == 13
+    assert _analyzed(builds.analyzer, statements)[0] == []
