@@ -5,17 +5,17 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Iterable
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from google.cloud import bigquery
 from pydantic import BaseModel, Field
 
 from extract.api.access import REFUSALS
+from extract.api.days import Day, asked_days, not_valid
 from extract.api.kept import Mark, read_mark
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.symbols import our_symbol
@@ -25,6 +25,7 @@ from extract.warehouse.connection import Warehouse
 # Seventeen years of three symbols, or a year of sixty. These are some 15,000 bars, or 3 MB before they are compressed.
 _MOST_SYMBOL_YEARS = 60
 _YEAR = 365.25
+_DEFAULT_DAYS = 365
 
 _Price = Annotated[str, Field(description="Rupees a share, exact, as a string.", pattern=r"^-?[0-9]+([.][0-9]+)?$")]
 
@@ -83,14 +84,14 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
             ),
         ],
         first: Annotated[
-            date | None,
+            Day | None,
             Query(
                 alias="from",
                 description=f"The first day, since {FIRST_DAY}; by default a year before the last.",
                 openapi_examples={"day": {"value": "2026-01-01"}},
             ),
         ] = None,
-        last: Annotated[date | None, Query(alias="to", description="The last day; by default today.")] = None,
+        last: Annotated[Day | None, Query(alias="to", description="The last day; by default today.")] = None,
         form: Annotated[Literal["json", "csv"], Query(alias="format", description="How to write it.")] = "json",
     ) -> Response:
         """Valid bars of one symbol or several, from one day to another, both included.
@@ -101,16 +102,10 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
         An answer has at most 60 symbol-years: 3 symbols over 20 years, or 60 symbols over one. Send its `ETag` as
         `If-None-Match` with the next request: where nothing was built meanwhile, the answer is 304 and empty.
         """
-        today = exchange_date(clock())
-        last = min(last or today, today)
-        first = first or max(FIRST_DAY, last - timedelta(days=365))
-        if first < FIRST_DAY:
-            raise _not_valid("from", f"is before {FIRST_DAY}, where the calendar begins", first)
-        if first > last:
-            raise _not_valid("from", f"is after {last}, the last day asked for", first)
+        first, last = asked_days(first, last, exchange_date(clock()), _DEFAULT_DAYS)
         symbols = sorted({our_symbol(typed) for typed in symbol.split(",") if typed.strip()})
         if not symbols:
-            raise _not_valid("symbol", "names no symbol", symbol)
+            raise not_valid("symbol", "names no symbol", symbol)
         _check_size(symbols, first, last)
         with unavailable():
             opened = warehouse()
@@ -129,10 +124,6 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
         return Response(json.dumps({"bars": rows}, default=str), media_type="application/json", headers=headers)
 
     return routes
-
-
-def _not_valid(name: str, fault: str, given: object) -> RequestValidationError:
-    return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": fault, "input": str(given)}])
 
 
 def _check_size(symbols: list[str], first: date, last: date) -> None:

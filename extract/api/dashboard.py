@@ -15,6 +15,7 @@ from google.cloud import bigquery
 from pydantic import BaseModel
 
 from extract.api.access import REFUSALS
+from extract.api.days import Day, asked_days
 from extract.api.kept import KeptAnswers
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.symbols import our_symbol
@@ -22,7 +23,7 @@ from extract.api.verdict import Verdict, verdict_of
 from extract.errors import ConfigurationError, PipelineError
 from extract.reporting.diagnosis import Run, read_runs
 from extract.reporting.status import Status, read_status
-from extract.seeds import FIRST_DAY, Clock, exchange_date
+from extract.seeds import Clock, exchange_date
 from extract.warehouse.connection import Warehouse
 
 # As many statements at once: BigQuery answers each in about a second.
@@ -406,8 +407,7 @@ class Reader:
             last: until when; None for today.
             again: read it, whatever is kept.
         """
-        last = last or exchange_date(self._clock())
-        first = first or max(FIRST_DAY, last - timedelta(days=_SHOWN_DAYS))
+        first, last = asked_days(first, last, exchange_date(self._clock()), _SHOWN_DAYS)
         return self._answers.kept((symbol, first, last), partial(self._read_symbol, symbol, first, last), again=again)
 
     def _read_status(self) -> Status:
@@ -509,8 +509,8 @@ def dashboard_routes(reader: Reader, *, is_asked: bool) -> APIRouter:
             str,
             PathParameter(max_length=30, description="In any case.", openapi_examples={"tcs": {"value": "TCS"}}),
         ],
-        first: Annotated[date | None, Query(alias="from", description="The first day; by default a year ago.")] = None,
-        last: Annotated[date | None, Query(alias="to", description="The last day; by default today.")] = None,
+        first: Annotated[Day | None, Query(alias="from", description="The first day; by default a year ago.")] = None,
+        last: Annotated[Day | None, Query(alias="to", description="The last day; by default today.")] = None,
     ) -> SymbolView:
         """A symbol's bars, the versions of those that have several, its actions and its score."""
         known = our_symbol(symbol)

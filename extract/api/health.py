@@ -13,7 +13,6 @@ from pydantic import BaseModel
 
 from extract.api.access import REFUSALS
 from extract.api.dashboard import Reader
-from extract.api.kept import read_mark
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.verdict import Verdict, verdict_of
 from extract.landing.archive import Archive
@@ -108,7 +107,7 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
         clock: the time, with zone.
     """
     routes = APIRouter(tags=["Health"])
-    look_at_warehouse = _Look("warehouse", lambda: read_mark(warehouse().hurried(_PROBE_SECONDS)).built_at)
+    look_at_warehouse = _Look("warehouse", lambda: warehouse().hurried(_PROBE_SECONDS).last_built_at())
     look_at_archive = _Look("archive", lambda: next(iter(Archive(settings.archive_uri).listed()), None))
 
     @routes.get("/live", summary="Does the process answer?")

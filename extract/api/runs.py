@@ -15,6 +15,7 @@ from google.cloud import bigquery
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from extract.api.access import REFUSALS, refuse_other_sites
+from extract.api.days import Day
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order, state_of
 from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.symbols import our_symbol
@@ -33,7 +34,7 @@ _SYMBOLS = [instrument.symbol for instrument in listed_instruments()]
 
 # Outside, because in the class below the field hides the type.
 _Day = Annotated[
-    date | None,
+    Day | None,
     Field(description=f"A session of the exchange since {FIRST_DAY}; by default the last one that has closed."),
 ]
 

@@ -77,6 +77,8 @@ def test_what_has_not_changed_is_not_sent_again(client: httpx.Client, populated:
         ({"symbol": "TCS", "from": "2009-12-31"}, 422, "not-valid", "is before 2010-01-01"),
         ({"symbol": "TCS", "from": "2024-01-02", "to": "2024-01-01"}, 422, "not-valid", "is after 2024-01-01"),
         ({"symbol": "TCS", "from": "soon"}, 422, "not-valid", "query/from"),
+        ({"symbol": "TCS", "to": "0"}, 422, "not-valid", "written as 2024-12-31"),
+        ({"symbol": "TCS", "to": "2000-01-01"}, 422, "not-valid", "query/to: is before 2010-01-01"),
         ({"symbol": "TCS", "format": "xlsx"}, 422, "not-valid", "'json' or 'csv'"),
     ],
 )

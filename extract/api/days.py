@@ -1,0 +1,48 @@
+"""The days that a caller may name: written as 2024-12-31, and within the exchange's calendar."""
+
+import re
+from datetime import date, timedelta
+from typing import Annotated
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator
+
+from extract.seeds import FIRST_DAY
+
+
+def _as_written(given: object) -> object:
+    # pydantic takes a number, too, as the seconds since 1970.
+    if isinstance(given, date) or (isinstance(given, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", given)):
+        return given
+    raise ValueError("Input should be a valid date, written as 2024-12-31")
+
+
+Day = Annotated[date, BeforeValidator(_as_written)]
+
+
+def asked_days(first: date | None, last: date | None, today: date, default_days: int) -> tuple[date, date]:
+    """The first and last day that a caller asks for.
+
+    Args:
+        first: as asked for; None for so many days before the last.
+        last: as asked for; None for today, which it is also where a later one is asked for.
+        today: the exchange's date.
+        default_days: how many.
+
+    Raises:
+        RequestValidationError: a day lies before the calendar, or the first after the last.
+    """
+    last = min(last or today, today)
+    if last < FIRST_DAY:
+        raise not_valid("to", f"is before {FIRST_DAY}, where the calendar begins", last)
+    first = first or max(FIRST_DAY, last - timedelta(days=default_days))
+    if first < FIRST_DAY:
+        raise not_valid("from", f"is before {FIRST_DAY}, where the calendar begins", first)
+    if first > last:
+        raise not_valid("from", f"is after {last}, the last day asked for", first)
+    return first, last
+
+
+def not_valid(name: str, fault: str, given: object) -> RequestValidationError:
+    """What is told of a query's parameter that the description cannot forbid."""
+    return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": fault, "input": str(given)}])
