@@ -276,22 +276,6 @@ unmeasured as (
 
 ),
 
-changed_evidence as (
-
-    select count(*) as kind_count
-    from {{ ref('int_action_evidence__digested') }} as digested
-    full outer join {{ ref('int_action_evidence__merged') }} as merged
-        on digested.kind = merged.kind
-    where digested.digest is distinct from merged.digest
-
-),
-
-rescaled as (
-
-    select count(*) as symbol_count from rescaled_symbols
-
-),
-
 bounded as (
 
     select
@@ -311,16 +295,9 @@ bounded as (
             ),
             ''
         ) as deep_window_symbols,
-        unmeasured.symbol_count > 0 as has_unmeasured_actions,
-        changed_evidence.kind_count > 0
-        or unmeasured.symbol_count > 0
-        or rescaled.symbol_count > 0
-        or changed_sessions.trade_date is not null as has_changed_actions
+        unmeasured.symbol_count > 0 as has_unmeasured_actions
     from with_sessions
-    cross join changed_sessions
     cross join unmeasured
-    cross join changed_evidence
-    cross join rescaled
 
 )
 
