@@ -43,8 +43,9 @@ INCREMENTAL_MODELS = (
 # A test of a model returns one row for each rule that is broken, of which there are a few.
 _ROWS_OF_A_FAILED_TEST = 5
 
-# The model that says what to merge.
+# The models that say what to merge, and whether the corporate actions are judged again.
 _WINDOW = "operations_build_window"
+_CHANGES = "operations_action_changes"
 
 # What macros/window_start.sql reads.
 WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
@@ -211,23 +212,35 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     dataset = warehouse.dataset
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
     # Without what the last merge was made by, nothing tells what has changed.
+<<<<<<< HEAD:extract/warehouse/build.py
     made_by = ("int_action_evidence", "int_scales", "int_suspect_sessions", "int_trading_sessions")
     kept = (*INCREMENTAL_MODELS, *(f"{model}__merged" for model in made_by))
     needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), f"{dataset}_operations.{_WINDOW}"]
+=======
+    kept = (*INCREMENTAL_MODELS, "int_action_evidence__merged", "int_scales__merged", "int_suspect_sessions__merged")
+    needed = [f"{datasets[model.split('_')[0]]}.{model}" for model in kept]
+    needed += [f"{dataset}_operations.{view}" for view in (_WINDOW, _CHANGES)]
+>>>>>>> speed:extract/warehouse/build.py
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
     return _open_window(warehouse)
 
 
 def _open_window(warehouse: Warehouse) -> Window:
-    (row,) = warehouse.query(f"select * from `{warehouse.client.project}.{warehouse.dataset}_operations.{_WINDOW}`")
+    operations = f"{warehouse.client.project}.{warehouse.dataset}_operations"
+    (row,) = warehouse.query(f"select * from `{operations}.{_WINDOW}`")
+    (changes,) = warehouse.query(f"select * from `{operations}.{_CHANGES}`")
     symbols = row["deep_window_symbols"]
+    start = row["window_start"]
+    if changed := changes["first_changed_session"]:
+        # The bars of all symbols are chosen anew, from the month of that session on.
+        start = min(start, changed.replace(day=1))
     return Window(
-        row["window_start"],
+        start,
         row["deep_window_start"],
         symbols.split(",") if symbols else [],
         row["has_unmeasured_actions"],
-        row["has_changed_actions"],
+        row["has_unmeasured_actions"] or any(changes.values()),
     )
 
 

@@ -219,40 +219,6 @@ symbol_windows as (
 
 ),
 
--- A session of a source that has become suspect, or is no longer; and one that has come into the
--- calendar, or gone out of it: all its bars are chosen anew.
-changed_sessions as (
-
-    select coalesce(suspect.trade_date, merged.trade_date) as trade_date
-    from {{ ref('int_suspect_sessions__found') }} as suspect
-    full outer join {{ ref('int_suspect_sessions__merged') }} as merged
-        on
-            suspect.source_id = merged.source_id
-            and suspect.trade_date = merged.trade_date
-    where suspect.source_id is null or merged.source_id is null
-
-    union all
-
-    select coalesce(sessions.trade_date, merged.trade_date) as trade_date
-    from {{ ref('dim_trading_sessions') }} as sessions
-    full outer join {{ ref('int_trading_sessions__merged') }} as merged
-        on sessions.trade_date = merged.trade_date
-    -- The calendar reaches farther ahead with each build.
-    where
-        coalesce(sessions.trade_date, merged.trade_date) <= current_date('Asia/Kolkata')
-        and (
-            sessions.closes_at is distinct from merged.closes_at
-            or sessions.is_short is distinct from merged.is_short
-        )
-
-),
-
-first_changed_session as (
-
-    select min(trade_date) as trade_date from changed_sessions
-
-),
-
 -- A few symbols whose past has changed do not deepen the window of all.
 ranked as (
 
@@ -278,70 +244,34 @@ collected as (
 
 ),
 
-with_sessions as (
-
-    select
-        least(
-            collected.window_start,
-            coalesce(date_trunc(first_changed_session.trade_date, month), date '9999-12-31')
-        ) as window_start,
-        collected.symbol_windows
-    from collected
-    cross join first_changed_session
-
-),
-
 unmeasured as (
 
     select count(*) as symbol_count from unmeasured_symbols
 
 ),
 
-changed_evidence as (
-
-    select count(*) as kind_count
-    from {{ ref('int_action_evidence__digested') }} as digested
-    full outer join {{ ref('int_action_evidence__merged') }} as merged
-        on digested.kind = merged.kind
-    where digested.digest is distinct from merged.digest
-
-),
-
-rescaled as (
-
-    select count(*) as symbol_count from rescaled_symbols
-
-),
-
 bounded as (
 
     select
-        with_sessions.window_start,
+        collected.window_start,
         coalesce(
             (
-                select min(deeper.starts_on) from unnest(with_sessions.symbol_windows) as deeper
-                where deeper.starts_on < with_sessions.window_start
+                select min(deeper.starts_on) from unnest(collected.symbol_windows) as deeper
+                where deeper.starts_on < collected.window_start
             ),
-            with_sessions.window_start
+            collected.window_start
         ) as deep_window_start,
         coalesce(
             (
                 select string_agg(deeper.deep_symbol, ',' order by deeper.deep_symbol)
-                from unnest(with_sessions.symbol_windows) as deeper
-                where deeper.starts_on < with_sessions.window_start
+                from unnest(collected.symbol_windows) as deeper
+                where deeper.starts_on < collected.window_start
             ),
             ''
         ) as deep_window_symbols,
-        unmeasured.symbol_count > 0 as has_unmeasured_actions,
-        changed_evidence.kind_count > 0
-        or unmeasured.symbol_count > 0
-        or rescaled.symbol_count > 0
-        or first_changed_session.trade_date is not null as has_changed_actions
-    from with_sessions
-    cross join first_changed_session
+        unmeasured.symbol_count > 0 as has_unmeasured_actions
+    from collected
     cross join unmeasured
-    cross join changed_evidence
-    cross join rescaled
 
 )
 
