@@ -212,15 +212,10 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     dataset = warehouse.dataset
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
     # Without what the last merge was made by, nothing tells what has changed.
-<<<<<<< HEAD:extract/warehouse/build.py
     made_by = ("int_action_evidence", "int_scales", "int_suspect_sessions", "int_trading_sessions")
     kept = (*INCREMENTAL_MODELS, *(f"{model}__merged" for model in made_by))
-    needed = [*(f"{datasets[model.split('_')[0]]}.{model}" for model in kept), f"{dataset}_operations.{_WINDOW}"]
-=======
-    kept = (*INCREMENTAL_MODELS, "int_action_evidence__merged", "int_scales__merged", "int_suspect_sessions__merged")
     needed = [f"{datasets[model.split('_')[0]]}.{model}" for model in kept]
     needed += [f"{dataset}_operations.{view}" for view in (_WINDOW, _CHANGES)]
->>>>>>> speed:extract/warehouse/build.py
     if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
     return _open_window(warehouse)
