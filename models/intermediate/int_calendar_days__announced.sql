@@ -1,3 +1,6 @@
+-- A table, because three models read it, and others through them.
+{{ config(materialized='table', tags=['actions', 'bars']) }}
+
 with
 
 announced as (

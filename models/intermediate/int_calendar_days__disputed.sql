@@ -1,3 +1,6 @@
+-- A table, because the view of the alerts reads enough without it.
+{{ config(materialized='table', tags=['actions', 'bars']) }}
+
 with
 
 holidays as (
