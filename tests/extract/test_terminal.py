@@ -123,9 +123,15 @@ def test_alone_it_prints_what_there_is_in_80_columns(own: Pipeline) -> None:
     assert {"exit status:", "examples:"} <= set(lines)
 
 
-def test_whoever_closes_the_pipe_has_what_it_wanted(own: Pipeline) -> None:
-    command = f"{sys.executable} -m extract query 'select x from unnest(generate_array(1, 100000)) as x'"
-    script = f"set -o pipefail; {command} --format csv | head -1"
+@pytest.mark.parametrize(
+    ("arguments", "reader", "read"),
+    [
+        ("query --format csv 'select x from unnest(generate_array(1, 100000)) as x'", "head -1", "x\n"),
+        ("extract --dry-run --symbols TCS --json", "true", ""),
+    ],
+)
+def test_whoever_closes_the_pipe_has_what_it_wanted(own: Pipeline, arguments: str, reader: str, read: str) -> None:
+    script = f"set -o pipefail; {sys.executable} -m extract {arguments} | {reader}"
     done = subprocess.run(
         ["/bin/bash", "-c", script],
         env=own.environment,
@@ -135,7 +141,7 @@ def test_whoever_closes_the_pipe_has_what_it_wanted(own: Pipeline) -> None:
         timeout=120,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "x\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, read), done.stderr
 
 
 def test_a_failure_is_json_where_json_was_asked_for(own: Pipeline) -> None:
