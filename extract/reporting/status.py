@@ -47,6 +47,7 @@ class Status:
     latest_valid_record_count: int
     latest_provisional_record_count: int
     latest_fallback_record_count: int
+    latest_disputed_record_count: int
     repeated_session_count: int
     overdue_session_count: int
     sessions_behind: int | None

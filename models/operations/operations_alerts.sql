@@ -181,6 +181,26 @@ status_alerts as (
                         ) as remedy
                     ),
                     struct(
+                        status.latest_disputed_record_count > 0 as is_raised,
+                        'dispute' as alert_id,
+                        'INFO' as severity,
+                        cast(status.assessed_trade_date as string) as subject,
+                        status.latest_disputed_record_count as symbol_count,
+                        concat(
+                            'Kite and Yahoo are apart on ',
+                            cast(status.latest_disputed_record_count as string), ' bars of ',
+                            cast(status.assessed_trade_date as string),
+                            '; the third opinion is asked within its budget.'
+                        ) as text,
+                        concat(
+                            'trading-data query "select * from ',
+                            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}',
+                            '_quality.quality_disputes',
+                            " where trade_date = '",
+                            cast(status.assessed_trade_date as string), "'", '"'
+                        ) as remedy
+                    ),
+                    struct(
                         array_length(status.unlisted_sessions) > 0 as is_raised,
                         'calendar_disputed' as alert_id,
                         'ERROR' as severity,
@@ -245,24 +265,17 @@ answers as (
         logical_and(outcome = 'ok') as is_ok,
         min(if(outcome = 'ok', null, message)) as failure_message,
         min(if(outcome = 'ok', message, null)) as left_out_message,
-        max(requested_at) as requested_at
+        max(requested_at) as answered_at
     from {{ ref('stg_extract__requests') }}
     where
         extracted_at >= timestamp_sub(current_timestamp(), interval 10 day)
         and symbol is not null
+        and source_id != 'alpha_vantage'
     group by run_id, source_id, symbol
     qualify
         row_number() over (
             partition by source_id, symbol order by max(requested_at) desc, run_id asc
         ) = 1
-
-),
-
-sources as (
-
-    select source_id from {{ ref('source_precedence') }}
-    where source_id != '{{ var("exchange_source") }}'
-    group by source_id
 
 ),
 
@@ -291,15 +304,13 @@ source_answers as (
         ) as failing_symbols,
         array_agg(
             if(answers.is_ok, null, answers.failure_message)
-            ignore nulls order by answers.requested_at desc, answers.symbol asc limit 1
+            ignore nulls order by answers.answered_at desc, answers.symbol asc limit 1
         ) as failure_messages,
         array_agg(
             answers.left_out_message ignore nulls
-            order by answers.requested_at desc, answers.symbol asc limit 1
+            order by answers.answered_at desc, answers.symbol asc limit 1
         ) as left_out_messages
     from answers
-    inner join sources
-        on answers.source_id = sources.source_id
     inner join listed_instruments
         on answers.symbol = listed_instruments.symbol
     group by answers.source_id
@@ -508,20 +519,6 @@ restatements as (
 
 ),
 
--- In the last session with a valid bar. A join to `status` would read all that is under it twice.
-bars_apart as (
-
-    select
-        countif('agrees_with_other_source' in unnest(failed_checks)) as bar_count,
-        trade_date
-    from {{ ref('fct_daily_bars') }}
-    where trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
-    group by trade_date
-    having countif(is_valid) > 0
-    qualify row_number() over (order by trade_date desc) = 1
-
-),
-
 -- What is not settled changes prices by mistake, or fails to. An old one stays to be looked at, and
 -- wakes nobody.
 unsettled as (
@@ -577,27 +574,7 @@ unsettled_actions as (
 
 ),
 
-disputes as (
-
-    select
-        'dispute' as alert_id,
-        'INFO' as severity,
-        cast(trade_date as string) as subject,
-        bar_count as symbol_count,
-        concat(
-            'Kite and Yahoo are apart on ', cast(bar_count as string), ' bars of ',
-            cast(trade_date as string), '; the third opinion is asked within its budget.'
-        ) as text,
-        concat(
-            'trading-data query "select * from ',
-            '{{ env_var("BIGQUERY_DATASET", "") or "trading_data" }}_quality.quality_disputes',
-            " where trade_date = '", cast(trade_date as string), "'", '"'
-        ) as remedy
-    from bars_apart
-    where bar_count > 0
-
-),
-
+-- Of the runs that build, the last one, and what this month's were billed; in one reading.
 last_run as (
 
     select
@@ -605,60 +582,80 @@ last_run as (
         command,
         reason,
         exit_status,
+        sum(
+            if(
+                started_at
+                >= timestamp(date_trunc(current_date('Asia/Kolkata'), month), 'Asia/Kolkata'),
+                bytes_billed,
+                0
+            )
+        ) over () as bytes_billed,
         started_at
     from {{ ref('operations_runs') }}
-    where command in ('run', 'backfill', 'build')
-    qualify row_number() over (order by started_at desc, run_id asc) = 1
+    qualify
+        row_number() over (
+            order by command in ('run', 'backfill', 'build') desc, started_at desc, run_id asc
+        ) = 1
 
 ),
 
-failed_run as (
+run_alerts as (
 
     select
-        'run_failed' as alert_id,
-        'ERROR' as severity,
-        run_id as subject,
-        cast(null as int64) as symbol_count,
-        concat(
-            'The last ', command, if(exit_status is null, ' was killed', ' failed'),
-            ' (', run_id, '). ', coalesce(reason, '')
-        ) as text,
-        concat('trading-data ', command) as remedy
+        alert.alert_id,
+        alert.severity,
+        alert.subject,
+        alert.symbol_count,
+        alert.text,
+        alert.remedy
     from last_run
-    where
-        -- What a person mistyped, or stopped, has been told to that person.
-        exit_status not in (0, 2, 3, 130)
-        -- Without a report it is on its way, or was killed; none takes an hour.
-        or (
-            exit_status is null
-            and started_at < timestamp_sub(current_timestamp(), interval 1 hour)
-        )
-
-),
-
-billed as (
-
-    select sum(bytes_billed) as bytes_billed from {{ ref('operations_runs') }}
-    where
-        started_at
-        >= timestamp(date_trunc(current_date('Asia/Kolkata'), month), 'Asia/Kolkata')
-
-),
-
-budget as (
-
-    select
-        'budget' as alert_id,
-        if(bytes_billed > {{ var('monthly_bytes_budget') }}, 'ERROR', 'WARNING') as severity,
-        'bigquery' as subject,
-        cast(null as int64) as symbol_count,
-        concat(
-            'The builds of this month were billed ', cast(round(bytes_billed / 1e9, 1) as string),
-            ' of ', cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string), ' gigabytes.'
-        ) as text,
-        'trading-data diagnose' as remedy
-    from billed
-    where bytes_billed > 0.8 * {{ var('monthly_bytes_budget') }}
+    cross join
+        unnest(
+            [
+                struct(
+                    last_run.command in ('run', 'backfill', 'build')
+                    and (
+                        -- What a person mistyped, or stopped, has been told to that person.
+                        last_run.exit_status not in (0, 2, 3, 130)
+                        -- Without a report it is on its way, or was killed; none takes an hour.
+                        or (
+                            last_run.exit_status is null
+                            and last_run.started_at
+                            < timestamp_sub(current_timestamp(), interval 1 hour)
+                        )
+                    ) as is_raised,
+                    'run_failed' as alert_id,
+                    'ERROR' as severity,
+                    last_run.run_id as subject,
+                    cast(null as int64) as symbol_count,
+                    concat(
+                        'The last ', last_run.command,
+                        if(last_run.exit_status is null, ' was killed', ' failed'),
+                        ' (', last_run.run_id, '). ', coalesce(last_run.reason, '')
+                    ) as text,
+                    concat('trading-data ', last_run.command) as remedy
+                ),
+                struct(
+                    last_run.bytes_billed > 0.8 * {{ var('monthly_bytes_budget') }} as is_raised,
+                    'budget' as alert_id,
+                    if(
+                        last_run.bytes_billed > {{ var('monthly_bytes_budget') }},
+                        'ERROR',
+                        'WARNING'
+                    ) as severity,
+                    'bigquery' as subject,
+                    cast(null as int64) as symbol_count,
+                    concat(
+                        'The builds of this month were billed ',
+                        cast(round(last_run.bytes_billed / 1e9, 1) as string), ' of ',
+                        cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string),
+                        ' gigabytes.'
+                    ) as text,
+                    'trading-data diagnose' as remedy
+                )
+            ]
+        ) as alert
+    where alert.is_raised
 
 ),
 
@@ -668,6 +665,7 @@ disputed_days as (
         'calendar_disputed' as alert_id,
         'WARNING' as severity,
         'the list of holidays' as subject,
+        cast(null as int64) as symbol_count,
         concat(
             "The exchange's list of holidays and the seeds differ on ",
             string_agg(
@@ -704,11 +702,7 @@ alerts as (
     union all
     select * from unsettled_actions
     union all
-    select * from disputes
-    union all
-    select * from failed_run
-    union all
-    select * from budget
+    select * from run_alerts
     union all
     select * from disputed_days
 

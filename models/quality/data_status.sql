@@ -1,19 +1,9 @@
 with
 
-trading_sessions as (
-
-    select
-        session_number,
-        trade_date,
-        closes_at
-    from {{ ref('dim_trading_sessions') }}
-
-),
-
 due_session as (
 
     select
-        max(session_number) as session_number,
+        array_agg(trade_date) as closed_dates,
         max(trade_date) as trade_date,
         -- Its run is over.
         max(
@@ -25,7 +15,7 @@ due_session as (
                 null
             )
         ) as overdue_trade_date
-    from trading_sessions
+    from {{ ref('dim_trading_sessions') }}
     where closes_at <= current_timestamp()
 
 ),
@@ -39,29 +29,25 @@ instruments as (
 
 ),
 
+-- Each bar that is expected or here, in one reading. A valid bar of a day to come cannot be, and
+-- would hide all that is missing until then.
 bars as (
 
     select
-        count(*) as record_count,
-        count(distinct symbol) as symbol_count,
-        countif(is_valid) as valid_record_count,
-        countif(source_id = '{{ var('exchange_source') }}') as exchange_record_count,
-        countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
-        -- A valid bar of a day to come cannot be, and would hide all that is missing until then.
-        max(if(is_valid and trade_date <= current_date('Asia/Kolkata'), trade_date, null))
-            as latest_trade_date
-    from {{ ref('fct_daily_bars') }}
+        *,
+        max(
+            if(is_valid and trade_date <= current_date('Asia/Kolkata'), trade_date, null)
+        ) over () as latest_trade_date
+    from {{ ref('int_expected_bars__matched') }}
 
 ),
 
 -- Assessed is the session that is due; on its evening, while it is on its way, still the one before
 -- it.
-sessions as (
+dated_bars as (
 
     select
         bars.*,
-        due_session.session_number as due_session_number,
-        due_session.trade_date as due_trade_date,
         greatest(
             coalesce(bars.latest_trade_date, due_session.overdue_trade_date),
             coalesce(due_session.overdue_trade_date, bars.latest_trade_date)
@@ -74,31 +60,32 @@ sessions as (
 marked_bars as (
 
     select
-        expected_bars.*,
-        coalesce(expected_bars.trade_date = sessions.assessed_trade_date, false) as is_latest
-    from {{ ref('int_expected_bars__matched') }} as expected_bars
-    cross join sessions
+        *,
+        coalesce(is_expected and trade_date = assessed_trade_date, false) as is_latest
+    from dated_bars
 
 ),
 
--- In one reading of all that is expected.
-expected_summary as (
+bar_summary as (
 
     select
-        countif(is_latest and is_expected and is_valid) as valid_record_count,
-        countif(is_latest and is_provisional) as provisional_record_count,
-        countif(
-            is_latest
-            and is_expected
-            and is_valid
-            and 'is_from_primary' in unnest(failed_checks)
-        ) as fallback_record_count,
-        array_agg(
-            if(is_latest and is_expected and not is_valid, symbol, null)
-            ignore nulls order by symbol
-        ) as unserved_symbols,
+        countif(is_present) as record_count,
+        count(distinct if(is_present, symbol, null)) as symbol_count,
+        countif(is_valid) as valid_record_count,
+        countif(source_id = '{{ var('exchange_source') }}') as exchange_record_count,
+        countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
+        countif(is_latest and is_valid) as latest_valid_record_count,
+        countif(is_latest and is_provisional) as latest_provisional_record_count,
+        countif(is_latest and is_valid and 'is_from_primary' in unnest(failed_checks))
+            as latest_fallback_record_count,
+        countif(is_latest and 'agrees_with_other_source' in unnest(failed_checks))
+            as latest_disputed_record_count,
+        array_agg(if(is_latest and not is_valid, symbol, null) ignore nulls order by symbol)
+            as unserved_symbols,
         round(100 * avg(if(is_latest, score, null)), 2) as latest_quality_score,
-        round(100 * avg(score), 2) as quality_score
+        round(100 * avg(score), 2) as quality_score,
+        max(latest_trade_date) as latest_trade_date,
+        max(assessed_trade_date) as assessed_trade_date
     from marked_bars
 
 ),
@@ -151,35 +138,42 @@ calendar_end as (
 described as (
 
     select
-        expected_summary.unserved_symbols,
+        bar_summary.unserved_symbols,
         session_summary.stale_sources,
         unknown_symbols.unknown_symbols,
         instruments.instrument_count,
-        sessions.symbol_count,
-        sessions.record_count,
-        sessions.valid_record_count,
-        sessions.exchange_record_count,
-        sessions.unreconciled_record_count,
-        expected_summary.valid_record_count as latest_valid_record_count,
-        expected_summary.provisional_record_count as latest_provisional_record_count,
-        expected_summary.fallback_record_count as latest_fallback_record_count,
+        bar_summary.symbol_count,
+        bar_summary.record_count,
+        bar_summary.valid_record_count,
+        bar_summary.exchange_record_count,
+        bar_summary.unreconciled_record_count,
+        bar_summary.latest_valid_record_count,
+        bar_summary.latest_provisional_record_count,
+        bar_summary.latest_fallback_record_count,
+        bar_summary.latest_disputed_record_count,
         session_summary.repeated_session_count,
         session_summary.overdue_session_count,
-        sessions.due_session_number - latest.session_number as sessions_behind,
-        expected_summary.latest_quality_score,
-        expected_summary.quality_score,
-        sessions.latest_trade_date,
-        sessions.due_trade_date,
-        sessions.assessed_trade_date,
+        if(
+            bar_summary.latest_trade_date is null,
+            null,
+            (
+                select count(*) from unnest(due_session.closed_dates) as closed_date
+                where closed_date > bar_summary.latest_trade_date
+            )
+        ) as sessions_behind,
+        bar_summary.latest_quality_score,
+        bar_summary.quality_score,
+        bar_summary.latest_trade_date,
+        due_session.trade_date as due_trade_date,
+        coalesce(bar_summary.assessed_trade_date, due_session.overdue_trade_date)
+            as assessed_trade_date,
         calendar_end.calendar_ends_on
-    from sessions
+    from bar_summary
+    cross join due_session
     cross join calendar_end
     cross join instruments
-    cross join expected_summary
     cross join unknown_symbols
     cross join session_summary
-    left join trading_sessions as latest
-        on sessions.latest_trade_date = latest.trade_date
 
 )
 
