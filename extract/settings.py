@@ -1,4 +1,4 @@
-"""Every setting of the pipeline, read from the environment in one place. The README lists them in a table."""
+"""Every setting of the pipeline, read from the environment in one place. extract/README.md lists them in a table."""
 
 import math
 import re

@@ -67,10 +67,11 @@ def _asked_range(settings: Settings, options: argparse.Namespace) -> tuple[date,
             raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
         return None
     now = clock()
-    today = exchange_date(now)
-    last = min(options.last, today) if options.last else last_closed_session(now, _announcements(settings))
+    last = min(options.last or exchange_date(now), exchange_date(now))
+    if options.last is None and options.first <= last:
+        last = last_closed_session(now, _announcements(settings))
     if last < options.first:
-        end = last if last == options.last else f"{last}, the last session that has closed"
+        end = last if last in (options.last, exchange_date(now)) else f"{last}, the last session that has closed"
         raise ConfigurationError(f"--from {options.first} lies after {end}; choose an earlier day")
     return options.first, last
 

@@ -81,6 +81,8 @@ def instruments(typed: str, expected: str = "ALL") -> list[Instrument]:
     """
     is_all = typed.strip().upper() == "ALL"
     name, wanted = ("SYMBOLS", expected) if is_all else ("--symbols", typed)
+    if not re.sub(r"[\s,;]+", "", wanted):
+        raise ConfigurationError(f"{name} is empty; write TCS,INFY, or leave it out for all")
     try:
         found = meant(wanted)
     except ConfigurationError as error:

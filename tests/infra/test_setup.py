@@ -63,7 +63,17 @@ def test_nothing_else_stands_at_the_top_level() -> None:
     if not listed:
         pytest.skip("this is no clone of the repository")
     rooms = {"extract", "models", "tests", "macros", "seeds", "infra", "dbt_project.yml", "profiles.yml", "README.md"}
-    demanded = {".ci", ".github", ".gitignore", ".python-version", ".sqlfluff", "LICENSE", "Makefile", "pyproject.toml"}
+    demanded = {
+        "CONTRIBUTING.md",
+        ".ci",
+        ".github",
+        ".gitignore",
+        ".python-version",
+        ".sqlfluff",
+        "LICENSE",
+        "Makefile",
+        "pyproject.toml",
+    }
     found = {path.split("/")[0] for path in listed.splitlines()}
     pinned = {f"requirements{name}.txt" for name in ("", "-local", "-dev", "-infra")}
     assert found - pinned == rooms | demanded
@@ -123,3 +133,15 @@ def _names(requirements: list[Any]) -> set[str]:
 
 def _name(distribution: str) -> str:
     return distribution.lower().replace("_", "-")
+
+
+def test_every_setting_is_in_the_table_of_settings() -> None:
+    read = set(
+        re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|SYMBOLS)"', (PROJECT_DIR / "extract" / "settings.py").read_text())
+    )
+    # Cloud Run sets these itself.
+    read -= {"CLOUD_RUN_EXECUTION", "K_SERVICE", "NO_PROXY"}
+    document = (PROJECT_DIR / "extract" / "README.md").read_text()
+    rows = re.findall(r"^\| (`.+?) \|", document[document.index("## Settings") :], re.MULTILINE)
+    told = {name for row in rows for name in re.findall(r"`([A-Z_]+)`", row)}
+    assert told == read
