@@ -245,6 +245,7 @@ def _report_job(
             "requests": dict(extraction.requests),
             "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
             "landed_rows": dict(extraction.landed_rows),
+            "not_configured": [] if job.settings.kite.api_key else ["kite"],
             "rewritten_pasts": rewritten,
             "shortfalls": outcome.shortfalls,
         }

@@ -70,7 +70,10 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
         )
         bars = sum(rows for table, rows in extraction.landed_rows.items() if table.endswith(("_bars", "_quotes")))
         anew = f"; the whole past of {', '.join(rewritten)}" if rewritten else ""
-        lines = [f"Asked: {', '.join(requests)}.", f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
+        asked_whom = f"Asked: {', '.join(requests)}."
+        if not job.settings.kite.api_key:
+            asked_whom += " Kite is not configured."
+        lines = [asked_whom, f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
     else:
         what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
         lines = [f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
