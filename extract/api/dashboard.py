@@ -480,7 +480,7 @@ class Reader:
         return {name: self._pool.submit(ask, sql) for name, sql in statements.items()}
 
 
-_STATUS_FIELDS = set(Status.__slots__) | {"is_degraded"}
+_STATUS_FIELDS = set(Status.__slots__) - {"verdict"} | {"is_degraded"}
 
 
 def _parameter(name: str, value: str | date) -> bigquery.ScalarQueryParameter:

@@ -70,7 +70,7 @@ def test_status_before_any_build_says_what_to_run(pipeline: Pipeline) -> None:
 def test_a_statement_that_bigquery_refuses_exits_1_with_its_words(pipeline: Pipeline) -> None:
     done = pipeline.command("query", "select nothing from nowhere.at_all")
     assert done.returncode == 1
-    assert "nowhere" in done.stderr
+    assert "nothing has been built yet; run `trading-data run`" in done.stderr
     assert "Traceback" not in done.stderr
 
 
