@@ -175,7 +175,7 @@ examples:
   trading-data run --symbols TCS,INFY --dry-run
   trading-data status
 
-Settings are environment variables; README.md has a table of them. With none
+Settings are environment variables; extract/README.md lists them. With none
 set, everything happens in this folder.
 """
 

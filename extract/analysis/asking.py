@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from google.api_core.exceptions import GoogleAPICallError
@@ -28,7 +28,7 @@ class Answer:
     """
 
     names: Sequence[str]
-    rows: Iterator[tuple[object, ...]]
+    rows: Generator[tuple[object, ...]]
     total: int | None
     began_at: float
 
@@ -81,7 +81,7 @@ def ask(warehouse: Warehouse, sql: str, *, may_write: bool = False, most_rows: i
     return Answer(names, _read(rows), total, began_at)
 
 
-def _read(rows: bigquery.table.RowIterator) -> Iterator[tuple[object, ...]]:
+def _read(rows: bigquery.table.RowIterator) -> Generator[tuple[object, ...]]:
     with as_pipeline_error("reading the rows failed"):
         for row in rows:
             yield tuple(row)

@@ -37,7 +37,12 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
         raise ConfigurationError(f"--from {options.first} lies after --to {options.last}; exchange them")
     chosen = None if options.symbols.strip().upper() == "ALL" else [i.symbol for i in instruments(options.symbols)]
     suffix = options.output.suffix.lower()
-    form = options.format or {".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}.get(suffix, "parquet")
+    by_name = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}
+    form = options.format or by_name.get(suffix)
+    if form is None:
+        raise ConfigurationError(
+            f"{options.output} does not tell the format: name it .parquet, .csv or .arrow, or give --format"
+        )
     began_at = time.monotonic()
     with starting(settings), opened(settings) as warehouse:
         from extract.analysis.catalogue import described

@@ -6,7 +6,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -36,8 +36,10 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
         with Step("asking the warehouse"):
             answer = ask(warehouse, sql, may_write=options.write, most_rows=options.max_rows)
         width = shutil.get_terminal_size().columns if out.isatty() else None
-        count = write_rows(answer.names, answer.rows, form, out, width=width) if answer.names else 0
-        out.flush()
+        # Closed also where the reader has gone, and not when Python ends.
+        with closing(answer.rows) as rows:
+            count = write_rows(answer.names, rows, form, out, width=width) if answer.names else 0
+            out.flush()
     if answer.names:
         said = f"{count:,} of {answer.total:,}" if answer.total is not None and count < answer.total else f"{count:,}"
         said += " row" if said == "1" else " rows"

@@ -1,6 +1,7 @@
 """What is wrong: the rows of the view operations_alerts, the verdict over them, and who is told."""
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import structlog
 
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
-from extract.warehouse.connection import Warehouse
+from extract.warehouse.connection import Row, Warehouse
 
 _log = structlog.get_logger()
 
@@ -102,8 +103,10 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
     """
     if not settings.alert_webhook_url:
         return
-    urgent = {(alert.alert_id, alert.subject): alert for alert in alerts if alert.severity != "INFO"}
-    sent = {(row["alert_id"], row["subject"]): row for row in warehouse.alerts_sent()} if warehouse else {}
+    urgent = {_key(alert.alert_id, alert.subject): alert for alert in alerts if alert.severity != "INFO"}
+    sent: dict[tuple[str, str], Row] = {}
+    if warehouse:
+        sent = {_key(row["alert_id"], row["subject"]): row for row in reversed(warehouse.alerts_sent())}
     told = []
     for key, alert in urgent.items():
         before = sent.get(key)
@@ -120,6 +123,11 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
         events = [(alert.alert_id, alert.subject, alert.severity, alert.text, "raised") for alert in told]
         events += [(row["alert_id"], row["subject"], row["severity"], row["text"], "gone") for row in gone]
         warehouse.note_alerts(events, now)
+
+
+def _key(alert_id: str, subject: str) -> tuple[str, str]:
+    """What an alert is told apart by: that of a later session is the same one, which stands."""
+    return alert_id, "" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", subject) else subject
 
 
 def _post(url: str, text: str) -> bool:

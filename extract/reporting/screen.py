@@ -37,7 +37,9 @@ def status_screen(status: Status, kept_warehouse: str | None = None) -> list[Ren
     state = status.verdict.state
     verdict = Text.assemble((VERDICTS[state], _VERDICT_STYLES[state]), f". {status.session}.")
     others = [alert for alert in status.verdict.alerts if alert.severity == "INFO"]
-    return [verdict, *_alerts(status.verdict.reasons), "", table, *_titled("Worth knowing", others)]
+    first = Table.grid()
+    first.add_row(verdict)
+    return [first, *_alerts(status.verdict.reasons), "", table, *_titled("Worth knowing", others)]
 
 
 def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:

@@ -73,6 +73,8 @@ _BATCH_EVENTS_SCHEMA = pa.schema(
     ]
 )
 
+type Row = bigquery.table.Row
+
 # What the webhook was told, and when.
 ALERT_EVENTS = "alert_events"
 _ALERT_EVENTS_SCHEMA = pa.schema(
@@ -273,7 +275,7 @@ class Warehouse:
             rows = pa.Table.from_pylist([row], _BUILDS_SCHEMA)
             self._append(f"{self.raw}.{BUILDS}", rows, f"note_build_{uuid.uuid4().hex}")
 
-    def alerts_sent(self) -> list[bigquery.table.Row]:
+    def alerts_sent(self) -> list[Row]:
         """What was sent last of each alert that has not been told to be gone, as columns of ``alert_events``."""
         return list(
             self.query(
@@ -284,6 +286,7 @@ class Warehouse:
                 qualify
                     row_number() over (partition by alert_id, subject order by recorded_at desc) = 1
                     and event = 'raised'
+                order by recorded_at desc
                 """
             )
         )
