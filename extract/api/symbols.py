@@ -15,7 +15,7 @@ def our_symbol(typed: str) -> str:
     try:
         found = meant(typed)
     except ConfigurationError as error:
-        said = str(error).replace("not in seeds/instruments.csv", "not among the symbols")
+        said = str(error).replace(": not in seeds/instruments.csv", " is not among the symbols")
         raise Refusal(404, "unknown-symbol", f"{said}.".replace("?.", "?")) from error
     if len(found.instruments) != 1:
         raise Refusal(404, "unknown-symbol", f"{typed.strip()} is not one symbol.")

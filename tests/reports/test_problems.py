@@ -70,7 +70,7 @@ def test_a_part_that_is_not_valid_is_named(client: httpx.Client) -> None:
     wanted = {"symbols": ["TCS", "NOSUCH"], "dates": "2024-01-02"}
     told = _problem(client.post("/trigger-daily-ingestion", json=wanted, headers=AUTHORIZATION))
     assert told["errors"] == [
-        {"location": "body/symbols", "detail": "NOSUCH: not among the symbols; write NSE symbols, as TCS,INFY."},
+        {"location": "body/symbols", "detail": "NOSUCH is not among the symbols; write NSE symbols, as TCS,INFY."},
         {"location": "body/dates", "detail": "Extra inputs are not permitted"},
     ]
     assert told["detail"] == "; ".join(f"{each['location']}: {each['detail']}" for each in told["errors"])
