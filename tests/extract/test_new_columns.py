@@ -7,9 +7,9 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from extract import warehouse as warehouses
 from extract.landing import archive as archives
 from extract.landing.raw import KITE_DAILY_BARS, PROVENANCE, RAW_TABLES, RawTable
+from extract.warehouse import connection as warehouses
 from tests.conftest import Pipeline, write_bars
 from tests.extract.test_archive import BAR, NOON
 
