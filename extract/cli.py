@@ -8,9 +8,8 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
 
@@ -25,7 +24,17 @@ from extract.commands.query import query_command
 from extract.commands.serve import docs_command, serve_command
 from extract.commands.terminal import configure_logs, output, say, screen
 from extract.commands.warehouse import warehouse_command
-from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, AlreadyRunning, ConfigurationError, PipelineError
+from extract.errors import (
+    FAILED,
+    INCOMPLETE,
+    INTERRUPTED,
+    OK,
+    USAGE,
+    AlreadyRunning,
+    ConfigurationError,
+    PipelineError,
+    did_you_mean,
+)
 from extract.reporting.rows import FORMS
 from extract.seeds import (
     FIRST_DAY,
@@ -150,17 +159,12 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser, commands = _parser()
     typed = next((word for word in arguments if not word.startswith("-")), None)
     if typed is not None and typed not in commands:
-        parser.error(f"there is no command {typed!r}" + _did_you_mean(typed, commands))
+        parser.error(f"there is no command {typed!r}" + did_you_mean(typed, commands))
     options, rest = parser.parse_known_args(arguments)
     if rest:
         known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
-        commands[options.command].error(f"{rest[0]} is not known here" + _did_you_mean(rest[0], known))
+        commands[options.command].error(f"{rest[0]} is not known here" + did_you_mean(rest[0].partition("=")[0], known))
     return options
-
-
-def _did_you_mean(typed: str, known: Iterable[str]) -> str:
-    near = get_close_matches(typed.partition("=")[0], [*known], n=1)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 _ABOUT = """

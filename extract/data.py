@@ -27,12 +27,11 @@ from typing import Literal
 import pyarrow as pa
 
 from extract.analysis.arrow import read
-from extract.analysis.catalogue import meant
 from extract.analysis.panel import wide_panel
-from extract.errors import ConfigurationError, PipelineError
+from extract.errors import ConfigurationError, PipelineError, did_you_mean
 from extract.seeds import EXCHANGE_ZONE, preferred_sources
 from extract.settings import Settings
-from extract.symbols import meant as meant_symbols
+from extract.symbols import meant
 from extract.warehouse.connection import Warehouse, open_warehouse
 
 type Day = date | str
@@ -121,7 +120,7 @@ def wide(
     """
     table = bars(symbols, start, end, as_of=as_of, adjusted=adjusted)
     if column not in table.column_names:
-        raise ValueError(f"bars have no column {column}{meant(column, table.column_names)}")
+        raise ValueError(f"bars have no column {column}{did_you_mean(column, table.column_names)}")
     return wide_panel(table.select(["symbol", "trade_date", column]))
 
 
@@ -153,7 +152,9 @@ def universe(index: str | None = None, as_of: Day | None = None) -> pa.Table:
     first_lists = dict(zip(lists["index_name"].to_pylist(), lists["first"].to_pylist(), strict=True))
     name = next((known for known in first_lists if known.casefold() == index.strip().casefold()), None)
     if name is None:
-        told = meant(index, first_lists) or f"; there are {', '.join(sorted(first_lists)) or 'none: import some'}"
+        told = (
+            did_you_mean(index, first_lists) or f"; there are {', '.join(sorted(first_lists)) or 'none: import some'}"
+        )
         raise ValueError(f"there is no list of the index {index}{told}")
     if day < first_lists[name]:
         raise ValueError(f"the first list of {name} is of {first_lists[name]}, and {day} lies before")
@@ -376,7 +377,7 @@ def _of_symbols(symbols: str | Sequence[str] | None) -> list[str]:
     if not wanted:
         raise ValueError("the list of symbols is empty; leave it out for all")
     try:
-        chosen = [instrument.symbol for instrument in meant_symbols(wanted).instruments]
+        chosen = [instrument.symbol for instrument in meant(wanted).instruments]
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
     # They are of our seed, and hold no quote.

@@ -1,5 +1,8 @@
 """What can go wrong in a way that its reader can mend: the text says what to do, and the command its exit status."""
 
+import difflib
+from collections.abc import Iterable
+
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 # As a shell tells of a command that Ctrl-C has ended.
@@ -54,3 +57,10 @@ class SourceUnavailable(Exception):
         self.stops_source = stops_source
         self.is_rate_limit = is_rate_limit
         self.is_unreached = is_unreached
+
+
+def did_you_mean(typed: str, names: Iterable[str]) -> str:
+    """``; did you mean close?`` where one of the names is near to what was typed, and nothing where none is."""
+    by_folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(typed.casefold(), by_folded, n=1)
+    return f"; did you mean {by_folded[near[0]]}?" if near else ""

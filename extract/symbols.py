@@ -16,6 +16,20 @@ _LIKENESS = 0.7
 _LETTERS = 3
 
 
+class UnknownSymbol(ConfigurationError):
+    """What was typed names no share of ours.
+
+    Attributes:
+        word: what was typed.
+        hint: which may be meant, as the end of a sentence.
+    """
+
+    def __init__(self, word: str, near: list[str]) -> None:
+        self.word = word
+        self.hint = f"; did you mean {' or '.join(near)}?" if near else "; write NSE symbols, as TCS,INFY"
+        super().__init__(f"{word}: not in seeds/instruments.csv{self.hint}")
+
+
 @dataclass(frozen=True, slots=True)
 class Meant:
     """The instruments that a person means.
@@ -49,18 +63,13 @@ def meant(typed: str) -> Meant:
         for word in words if book.symbol(piece) is None else [piece]:
             symbol = book.symbol(word)
             if symbol is None:
-                raise ConfigurationError(_unknown(word, book.near(piece) or book.near(word)))
+                raise UnknownSymbol(word, book.near(piece) or book.near(word))
             symbols.append(symbol)
             if note := book.note(word, symbol):
                 notes.append(note)
     if not symbols:
         raise ConfigurationError("there is no symbol; write TCS,INFY, or leave it out for all")
     return Meant(listed_instruments(symbols), list(dict.fromkeys(notes)))
-
-
-def _unknown(word: str, near: list[str]) -> str:
-    described = f"; did you mean {' or '.join(near)}?" if near else "; write NSE symbols, as TCS,INFY"
-    return f"{word}: not in seeds/instruments.csv{described}"
 
 
 def _plain(typed: str) -> str:

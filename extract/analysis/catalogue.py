@@ -1,15 +1,14 @@
 """What an analyst can ask for: the tables of the marts, of quality and of operations, and their columns."""
 
-import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
-from extract.errors import ConfigurationError
+from extract.errors import ConfigurationError, did_you_mean
 from extract.warehouse.connection import Warehouse, as_pipeline_error
 
 # The parts of the base dataset's name that are read by people; the marts have the base name alone.
@@ -76,7 +75,7 @@ def described(warehouse: Warehouse, typed: str) -> Described:
             return _all_described(warehouse, [name])[0]
     if not names:
         raise ConfigurationError("there are no tables yet; run `trading-data run` first")
-    hint = meant(_last(wanted), map(_last, names))
+    hint = did_you_mean(_last(wanted), map(_last, names))
     raise ConfigurationError(f"there is no table {typed}{hint or '; `trading-data tables` lists them'}")
 
 
@@ -96,13 +95,6 @@ def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Descr
     return [replace(table, row_count=counted.get(table.name, table.row_count)) for table in tables]
 
 
-def meant(typed: str, names: Iterable[str]) -> str:
-    """``; did you mean close?`` where one of the names is near to what was typed, and nothing where none is."""
-    by_folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(typed.casefold(), by_folded, n=1, cutoff=0.6)
-    return f"; did you mean {by_folded[near[0]]}?" if near else ""
-
-
 def with_hint(message: str, sql: str, warehouse: Warehouse) -> str:
     """What BigQuery says of a statement, with the name that may be meant where it does not know one.
 
@@ -116,7 +108,7 @@ def with_hint(message: str, sql: str, warehouse: Warehouse) -> str:
     if found := re.search(r"(?:Unrecognized name:|Name) [`\"]?(\w+)", message):
         words = {word.casefold() for word in re.findall(r"\w+", sql)}
         tables = _all_described(warehouse, [name for name in _names(warehouse) if _last(name).casefold() in words])
-        return _joined(message, meant(found[1], (column.name for table in tables for column in table.columns)))
+        return _joined(message, did_you_mean(found[1], (column.name for table in tables for column in table.columns)))
     if "Not found: Dataset" in message and not _names(warehouse):
         return "nothing has been built yet; run `trading-data run`"
     if found := re.search(r"(?:Not found: Table|Table) [`\"]?([\w:.-]+)", message):
@@ -127,7 +119,9 @@ def with_hint(message: str, sql: str, warehouse: Warehouse) -> str:
         for name in names:
             if "." in name and _last(name).casefold() == last.casefold():
                 return f"there is no table {last} among the marts; did you mean {name}?"
-        return f"there is no table {last}{meant(last, map(_last, names)) or '; `trading-data tables` lists them'}"
+        return (
+            f"there is no table {last}{did_you_mean(last, map(_last, names)) or '; `trading-data tables` lists them'}"
+        )
     return message
 
 

@@ -15,10 +15,10 @@ import pyarrow.feather
 import pyarrow.parquet as pq
 
 from extract.analysis.arrow import opened, read
-from extract.analysis.catalogue import Described, meant
+from extract.analysis.catalogue import Described
 from extract.analysis.panel import wide_panel
 from extract.analysis.written import written_whole
-from extract.errors import ConfigurationError
+from extract.errors import ConfigurationError, did_you_mean
 from extract.reporting.rows import plain
 from extract.warehouse.connection import Warehouse
 
@@ -112,7 +112,7 @@ def select(wanted: Wanted) -> str:
         return f"select * from `{table}`{where}" + (f" order by {', '.join(order)}" if order else "")
     column = next((name for name in names if name.casefold() == str(wanted.wide).casefold()), None)
     if column is None:
-        raise ConfigurationError(f"{table} has no column {wanted.wide}{meant(wanted.wide, names)}")
+        raise ConfigurationError(f"{table} has no column {wanted.wide}{did_you_mean(wanted.wide, names)}")
     if day is None or "symbol" not in names or column in ("symbol", day):
         raise ConfigurationError(f"--wide {column} of {table} is no panel: it needs a value for each symbol and day")
     return f"select symbol, {day}, {column} from `{table}`{where} order by {day}, symbol"

@@ -2,7 +2,7 @@
 
 from extract.api.problems import Refusal
 from extract.errors import ConfigurationError
-from extract.symbols import meant
+from extract.symbols import UnknownSymbol, meant
 
 
 def our_symbol(typed: str) -> str:
@@ -14,9 +14,11 @@ def our_symbol(typed: str) -> str:
     """
     try:
         found = meant(typed)
+    except UnknownSymbol as error:
+        end = "" if error.hint.endswith("?") else "."
+        raise Refusal(404, "unknown-symbol", f"{error.word} is not among the symbols{error.hint}{end}") from error
     except ConfigurationError as error:
-        said = str(error).replace(": not in seeds/instruments.csv", " is not among the symbols")
-        raise Refusal(404, "unknown-symbol", f"{said}.".replace("?.", "?")) from error
+        raise Refusal(404, "unknown-symbol", f"{error}.") from error
     if len(found.instruments) != 1:
         raise Refusal(404, "unknown-symbol", f"{typed.strip()} is not one symbol.")
     if found.notes:
