@@ -82,14 +82,7 @@ def _reason(answer: requests.Response) -> str | None:
 
 
 def _from_bigquery(warehouse: Warehouse, sql: str) -> pa.RecordBatchReader:
-    marts = bigquery.DatasetReference(warehouse.client.project, warehouse.dataset)
-    job = warehouse.client.query(
-        sql,
-        job_config=bigquery.QueryJobConfig(default_dataset=marts),
-        timeout=warehouse.seconds,
-        retry=warehouse.retry,
-        job_retry=None,
-    )
+    job = warehouse.ask(sql)
     rows = job.result(timeout=warehouse.seconds, retry=warehouse.retry, page_size=_ROWS_PER_PAGE)
     if not rows.total_rows:
         return rows.to_arrow(create_bqstorage_client=False).to_reader()

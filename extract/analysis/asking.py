@@ -47,24 +47,10 @@ def ask(warehouse: Warehouse, sql: str, *, may_write: bool = False, most_rows: i
         PipelineError: BigQuery refused or failed; the text is its own, with the name that may be meant.
     """
     began_at = time.monotonic()
-    marts = bigquery.DatasetReference(warehouse.client.project, warehouse.dataset)
     try:
-        tried = warehouse.client.query(
-            sql,
-            job_config=bigquery.QueryJobConfig(default_dataset=marts, dry_run=True, use_query_cache=False),
-            timeout=warehouse.seconds,
-            retry=warehouse.retry,
-            job_retry=None,
-        )
+        tried = warehouse.ask(sql, is_dry=True)
         _check(tried.statement_type, may_write=may_write)
-        job = warehouse.client.query(
-            sql,
-            job_config=bigquery.QueryJobConfig(default_dataset=marts),
-            timeout=warehouse.seconds,
-            retry=warehouse.retry,
-            job_retry=None,
-        )
-        rows = job.result(
+        rows = warehouse.ask(sql).result(
             timeout=warehouse.seconds, retry=warehouse.retry, page_size=_ROWS_PER_PAGE, max_results=most_rows
         )
     except GoogleAPICallError as error:

@@ -180,6 +180,19 @@ class Warehouse:
             job = self.client.query(sql, job_config=config, timeout=self._timeout, retry=self.retry, job_retry=None)
             return job.result(timeout=self.seconds, retry=self.retry)
 
+    def ask(self, sql: str, *, is_dry: bool = False) -> bigquery.QueryJob:
+        """Begin one statement in which a table without a dataset is a mart; its errors are the client's own.
+
+        Args:
+            sql: the statement.
+            is_dry: do not run it, but tell what it is.
+        """
+        marts = bigquery.DatasetReference(self.client.project, self.dataset)
+        config = bigquery.QueryJobConfig(default_dataset=marts)
+        if is_dry:
+            config.dry_run, config.use_query_cache = True, False
+        return self.client.query(sql, job_config=config, timeout=self.seconds, retry=self.retry, job_retry=None)
+
     def recent_queries(self, since: datetime) -> list[bigquery.QueryJob]:
         """The statements that ended since a moment, of this account, the latest first; at most a thousand.
 
