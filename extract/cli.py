@@ -36,9 +36,7 @@ from extract.errors import (
     did_you_mean,
 )
 from extract.reporting.rows import FORMS
-from extract.seeds import (
-    FIRST_DAY,
-)
+from extract.seeds import FIRST_DAY
 from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
 
 # What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to

@@ -29,7 +29,7 @@ import pyarrow as pa
 from extract.analysis.arrow import read
 from extract.analysis.panel import wide_panel
 from extract.errors import ConfigurationError, PipelineError, did_you_mean
-from extract.seeds import EXCHANGE_ZONE, preferred_sources
+from extract.seeds import EXCHANGE, EXCHANGE_ZONE, preferred_sources
 from extract.settings import Settings
 from extract.symbols import meant
 from extract.warehouse.connection import Warehouse, open_warehouse
@@ -85,6 +85,7 @@ def bars(
             symbols=_where(_of_symbols(symbols)),
             moment=f"timestamp '{moment.isoformat()}'",
             day=f"date '{day}'",
+            exchange=EXCHANGE,
             shares_of="as_of_factors" if adjusted else "day_factors",
             precedence=" ".join(
                 f"when source_id = '{source_id}' and is_provisional = {str(is_provisional).lower()} then {number}"
@@ -256,7 +257,7 @@ known as (
     select
         *,
         if(
-            source_id = 'nse',
+            source_id = '{exchange}',
             trade_date,
             date(timestamp_sub(known_from, interval 8 hour), 'Asia/Kolkata')
         ) as sent_in_shares_of,

@@ -12,6 +12,8 @@ from extract.errors import ConfigurationError
 # The folder that holds dbt_project.yml, models/, seeds/: the checkout on a laptop, /app in the container.
 PROJECT_DIR = Path(__file__).parents[1]
 
+KITE_IS_NOT_CONFIGURED = "Kite is not configured: set KITE_API_KEY, and KITE_API_SECRET to log in"
+
 _LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1)(:|/|$)")
 _LONGEST_IDLE = 365 * 86_400.0
 
@@ -157,6 +159,11 @@ class KiteSettings:
     secret_manager_host: str | None
     base_url: str | None
     requests_per_second: float
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether Kite is used at all. Without a key it is not asked, and nothing is expected of it."""
+        return self.api_key is not None
 
 
 @dataclass(frozen=True, slots=True)

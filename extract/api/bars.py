@@ -1,6 +1,5 @@
 """Bars for programs: a bounded part of the view daily_bars, as JSON or CSV, with exact prices."""
 
-import csv
 import hashlib
 import io
 import json
@@ -19,6 +18,7 @@ from extract.api.days import Day, asked_days, not_valid
 from extract.api.kept import Mark, read_mark
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.symbols import our_symbol
+from extract.reporting.rows import write_rows
 from extract.seeds import FIRST_DAY, Clock, exchange_date
 from extract.warehouse.connection import Warehouse
 
@@ -172,8 +172,5 @@ def _exact(value: Any) -> Any:
 
 def _csv(rows: Iterable[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(DailyBar.model_fields)
-    for row in rows:
-        writer.writerow(str(v).lower() if isinstance(v, bool) else v for v in row.values())
+    write_rows(list(DailyBar.model_fields), (list(row.values()) for row in rows), "csv", text)
     return text.getvalue()

@@ -1,15 +1,11 @@
 """``build``: run dbt."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from extract.commands.builds import report_build
 from extract.commands.terminal import progress
 from extract.commands.writing import opened, starting, writing
 from extract.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def build_marts_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ import sys
 import time
 
 from extract.commands.options import instruments
-from extract.commands.terminal import progress
+from extract.commands.terminal import counted, progress
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.settings import Settings
@@ -54,7 +54,7 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
             )
             count = export(warehouse, wanted, options.output, form, lambda done: advance(done, 0))
     size = options.output.stat().st_size
-    said = f"{count:,} {'row' if count == 1 else 'rows'}, {size / 1e6:,.1f} MB, {time.monotonic() - began_at:.1f} s"
+    said = f"{counted(count, 'row')}, {size / 1e6:,.1f} MB, {time.monotonic() - began_at:.1f} s"
     print(f"{options.output}: {said}")
     return OK
 

@@ -16,7 +16,7 @@ from extract.commands.terminal import Step, output, progress
 from extract.commands.writing import opened, starting, writing
 from extract.errors import OK, ConfigurationError
 from extract.seeds import Announcements, calendar_ends_on, exchange_date, last_closed_session
-from extract.settings import Settings
+from extract.settings import KITE_IS_NOT_CONFIGURED, Settings
 
 if TYPE_CHECKING:
     from extract.fetching.run import Job
@@ -78,8 +78,8 @@ def _asked_range(settings: Settings, options: argparse.Namespace) -> tuple[date,
 
 def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: bool) -> int:
     asked = _asked_range(settings, options)
-    if options.source == "kite" and not settings.kite.api_key:
-        raise ConfigurationError("Kite is not configured: set KITE_API_KEY, and KITE_API_SECRET to log in")
+    if options.source == "kite" and not settings.kite.is_configured:
+        raise ConfigurationError(KITE_IS_NOT_CONFIGURED)
     with _job(settings, options) as (job, outcome):
         from extract.fetching.run import daily_plan, fetch, range_plan
 
@@ -245,7 +245,7 @@ def _report_job(
             "requests": dict(extraction.requests),
             "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
             "landed_rows": dict(extraction.landed_rows),
-            "not_configured": [] if job.settings.kite.api_key else ["kite"],
+            "not_configured": [] if job.settings.kite.is_configured else ["kite"],
             "rewritten_pasts": rewritten,
             "shortfalls": outcome.shortfalls,
         }

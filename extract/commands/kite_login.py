@@ -2,18 +2,12 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
 
 from extract.commands.options import clock
 from extract.commands.terminal import say
 from extract.errors import OK
-from extract.seeds import (
-    EXCHANGE_ZONE,
-)
+from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def kite_login_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -3,20 +3,15 @@
 import argparse
 import json
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from extract.commands.builds import load_and_build, report_build
 from extract.commands.options import clock
 from extract.commands.terminal import output, progress, say
 from extract.commands.writing import starting, writing
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError
-from extract.seeds import (
-    exchange_date,
-)
+from extract.seeds import exchange_date
 from extract.settings import Settings, archive_uri
-
-if TYPE_CHECKING:
-    pass
 
 
 def replay_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -3,20 +3,14 @@
 import argparse
 import json
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from extract.commands.options import clock
 from extract.commands.terminal import Step, output
 from extract.commands.warehouse import kept_warehouse
 from extract.commands.writing import opened, starting
 from extract.errors import INCOMPLETE, OK
-from extract.seeds import (
-    EXCHANGE_ZONE,
-)
+from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def status_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -10,7 +10,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from extract.commands.terminal import Step
+from extract.commands.terminal import Step, counted
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.reporting.rows import write_rows
@@ -41,12 +41,13 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
             count = write_rows(answer.names, rows, form, out, width=width) if answer.names else 0
             out.flush()
     if answer.names:
-        said = f"{count:,} of {answer.total:,}" if answer.total is not None and count < answer.total else f"{count:,}"
-        said += " row" if said == "1" else " rows"
+        said = counted(count, "row")
+        if answer.total is not None and count < answer.total:
+            said = f"{count:,} of {counted(answer.total, 'row')}"
     elif answer.total is None:
         said = "Done"
     else:
-        said = f"{answer.total:,} {'row' if answer.total == 1 else 'rows'} changed"
+        said = f"{counted(answer.total, 'row')} changed"
     said = f"{said}, {time.monotonic() - answer.began_at:.1f} s"
     if form == "table" and not options.output:
         print(said)

@@ -5,16 +5,12 @@ import errno
 import socket
 from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TYPE_CHECKING
 
 from extract.commands.options import clock
 from extract.commands.terminal import Step, say, screen
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 # What a server that is asked to stop still waits for those whom it is answering.
 _ANSWER_SECONDS = 5

@@ -71,7 +71,7 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
         bars = sum(rows for table, rows in extraction.landed_rows.items() if table.endswith(("_bars", "_quotes")))
         anew = f"; the whole past of {', '.join(rewritten)}" if rewritten else ""
         asked_whom = f"Asked: {', '.join(requests)}."
-        if not job.settings.kite.api_key:
+        if not job.settings.kite.is_configured:
             asked_whom += " Kite is not configured."
         lines = [asked_whom, f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
     else:

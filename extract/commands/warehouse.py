@@ -3,15 +3,11 @@
 import argparse
 import signal
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from extract.commands.terminal import output, screen
 from extract.commands.writing import opened
 from extract.errors import INCOMPLETE, OK, ConfigurationError
 from extract.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 def warehouse_command(settings: Settings, options: argparse.Namespace) -> int:

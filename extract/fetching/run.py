@@ -177,7 +177,7 @@ def _kite(settings: Settings, clock: Clock, stop: threading.Event) -> Source:
 
 def expected_sources(settings: Settings) -> list[str]:
     """The sources that are asked for bars, the first choice first. Without a key for Kite, it is none of them."""
-    return [source_id for source_id in source_order() if source_id != "kite" or settings.kite.api_key]
+    return [source_id for source_id in source_order() if source_id != "kite" or settings.kite.is_configured]
 
 
 def daily_plan(job: Job, source: str = "auto") -> list[Request]:

@@ -188,7 +188,7 @@ def _writer(archive: Archive, now: datetime) -> Check:
 
 
 def _kite_session(settings: Settings, now: datetime) -> Check:
-    if not settings.kite.api_key:
+    if not settings.kite.is_configured:
         return Check(
             "kite session", True, "Kite is not configured, and is not asked; KITE_API_KEY and KITE_API_SECRET do"
         )

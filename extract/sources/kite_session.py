@@ -23,7 +23,7 @@ import requests
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.network import unreached
 from extract.seeds import EXCHANGE_ZONE
-from extract.settings import KiteSettings
+from extract.settings import KITE_IS_NOT_CONFIGURED, KiteSettings
 
 # "will expire at 6 AM on the next day"; there is no such field on the wire.
 _EXPIRES_AT = time(6, tzinfo=EXCHANGE_ZONE)
@@ -50,10 +50,8 @@ def access_token(settings: KiteSettings, now: datetime) -> str:
         SourceRefused: there is none that is still alive; the text says what to do.
         ConfigurationError: the token store cannot be used.
     """
-    if not settings.api_key:
-        raise SourceRefused(
-            "Kite is not configured: set KITE_API_KEY, and KITE_API_SECRET to log in", stops_source=True
-        )
+    if not settings.is_configured:
+        raise SourceRefused(KITE_IS_NOT_CONFIGURED, stops_source=True)
     if settings.access_token:
         return settings.access_token
     stored = _read(settings)
