@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -198,9 +199,9 @@ def _end_job(
             return rewritten, None
         state = read_status(job.warehouse())
     # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
-    alerts = [alert for alert in state.verdict.alerts if alert.alert_id != "run_failed"]
-    log(alerts)
-    send(alerts, job.settings, options.run_id, clock(), job.warehouse())
+    state = replace(state, verdict=state.verdict.without("run_failed"))
+    log(state.alerts)
+    send(state.alerts, job.settings, options.run_id, clock(), job.warehouse())
     return rewritten, state
 
 

@@ -90,8 +90,7 @@ def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
 
     failed = outcome.built.failed if outcome.built else []
     wrongs = [_Wrong("ERROR", f"{node}: {reason}", "trading-data build") for node, reason in failed]
-    # Of the runs, the view knew those before this one.
-    alerts = [alert for alert in state.alerts if alert.alert_id != "run_failed"] if state else []
+    alerts = state.alerts if state else []
     wrongs += (_Wrong(alert.severity, alert.text, alert.remedy) for alert in alerts)
     for sentence in outcome.shortfalls:
         reason = (sentence.partition(". ")[2] or sentence).rstrip(".")

@@ -59,10 +59,19 @@ class Verdict:
 
     def beside(self, warnings: Iterable[Alert]) -> "Verdict":
         """The verdict with what the warehouse cannot know: each of these is a WARNING."""
-        added = list(warnings)
         place = sum(alert.severity in ("CRITICAL", "ERROR") for alert in self.alerts)
-        alerts = [*self.alerts[:place], *added, *self.alerts[place:]]
-        return Verdict("incomplete" if added and self.state == "ok" else self.state, alerts)
+        return _judged([*self.alerts[:place], *warnings, *self.alerts[place:]])
+
+    def without(self, alert_id: str) -> "Verdict":
+        """The verdict without the alerts of a kind."""
+        return _judged([alert for alert in self.alerts if alert.alert_id != alert_id])
+
+
+def _judged(alerts: list[Alert]) -> Verdict:
+    """The verdict over alerts in order of weight, as operations_verdict gives it."""
+    worst = alerts[0].severity if alerts else "INFO"
+    states: dict[str, State] = {"CRITICAL": "wrong", "ERROR": "wrong", "WARNING": "incomplete", "INFO": "ok"}
+    return Verdict(states[worst], alerts)
 
 
 def read_verdict(warehouse: Warehouse) -> Verdict:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from extract.landing.raw import KITE_DAILY_BARS
-from extract.reporting.alerts import Alert, message, send
+from extract.reporting.alerts import Alert, Verdict, message, send
 from extract.reporting.report import Outcome, Report, archive_report, load_report
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import PROJECT_DIR, Settings
@@ -267,3 +267,15 @@ def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stand
         # It is new, though it was told before: it was gone meanwhile.
         assert said([], timedelta(hours=35)) == ["RESOLVED: It is late.", "RESOLVED: Kite is down."]
         assert said([down], timedelta(hours=35)) == ["ERROR: Kite is down."]
+
+
+def test_a_run_is_not_judged_by_the_run_before_it() -> None:
+    failed = Alert("run_failed", "ERROR", "run-1", None, "The last run failed.", None)
+    late = Alert("unserved_symbols", "WARNING", "2024-06-05", 2, "Two are missing.", None)
+    known = Alert("dispute", "INFO", "2024-06-05", 3, "They are apart.", None)
+    verdict = Verdict("wrong", [failed, late, known])
+    assert verdict.without("run_failed") == Verdict("incomplete", [late, known])
+    assert verdict.without("run_failed").without("unserved_symbols") == Verdict("ok", [known])
+    assert Verdict("ok", [known]).beside([late]) == Verdict("incomplete", [late, known])
+    assert Verdict("wrong", [failed, known]).beside([late]) == verdict
+    assert Verdict("ok", []).beside([]) == Verdict("ok", [])
