@@ -62,25 +62,6 @@ reached as (
 
 ),
 
--- Closes are in ticks of 0.05. Further digits depend on the order of the summed rows.
-levels as (
-
-    select
-        levels.symbol,
-        told.known_on,
-        told.session_count,
-        round(told.kite_mean, 6) as kite_mean,
-        round(told.yahoo_mean, 6) as yahoo_mean,
-        round(told.kite_variance, 6) as kite_variance,
-        round(told.yahoo_variance, 6) as yahoo_variance,
-        round(told.covariance, 6) as covariance,
-        told.first_date,
-        told.last_date
-    from {{ ref('int_kite_levels__measured') }} as levels
-    cross join unnest(levels.fetches) as told
-
-),
-
 evidence as (
 
     select
@@ -135,23 +116,25 @@ evidence as (
 
     union all
 
+    -- Closes are in ticks of 0.05. Further digits depend on the order of the summed rows.
     select
         'levels' as kind,
         to_json_string(
             struct(
-                symbol,
-                known_on,
-                session_count,
-                kite_mean,
-                yahoo_mean,
-                kite_variance,
-                yahoo_variance,
-                covariance,
-                first_date,
-                last_date
+                levels.symbol as symbol,
+                told.known_on as known_on,
+                told.session_count as session_count,
+                round(told.kite_mean, 6) as kite_mean,
+                round(told.yahoo_mean, 6) as yahoo_mean,
+                round(told.kite_variance, 6) as kite_variance,
+                round(told.yahoo_variance, 6) as yahoo_variance,
+                round(told.covariance, 6) as covariance,
+                told.first_date as first_date,
+                told.last_date as last_date
             )
         ) as fact
-    from levels
+    from {{ ref('int_kite_levels__measured') }} as levels
+    cross join unnest(levels.fetches) as told
 
     union all
 

@@ -1,32 +1,18 @@
+-- Raw is appended to and never changed: where a table has as many rows, it has the same ones.
 with
 
 counted as (
 
-    select
-        'nse_corporate_actions' as raw_table,
-        count(*) as row_count
-    from {{ source('raw', 'nse_corporate_actions') }}
-
-    union all
-
-    select
-        'nse_daily_bars' as raw_table,
-        count(*) as row_count
-    from {{ source('raw', 'nse_daily_bars') }}
-
-    union all
-
-    select
-        'nse_files' as raw_table,
-        count(*) as row_count
-    from {{ source('raw', 'nse_files') }}
-
-    union all
-
-    select
-        'yahoo_corporate_actions' as raw_table,
-        count(*) as row_count
-    from {{ source('raw', 'yahoo_corporate_actions') }}
+    {% set tables = [
+        'nse_corporate_actions', 'nse_daily_bars', 'nse_files', 'yahoo_corporate_actions'
+    ] -%}
+    {% for table in tables -%}
+        select
+            '{{ table }}' as raw_table,
+            count(*) as row_count
+        from {{ source('raw', table) }}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 )
 
