@@ -9,6 +9,7 @@ from typing import Any
 
 from google.api_core.exceptions import NotFound
 
+from extract.api.turns import Turns
 from extract.errors import PipelineError
 from extract.warehouse.connection import Warehouse
 
@@ -73,11 +74,11 @@ class KeptAnswers:
         # The last used last.
         self._kept: dict[object, _Answer] = {}
         self._changing = threading.Lock()
-        self._marking = threading.Lock()
+        self._marking = Turns()
         # The last mark, and when it began to be asked for.
         self._marked: tuple[float, Mark] | None = None
         # One may make another, which it holds.
-        self._locks = [threading.RLock() for _ in range(_KEPT_ANSWERS)]
+        self._turns = [Turns() for _ in range(_KEPT_ANSWERS)]
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -97,7 +98,7 @@ class KeptAnswers:
             PipelineError: the warehouse failed.
         """
         mark = self._mark(time.monotonic())
-        with self._locks[hash(key) % len(self._locks)]:
+        with self._turns[hash(key) % len(self._turns)].taken(key):
             kept, now = self._kept.get(key), time.monotonic()
             if again or kept is None or kept.mark != mark or now - kept.made_at > _KEPT_SECONDS:
                 for old in [k for k, v in list(self._kept.items()) if now - v.made_at > _KEPT_SECONDS]:
@@ -112,7 +113,7 @@ class KeptAnswers:
         return value
 
     def _mark(self, came_at: float) -> Mark:
-        with self._marking:
+        with self._marking.taken():
             if self._marked is None or self._marked[0] < came_at:
                 self._marked = time.monotonic(), read_mark(self._warehouse())
             return self._marked[1]

@@ -1,11 +1,10 @@
 """The warehouse of a server: opened when it is first asked for, and again when it has died."""
 
-import threading
-import time
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
 
+from extract.api.turns import Turns
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse, open_warehouse
 
@@ -19,10 +18,9 @@ class OpenedWarehouse:
     def __init__(self, settings: Settings) -> None:
         """Open nothing yet."""
         self._settings = settings
-        self._opening = threading.Lock()
+        self._opening = Turns()
         self._leave = ExitStack()
         self._warehouse: Warehouse | None = None
-        self._failed: tuple[float, Exception] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -37,22 +35,14 @@ class OpenedWarehouse:
             ConfigurationError: see ``open_warehouse``.
             PipelineError: see ``open_warehouse``.
         """
-        came_at = time.monotonic()
-        with self._opening:
-            if self._failed and self._failed[0] >= came_at:
-                # Somebody has tried meanwhile: who waited for that does not try too, one after the other.
-                raise self._failed[1]
+        with self._opening.taken():
             if self._warehouse is not None and not self._is_running(self._warehouse):
                 # Its process has died: another one is started, on the same data.
                 self._warehouse = None
                 self._leave.close()
-            try:
-                if self._warehouse is None:
-                    opened = self._leave.enter_context(open_warehouse(self._settings))
-                    self._warehouse = opened.hurried(_STATEMENT_SECONDS)
-            except Exception as error:
-                self._failed = (time.monotonic(), error)
-                raise
+            if self._warehouse is None:
+                opened = self._leave.enter_context(open_warehouse(self._settings))
+                self._warehouse = opened.hurried(_STATEMENT_SECONDS)
             return self._warehouse
 
     def _is_running(self, warehouse: Warehouse) -> bool:

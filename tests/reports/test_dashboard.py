@@ -269,7 +269,8 @@ def test_the_charts_hold_the_rows_of_the_warehouse(page: Page, populated: Popula
     scores = _series(page, "scores", "score")
     rows = query("select trade_date, quality_score from `{d}_quality.quality_scores_by_session` order by trade_date")
     year_ago = datetime.now(EXCHANGE_ZONE).date() - timedelta(days=370)
-    recent = [(str(day), score) for day, score in rows if day >= year_ago]
+    # A day without an expected bar has no score, and no point.
+    recent = [(str(day), score) for day, score in rows if day >= year_ago and score is not None]
     assert len(recent) > 200
     assert [(point["time"], point["value"]) for point in scores] == recent
 
