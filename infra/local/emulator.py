@@ -29,6 +29,9 @@ EXTENSIONS = ("ducklake", "icu", "spatial")
 # In this environment, and not in the user's home, which is DuckDB's own choice.
 EXTENSION_DIRECTORY = Path(sys.prefix) / "share" / "duckdb-extensions"
 
+# What one server has translated serves those of all folders.
+TRANSLATIONS = Path(sys.prefix) / "share" / "bigquery-translations.sqlite"
+
 # A full build of 16 years of 250 symbols runs out of 2 GB; DuckDB spills most of what goes beyond the limit to disk.
 MEMORY_LIMIT = "4000MB"
 
@@ -100,7 +103,7 @@ def open_emulator(data_dir: Path) -> None:
 
     query.execute = _with_destination(_keeping_few_results(_on_fresh_cursors(query.execute)))  # type: ignore[no-untyped-call]
     data_dir.mkdir(parents=True, exist_ok=True)
-    kept = Translations(data_dir / "translations.sqlite", running_code()).kept(query.translate, named_in)
+    kept = Translations(TRANSLATIONS, running_code()).kept(query.translate, named_in)
     query.translate = merge.translate = _in_one_snapshot(kept)  # type: ignore[no-untyped-call]
     database.objects = objects
     tables.columns = tabledata.columns = columns

@@ -1,4 +1,4 @@
-"""Statements that were translated before, in a file beside the warehouse.
+"""Statements that were translated before, in a file that all servers of an environment share.
 
 local-bigquery translates each statement from GoogleSQL into DuckDB's SQL by walks through its tree, which takes a third
 of its time; and a build sends the statements of the one before it. A translation depends on the statement, on the
@@ -14,6 +14,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from local_bigquery.sql.translate import Context
     from sqlglot import exp
 
-# A full build and the builds after it send some 600 different statements.
-KEPT = 4000
+# A full build and the builds after it send some 600 different statements; one takes 2 kB.
+KEPT = 20_000
 
 # A translation of these depends on more than we look at.
 _NEVER_KEPT = re.compile(r"@|\*`|information_schema", re.IGNORECASE)
@@ -38,7 +39,7 @@ class Translations:
     """The file, opened."""
 
     def __init__(self, path: Path, code: str) -> None:
-        """Open or make it.
+        """Open or make it. What cannot be used, or is none, is left alone, and nothing is kept beyond this process.
 
         Args:
             path: the file.
@@ -46,11 +47,10 @@ class Translations:
         """
         self._code = code
         self._lock = threading.Lock()
-        # A process that is killed leaves the file whole; what a machine's crash loses is translated again.
-        self._file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._file.execute("pragma synchronous = off")
-        self._file.execute("create table if not exists translations (key text primary key, translation text)")
-        self._file.execute("delete from translations where rowid <= (select max(rowid) from translations) - ?", [KEPT])
+        try:
+            self._file = _opened(str(path))
+        except sqlite3.Error:
+            self._file = _opened(":memory:")
 
     def kept(self, translate: Translate, reads: Callable[[str, str], Hashable]) -> Translate:
         """The function that looks here first, and notes here what it had to translate.
@@ -90,10 +90,22 @@ class Translations:
         return wrapped
 
     def _find(self, key: str) -> list[Any] | None:
-        with self._lock:
+        # A disk that is full, or another server that writes for seconds, costs a translation and nothing else.
+        with self._lock, suppress(sqlite3.Error):
             row = self._file.execute("select translation from translations where key = ?", [key]).fetchone()
-        return json.loads(row[0]) if row else None
+            return json.loads(row[0]) if row else None
+        return None
 
     def _note(self, key: str, translation: list[Any]) -> None:
-        with self._lock:
+        with self._lock, suppress(sqlite3.Error):
             self._file.execute("insert or ignore into translations values (?, ?)", [key, json.dumps(translation)])
+
+
+def _opened(path: str) -> sqlite3.Connection:
+    file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    # A process that is killed leaves the file whole; what a machine's crash loses is translated again.
+    file.execute("pragma journal_mode = wal")
+    file.execute("pragma synchronous = off")
+    file.execute("create table if not exists translations (key text primary key, translation text)")
+    file.execute("delete from translations where rowid <= (select max(rowid) from translations) - ?", [KEPT])
+    return file

@@ -1,7 +1,14 @@
 """What a statement was translated into before, beside what it is translated into now."""
 
 from pathlib import Path
+from typing import Any
 
+import pytest
+from local_bigquery.sql.translate import Context
+from sqlglot import exp, parse_one
+
+from infra.local.emulator import PROJECT
+from infra.local.translations import Translations
 from tests.infra.test_emulator import run_in_a_process
 
 _ASK = """
@@ -20,6 +27,7 @@ def noted(tree, context):
     translated.append(tree)
     return translate(tree, context)
 query.translate = merge.translate = noted
+emulator.TRANSLATIONS = Path(sys.argv[1], "translations.sqlite")
 emulator.open_emulator(Path(sys.argv[1]))
 
 def ask(sql, number=iter(range(999)), **settings):
@@ -100,7 +108,7 @@ for question, settings in (
     ("select @p as x", {"queryParameters": [parameter], "parameterMode": "NAMED"}),
     ("select x from `a.t_*`", {}),
     ("select table_name from a.INFORMATION_SCHEMA.TABLES", {}),
-    ("select project_id as x", {}),
+    ("select @@project_id as x", {}),
 ):
     assert ask(question, **settings)[0] == ask(question, **settings)[0] > 0, question
 # What a translation is given: whoever adds to it has to say whether translations depend on it.
@@ -109,3 +117,27 @@ names += ("settings", "system", "temporary", "used", "values", "variables")
 assert {field.name for field in dataclasses.fields(Context)} == set(names)
 """
     run_in_a_process(_ASK + script, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["no database", "a folder that is not there", "a folder"])
+def test_a_file_that_cannot_be_used_keeps_nothing_and_stops_nothing(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "translations.sqlite"
+    if kind == "no database":
+        file.write_text("not a database, " * 100)
+    elif kind == "a folder":
+        file.mkdir()
+    else:
+        file = tmp_path / "absent" / file.name
+    before = file.read_bytes() if file.is_file() else None
+    translated = 0
+
+    def translate(tree: exp.Expression, _: Context) -> tuple[str, dict[str, Any]]:
+        nonlocal translated
+        translated += 1
+        return tree.sql(), {}
+
+    translations = Translations(file, "code").kept(translate, lambda *_: ())
+    context = Context(PROJECT, None)
+    assert [translations(parse_one("select 1", into=exp.Select), context)[0] for _ in range(2)] == ["SELECT 1"] * 2
+    assert translated == 1
+    assert (file.read_bytes() if file.is_file() else None) == before
