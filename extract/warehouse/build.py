@@ -298,6 +298,7 @@ def _invoke_dbt(
     from dbt.cli.main import dbtRunner
 
     project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
+    project += ["--target", "local" if warehouse.address else "cloud"]
     with _environment(warehouse, variables):
         result = dbtRunner(callbacks=list(listeners)).invoke(
             ["--log-level", "none", "--log-level-file", "debug", *arguments, *project]

@@ -4,7 +4,9 @@
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'month'],
-        incremental_predicates=[in_window('DBT_INTERNAL_DEST.month', 'DBT_INTERNAL_DEST.symbol')],
+        incremental_predicates=[
+            "{{ in_window('DBT_INTERNAL_DEST.month', 'DBT_INTERNAL_DEST.symbol') }}"
+        ],
         on_schema_change='fail',
         partition_by={'field': 'month', 'data_type': 'date', 'granularity': 'month'},
         cluster_by=['symbol'],

@@ -5,7 +5,7 @@
         incremental_strategy='merge',
         unique_key=['symbol', 'source_id', 'ex_date'],
         incremental_predicates=[
-            in_window('DBT_INTERNAL_DEST.ex_date', 'DBT_INTERNAL_DEST.symbol', context_days=20)
+            "{{ in_window('DBT_INTERNAL_DEST.ex_date', 'DBT_INTERNAL_DEST.symbol', context_days=20) }}"
         ],
         on_schema_change='fail',
         partition_by={'field': 'ex_date', 'data_type': 'date', 'granularity': 'month'},

@@ -4,7 +4,9 @@
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'trade_date'],
-        incremental_predicates=[in_window('DBT_INTERNAL_DEST.trade_date', 'DBT_INTERNAL_DEST.symbol')],
+        incremental_predicates=[
+            "{{ in_window('DBT_INTERNAL_DEST.trade_date', 'DBT_INTERNAL_DEST.symbol') }}"
+        ],
         on_schema_change='fail',
         partition_by={'field': 'trade_date', 'data_type': 'date', 'granularity': 'month'},
         cluster_by=['symbol', 'sector'],

@@ -57,7 +57,8 @@ def test_every_incremental_merge_is_bounded_by_the_window_on_both_sides(manifest
             continue
         (predicate,) = node["config"]["incremental_predicates"]
         column = node["config"]["partition_by"]["field"]
-        assert re.match(rf"DBT_INTERNAL_DEST\.{column} >= (date_sub\()?date '", predicate), node["name"]
+        bound = rf"in_window\('DBT_INTERNAL_DEST\.{column}', 'DBT_INTERNAL_DEST\.symbol'(, context_days=\d+)?\)"
+        assert re.fullmatch(rf"\{{\{{ {bound} \}}\}}", predicate), node["name"]
         # What is merged is bounded as what it is merged into is: other context is read, and not merged.
         header, _, body = node["raw_code"].partition("with\n")
         (context,) = set(re.findall(r"DBT_INTERNAL_DEST[^)]*?(, context_days=\d+)?\)", header))

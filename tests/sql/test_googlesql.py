@@ -216,6 +216,13 @@ def test_incremental_models_were_merged(builds: Builds) -> None:
 
     assert merged(builds.incremental) == builds.incremental.models(materialized="incremental") != set()
     assert merged(builds.full) == set()
+    # The window's first day, and not the one that stands for everything.
+    bound = re.compile(r"DBT_INTERNAL_DEST\.(trade_date|ex_date|month) >= (date_sub\()?date '20")
+    unbounded = {
+        node_of(text) for text in builds.incremental.statements if "merge into" in text and not bound.search(text)
+    }
+    # It has one row for each symbol, and no partitions to leave out.
+    assert unbounded == {"model.trading_data.int_symbols__traded"}
 
 
 def test_no_statement_is_too_complex_with_its_views_inlined(sent_build: SentBuild) -> None:
