@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 import pyarrow as pa
 
@@ -37,6 +37,8 @@ from extract.warehouse.connection import Warehouse, open_warehouse
 type Day = date | str
 type Moment = date | datetime | str
 type Column = Literal["open", "high", "low", "close", "adjusted_close", "volume"]
+
+_COLUMNS: tuple[str, ...] = get_args(Column.__value__)
 
 __all__ = ["actions", "bars", "universe", "wide"]
 
@@ -72,7 +74,7 @@ def bars(
             shares of each day, as traded.
 
     Raises:
-        ValueError: a symbol is none of ours, the days are reversed, or nothing was known at ``as_of``.
+        ValueError: a symbol is none of ours, the days are reversed, ``as_of`` has not come, or nothing was known then.
     """
     conditions = _between("trade_date", start, end) + _of_symbols(symbols)
     if as_of is None:
@@ -114,15 +116,17 @@ def wide(
 ) -> pa.Table:
     """A panel: one row for each session, ``trade_date`` first, and one column for each symbol, sorted by name.
 
-    A session on which a symbol has no bar is null. The arguments are those of ``bars``.
+    A session on which a symbol has no bar is null, and so is the whole column of a symbol without any. The other
+    arguments are those of ``bars``.
 
     Raises:
-        ValueError: as ``bars`` does; or there is no such column.
+        ValueError: as ``bars`` does; or the column is none of ``open``, ``high``, ``low``, ``close``,
+            ``adjusted_close`` and ``volume``.
     """
+    if column not in _COLUMNS:
+        raise ValueError(f"a panel cannot be of {column!r}{did_you_mean(str(column), _COLUMNS)}")
     table = bars(symbols, start, end, as_of=as_of, adjusted=adjusted)
-    if column not in table.column_names:
-        raise ValueError(f"bars have no column {column}{did_you_mean(column, table.column_names)}")
-    return wide_panel(table.select(["symbol", "trade_date", column]))
+    return wide_panel(table.select(["symbol", "trade_date", column]), _chosen(symbols))
 
 
 def universe(index: str | None = None, as_of: Day | None = None) -> pa.Table:
@@ -181,7 +185,7 @@ def actions(
         as_of: only what had its ex-date by that day, and was known here by then.
 
     Raises:
-        ValueError: a symbol is none of ours, or the days are reversed.
+        ValueError: a symbol is none of ours, the days are reversed, or ``as_of`` has not come.
     """
     conditions = _between("ex_date", start, end) + _of_symbols(symbols)
     if as_of is not None:
@@ -372,17 +376,24 @@ def _where(conditions: Sequence[str]) -> str:
 
 
 def _of_symbols(symbols: str | Sequence[str] | None) -> list[str]:
+    chosen = _chosen(symbols)
+    # They are of our seed, and hold no quote.
+    return [] if chosen is None else [f"symbol in ({', '.join(repr(symbol) for symbol in chosen)})"]
+
+
+def _chosen(symbols: str | Sequence[str] | None) -> list[str] | None:
     if symbols is None:
-        return []
-    wanted = symbols if isinstance(symbols, str) else ",".join(symbols)
+        return None
+    try:
+        wanted = symbols if isinstance(symbols, str) else ",".join(symbols)
+    except TypeError:
+        raise ValueError(f"{symbols!r} is no symbol and no list of symbols") from None
     if not wanted:
         raise ValueError("the list of symbols is empty; leave it out for all")
     try:
-        chosen = [instrument.symbol for instrument in meant(wanted).instruments]
+        return [instrument.symbol for instrument in meant(wanted).instruments]
     except ConfigurationError as error:
         raise ValueError(str(error)) from error
-    # They are of our seed, and hold no quote.
-    return [f"symbol in ({', '.join(repr(symbol) for symbol in chosen)})"]
 
 
 def _between(column: str, start: Day | None, end: Day | None) -> list[str]:
@@ -407,7 +418,11 @@ def _moment(as_of: Moment) -> tuple[datetime, date]:
     if isinstance(as_of, datetime):
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no zone; give it one, or give a date")
+        if as_of > datetime.now(UTC):
+            raise ValueError(f"as_of {as_of} has not come; nobody knows what will be known then")
         return as_of.astimezone(UTC), as_of.astimezone(EXCHANGE_ZONE).date()
     day = _day(as_of)
+    if day > datetime.now(EXCHANGE_ZONE).date():
+        raise ValueError(f"as_of {day} has not come; nobody knows what will be known then")
     end = datetime.combine(day, time(), EXCHANGE_ZONE) + timedelta(days=1) - timedelta(microseconds=1)
     return end.astimezone(UTC), day

@@ -70,7 +70,7 @@ def export(
     """
     with written_whole(target) as partial, ExitStack() as leave:
         if wanted.wide:
-            panel = _panel(read(warehouse, select(wanted)))
+            panel = _panel(read(warehouse, select(wanted)), wanted.symbols)
             schema, batches = panel.schema, iter(panel.to_batches())
         else:
             reader = leave.enter_context(opened(warehouse, select(wanted)))
@@ -118,9 +118,9 @@ def select(wanted: Wanted) -> str:
     return f"select symbol, {day}, {column} from `{table}`{where} order by {day}, symbol"
 
 
-def _panel(long: pa.Table) -> pa.Table:
+def _panel(long: pa.Table, symbols: Sequence[str] | None) -> pa.Table:
     try:
-        return wide_panel(long)
+        return wide_panel(long, symbols)
     except ValueError as error:
         raise ConfigurationError(f"{error}; leave --wide out") from error
 

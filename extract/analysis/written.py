@@ -13,8 +13,10 @@ def check_target(target: Path) -> None:
     """Look before the work whether a file can be written there.
 
     Raises:
-        ConfigurationError: it is a folder, its folder is not there, or we may not write in it.
+        ConfigurationError: it is -, or a folder, its folder is not there, or we may not write in it.
     """
+    if target == Path("-"):
+        raise ConfigurationError("- is standard output, which this does not write to; name a file")
     if target.is_dir():
         raise ConfigurationError(f"{target} is a folder; name a file in it")
     if not target.parent.is_dir():

@@ -18,6 +18,7 @@ from extract.api.days import Day, asked_days, not_valid
 from extract.api.kept import Mark, read_mark
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.symbols import our_symbol
+from extract.errors import did_you_mean
 from extract.reporting.rows import write_rows
 from extract.seeds import FIRST_DAY, Clock, exchange_date
 from extract.warehouse.connection import Warehouse
@@ -102,6 +103,9 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
         An answer has at most 60 symbol-years: 3 symbols over 20 years, or 60 symbols over one. Send its `ETag` as
         `If-None-Match` with the next request: where nothing was built meanwhile, the answer is 304 and empty.
         """
+        # A filter that is misspelled would be an answer to another question.
+        for name in request.query_params.keys() - {"symbol", "from", "to", "format"}:
+            raise not_valid(name, f"is not known here{did_you_mean(name, ('symbol', 'from', 'to', 'format'))}", name)
         first, last = asked_days(first, last, exchange_date(clock()), _DEFAULT_DAYS)
         symbols = sorted({our_symbol(typed) for typed in symbol.split(",") if typed.strip()})
         if not symbols:

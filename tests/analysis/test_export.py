@@ -100,6 +100,7 @@ def test_a_panel_has_a_row_for_each_day(market: Pipeline, tmp_path: Path) -> Non
     [
         (["daily_bar", "-o", "{d}/x.parquet"], "did you mean daily_bars?"),
         (["daily_bars", "-o", "{d}"], "is a folder"),
+        (["daily_bars", "--format", "csv", "-o", "-"], "- is standard output"),
         (["daily_bars", "-o", "{d}/no/x.csv"], "does not exist"),
         (["daily_bars", "-o", "/proc/x.csv"], "cannot be written"),
         (["daily_bars", "--symbols", "NOBODY", "-o", "{d}/x.csv"], "NOBODY: not in seeds/instruments.csv"),

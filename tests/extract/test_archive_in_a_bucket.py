@@ -81,7 +81,8 @@ def test_a_bucket_that_cannot_be_used_ends_the_command_and_tells_a_person(
         for command in ("run", "replay", "build"):
             done = pipeline.command(command, environment=settings)
             assert (done.returncode, "Traceback" in done.stderr) == (1, False), done.stderr
-    assert [body["text"].partition(" failed")[0] for body in webhook.bodies] == [
+    # The first line tells where, which run, and when.
+    assert [body["text"].splitlines()[1].partition(" failed")[0] for body in webhook.bodies] == [
         "ERROR: The last run",
         "ERROR: The last replay",
         "ERROR: The last build",

@@ -74,6 +74,7 @@ def test_what_has_not_changed_is_not_sent_again(client: httpx.Client, populated:
         ({"symbol": "zomato"}, 404, "renamed-symbol", "ZOMATO is ETERNAL now"),
         ({"symbol": " , "}, 422, "not-valid", "query/symbol: names no symbol"),
         ({}, 422, "not-valid", "query/symbol: Field required"),
+        ({"symbol": "TCS", "frm": "2024-01-01"}, 422, "not-valid", "query/frm: is not known here; did you mean from?"),
         ({"symbol": "TCS", "from": "2009-12-31"}, 422, "not-valid", "is before 2010-01-01"),
         ({"symbol": "TCS", "from": "2024-01-02", "to": "2024-01-01"}, 422, "not-valid", "is after 2024-01-01"),
         ({"symbol": "TCS", "from": "soon"}, 422, "not-valid", "query/from"),
