@@ -1,5 +1,6 @@
 """The state of the data: a row that the view data_status tells, and what the pipeline itself knows."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -15,6 +16,14 @@ VERDICTS: dict[State, str] = {
     "incomplete": "Something is missing",
     "wrong": "Something is wrong",
 }
+
+
+_LAST_RUN = """
+select source_id, symbol_count, ok_count, failure_message, started_at
+from `{base}_operations.operations_extractions`
+qualify first_value(run_id) over (order by started_at desc) = run_id
+order by source_id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,28 +118,26 @@ def read_status(warehouse: Warehouse) -> Status:
     """
     require_marts(warehouse)
     base = f"{warehouse.client.project}.{warehouse.dataset}"
-    (row,) = warehouse.query(f"select * from `{base}_quality.data_status`")
-    sources = warehouse.query(
-        f"""
-        select source_id, symbol_count, ok_count, failure_message, started_at
-        from `{base}_operations.operations_extractions`
-        qualify first_value(run_id) over (order by started_at desc) = run_id
-        order by source_id
-        """
-    )
     today = exchange_date(datetime.now(UTC))
-    unmerged = len(warehouse.unmerged_batches())
-    missing = told(read_holes(warehouse, source_order(), listed_instruments(), FIRST_DAY, today))
+    # At once: each takes the warehouse longer than it takes us to ask all of them.
+    with ThreadPoolExecutor(thread_name_prefix="status") as pool:
+        holes = pool.submit(read_holes, warehouse, source_order(), listed_instruments(), FIRST_DAY, today)
+        verdict = pool.submit(read_verdict, warehouse)
+        rows = pool.submit(warehouse.query, f"select * from `{base}_quality.data_status`")
+        sources = pool.submit(warehouse.query, _LAST_RUN.format(base=base))
+        batches = pool.submit(warehouse.unmerged_batches)
+    missing, unmerged = told(holes.result()), len(batches.result())
     warnings = [
         Alert("missing_bars", "WARNING", text.split(":")[0], None, text, "trading-data run") for text in missing
     ]
     if unmerged:
         text = f"{unmerged} batches have landed that no build has taken in."
         warnings.append(Alert("unbuilt_batches", "WARNING", "builds", None, text, "trading-data build"))
+    (row,) = rows.result()
     return Status(
         **dict(row.items()),
         unmerged_batch_count=unmerged,
         missing_bars=missing,
-        last_run=[SourceStatus(**dict(source.items())) for source in sources],
-        verdict=read_verdict(warehouse).beside(warnings),
+        last_run=[SourceStatus(**dict(source.items())) for source in sources.result()],
+        verdict=verdict.result().beside(warnings),
     )
