@@ -276,14 +276,15 @@ def test_the_raw_tables_are_those_that_the_code_makes() -> None:
 
 
 def test_views_may_read_what_their_models_refer_to() -> None:
-    layers = {path.stem: path.parent.name for path in (PROJECT_DIR / "models").glob("*/*.sql")}
+    models = {path: path.relative_to(PROJECT_DIR / "models").parts[0] for path in PROJECT_DIR.glob("models/**/*.sql")}
+    layers = {path.stem: layer for path, layer in models.items()}
     layers |= {path.stem: "intermediate" for path in (PROJECT_DIR / "seeds").glob("*.csv")}
     reads: dict[str, set[str]] = {}
-    for path in (PROJECT_DIR / "models").glob("*/*.sql"):
+    for path, layer in models.items():
         text = path.read_text()
         sources = {layers[name] for name in re.findall(r"ref\('(\w+)'\)", text)}
         sources |= {"raw"} if "source(" in text else set()
-        reads.setdefault(path.parent.name, set()).update(sources - {path.parent.name})
+        reads.setdefault(layer, set()).update(sources - {layer})
     block = re.search(r"view_sources = \{(.*?)\n  \}", (MODULE / "warehouse.tf").read_text(), re.DOTALL)
     assert block
     granted = {
