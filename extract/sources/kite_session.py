@@ -19,11 +19,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
+import structlog
 
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.network import unreached
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import KITE_IS_NOT_CONFIGURED, KiteSettings
+
+_log = structlog.get_logger()
 
 # "will expire at 6 AM on the next day"; there is no such field on the wire.
 _EXPIRES_AT = time(6, tzinfo=EXCHANGE_ZONE)
@@ -193,6 +196,7 @@ def _write(settings: KiteSettings, text: str) -> None:
                 timeout=_TIMEOUT_SECONDS,
             )
             response.raise_for_status()
+            _destroy_older(session, f"{base}/v1", settings.token_store, response.json())
         return
     path = _file(settings)
     try:
@@ -204,6 +208,34 @@ def _write(settings: KiteSettings, text: str) -> None:
         Path(partial).replace(path)
     except OSError as error:
         raise ConfigurationError(f"KITE_TOKEN_STORE is {path}, which cannot be written: {error.strerror}") from error
+
+
+def _destroy_older(session: requests.Session, base: str, secret: str, added: dict[str, Any]) -> None:
+    """Destroy the versions before the one that was added: none opens anything, and each is billed while it stands.
+
+    A failure is logged. The session is kept by then, and the next login tries again.
+    """
+    try:
+        newest = _number(added)
+        numbers: list[int] = []
+        page: str | None = ""
+        while page is not None:
+            asked = {"filter": "state:ENABLED", "pageSize": "500", "pageToken": page}
+            response = session.get(f"{base}/{secret}/versions", params=asked, timeout=_TIMEOUT_SECONDS)
+            response.raise_for_status()
+            listed = response.json()
+            numbers += [_number(version) for version in listed.get("versions", ())]
+            page = listed.get("nextPageToken") or None
+        # A later one is of somebody who has logged in since.
+        for number in (number for number in numbers if number < newest):
+            url = f"{base}/{secret}/versions/{number}:destroy"
+            session.post(url, json={}, timeout=_TIMEOUT_SECONDS).raise_for_status()
+    except (requests.RequestException, ValueError, KeyError, TypeError, AttributeError) as error:
+        _log.warning("older versions not destroyed", secret=secret, reason=str(error))
+
+
+def _number(version: dict[str, Any]) -> int:
+    return int(str(version["name"]).rpartition("/")[2])
 
 
 @contextlib.contextmanager

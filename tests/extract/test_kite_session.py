@@ -2,17 +2,19 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import KiteSettings, Settings
-from extract.sources.kite_session import access_token, log_in, login_url
+from extract.sources.kite_session import KiteSession, access_token, log_in, login_url
 from infra.local import loopback
 from infra.local.loopback import Loopback
 from infra.local.market import draft_market
@@ -121,19 +123,36 @@ def test_the_login_page_is_kites_own(settings: KiteSettings) -> None:
 class _SecretManager(BaseHTTPRequestHandler):
     """One secret of Secret Manager, by its REST interface."""
 
-    versions: list[str]
+    # None is a version that was destroyed.
+    versions: list[str | None]
     refuses: bool
+    refuses_to_destroy: bool
 
     def do_GET(self) -> None:
+        path, _, query = self.path.partition("?")
+        if path == "/v1/projects/p/secrets/s/versions":
+            asked = parse_qs(query)
+            assert asked["filter"] == ["state:ENABLED"]
+            first = int(asked.get("pageToken", ["0"])[0])
+            names = [f"projects/1/secrets/s/versions/{n}" for n, kept in enumerate(self.versions, 1) if kept]
+            # Of two a page.
+            page: dict[str, object] = {"versions": [{"name": name} for name in names[first : first + 2]]}
+            if first + 2 < len(names):
+                page["nextPageToken"] = str(first + 2)
+            return self._answer(200, page)
         if self.path != "/v1/projects/p/secrets/s/versions/latest:access" or not self.versions:
             return self._answer(404, {"error": {"status": "NOT_FOUND"}})
         return self._answer(200, {"payload": {"data": self.versions[-1]}})
 
     def do_POST(self) -> None:
+        if destroyed := re.fullmatch(r"/v1/projects/p/secrets/s/versions/(\d+):destroy", self.path):
+            if not self.refuses_to_destroy:
+                self.versions[int(destroyed[1]) - 1] = None
+            return self._answer(403 if self.refuses_to_destroy else 200, {})
         assert self.path == "/v1/projects/p/secrets/s:addVersion"
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.versions.append(body["payload"]["data"])
-        self._answer(200, {"name": f"projects/1/secrets/s/versions/{len(self.versions)}"})
+        return self._answer(200, {"name": f"projects/1/secrets/s/versions/{len(self.versions)}"})
 
     def _answer(self, status: int, body: dict[str, object]) -> None:
         text = json.dumps(body).encode()
@@ -149,7 +168,7 @@ class _SecretManager(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def secret_manager() -> Iterator[tuple[type[_SecretManager], str]]:
-    handler = type("Handler", (_SecretManager,), {"versions": [], "refuses": False})
+    handler = type("Handler", (_SecretManager,), {"versions": [], "refuses": False, "refuses_to_destroy": False})
     with loopback.serving(Loopback(handler)) as server:
         yield handler, server.address
 
@@ -165,8 +184,35 @@ def test_in_the_cloud_each_session_is_a_new_version_of_the_secret(
     with pytest.raises(SourceRefused, match="no session yet"):
         access_token(settings, now)
     session = log_in(settings, "onetime", now)
+    assert manager.versions[0]
     assert json.loads(base64.b64decode(manager.versions[0]))["access_token"] == session.access_token
     assert access_token(settings, now) == session.access_token
     manager.refuses = True
     with pytest.raises(ConfigurationError, match="Secret Manager does not serve it"):
         access_token(settings, now)
+
+
+def test_a_month_of_logins_leaves_one_version_of_the_secret(
+    kite: tuple[Providers, str], secret_manager: tuple[type[_SecretManager], str]
+) -> None:
+    manager, address = secret_manager
+    cloud = {"KITE_TOKEN_STORE": "projects/p/secrets/s", "SECRET_MANAGER_EMULATOR_HOST": address}
+    settings = Settings.from_environment(environment(kite[1]) | cloud).kite
+    now = datetime.now(UTC)
+
+    def log_in_on(day: int) -> KiteSession:
+        kite[0].request_tokens = {f"onetime{day}"}
+        return log_in(settings, f"onetime{day}", now)
+
+    for day in range(20):
+        session = log_in_on(day)
+        assert sum(version is not None for version in manager.versions) == 1
+        assert access_token(settings, now) == session.access_token
+    # What could not be destroyed costs no session, and is destroyed with the next one.
+    manager.refuses_to_destroy = True
+    for day in (20, 21, 22, 23):
+        assert log_in_on(day).access_token == access_token(settings, now)
+    assert sum(version is not None for version in manager.versions) == 5
+    manager.refuses_to_destroy = False
+    assert log_in_on(24).access_token == access_token(settings, now)
+    assert sum(version is not None for version in manager.versions) == 1
