@@ -198,8 +198,8 @@ def _end_job(
         if not is_good:
             return rewritten, None
         state = read_status(job.warehouse())
-    # Of the runs, the view knew those before this one: it has not failed, and the next one tells what it cost.
-    state = replace(state, verdict=state.verdict.without("run_failed"))
+    # The view knew the commands before this one, which has not failed.
+    state = replace(state, verdict=state.verdict.after(options.command))
     log(state.alerts)
     send(state.alerts, job.settings, options.run_id, clock(), job.warehouse())
     return rewritten, state

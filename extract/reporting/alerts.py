@@ -62,9 +62,16 @@ class Verdict:
         place = sum(alert.severity in ("CRITICAL", "ERROR") for alert in self.alerts)
         return _judged([*self.alerts[:place], *warnings, *self.alerts[place:]])
 
-    def without(self, alert_id: str) -> "Verdict":
-        """The verdict without the alerts of a kind."""
-        return _judged([alert for alert in self.alerts if alert.alert_id != alert_id])
+    def after(self, command: str) -> "Verdict":
+        """The verdict when a command ends well that the view does not know yet: it makes earlier failures good.
+
+        A run that failed waits for a run, as operations_alerts has it.
+        """
+        return _judged([alert for alert in self.alerts if not _is_good_after(alert, command)])
+
+
+def _is_good_after(alert: Alert, command: str) -> bool:
+    return alert.alert_id == "run_failed" and (command == "run" or not alert.subject.startswith("run-"))
 
 
 def _judged(alerts: list[Alert]) -> Verdict:

@@ -574,14 +574,13 @@ unsettled_actions as (
 
 ),
 
--- Of the runs that build, the last one, and what this month's were billed; in one reading.
-last_run as (
+-- What this month's commands were billed, and which failures stand: that of a run until a later run
+-- ends well, that of any other command until a later command does. All in one reading.
+commands as (
 
     select
-        run_id,
-        command,
-        reason,
-        exit_status,
+        *,
+        row_number() over (order by started_at desc, run_id asc) = 1 as is_last,
         sum(
             if(
                 started_at
@@ -589,13 +588,35 @@ last_run as (
                 bytes_billed,
                 0
             )
-        ) over () as bytes_billed,
-        started_at
+        ) over () as month_bytes_billed,
+        max(if(exit_status in (0, 3), started_at, null)) over () as good_at,
+        max(if(exit_status in (0, 3) and command = 'run', started_at, null)) over () as good_run_at,
+        command in ('run', 'extract', 'backfill', 'import', 'replay', 'build')
+        and (
+            -- What a person mistyped, or stopped, has been told to that person.
+            exit_status not in (0, 2, 3, 130)
+            -- Without a report it is on its way, or was killed; none takes an hour.
+            or (
+                exit_status is null
+                and started_at < timestamp_sub(current_timestamp(), interval 1 hour)
+            )
+        ) as has_failed
     from {{ ref('operations_runs') }}
-    qualify
-        row_number() over (
-            order by command in ('run', 'backfill', 'build') desc, started_at desc, run_id asc
-        ) = 1
+
+),
+
+ranked_commands as (
+
+    select
+        *,
+        has_failed
+        and started_at > coalesce(
+            if(command = 'run', good_run_at, good_at), timestamp '1970-01-01 00:00:00+00'
+        )
+        and row_number() over (
+            partition by command, has_failed order by started_at desc, run_id asc
+        ) = 1 as is_open
+    from commands
 
 ),
 
@@ -608,38 +629,33 @@ run_alerts as (
         alert.symbol_count,
         alert.text,
         alert.remedy
-    from last_run
+    from ranked_commands
     cross join
         unnest(
             [
                 struct(
-                    last_run.command in ('run', 'backfill', 'build')
-                    and (
-                        -- What a person mistyped, or stopped, has been told to that person.
-                        last_run.exit_status not in (0, 2, 3, 130)
-                        -- Without a report it is on its way, or was killed; none takes an hour.
-                        or (
-                            last_run.exit_status is null
-                            and last_run.started_at
-                            < timestamp_sub(current_timestamp(), interval 1 hour)
-                        )
-                    ) as is_raised,
+                    is_open as is_raised,
                     'run_failed' as alert_id,
                     'ERROR' as severity,
-                    last_run.run_id as subject,
+                    run_id as subject,
                     cast(null as int64) as symbol_count,
                     concat(
-                        'The last ', last_run.command,
-                        if(last_run.exit_status is null, ' was killed', ' failed'),
-                        ' (', last_run.run_id, '). ', coalesce(last_run.reason, '')
+                        'The last ', command,
+                        if(exit_status is null, ' was killed', ' failed'),
+                        ' (', run_id, '). ', coalesce(reason, '')
                     ) as text,
-                    concat('trading-data ', last_run.command) as remedy
+                    if(
+                        command in ('run', 'replay', 'build'),
+                        concat('trading-data ', command),
+                        concat('The same trading-data ', command, ' again')
+                    ) as remedy
                 ),
                 struct(
-                    last_run.bytes_billed > 0.8 * {{ var('monthly_bytes_budget') }} as is_raised,
+                    is_last and month_bytes_billed > 0.8 * {{ var('monthly_bytes_budget') }}
+                        as is_raised,
                     'budget' as alert_id,
                     if(
-                        last_run.bytes_billed > {{ var('monthly_bytes_budget') }},
+                        month_bytes_billed > {{ var('monthly_bytes_budget') }},
                         'ERROR',
                         'WARNING'
                     ) as severity,
@@ -647,7 +663,7 @@ run_alerts as (
                     cast(null as int64) as symbol_count,
                     concat(
                         'The builds of this month were billed ',
-                        cast(round(last_run.bytes_billed / 1e9, 1) as string), ' of ',
+                        cast(round(month_bytes_billed / 1e9, 1) as string), ' of ',
                         cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string),
                         ' gigabytes.'
                     ) as text,

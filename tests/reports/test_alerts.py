@@ -269,13 +269,17 @@ def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stand
         assert said([down], timedelta(hours=35)) == ["ERROR: Kite is down."]
 
 
-def test_a_run_is_not_judged_by_the_run_before_it() -> None:
+def test_a_command_that_ends_well_makes_earlier_failures_good_as_the_view_has_it() -> None:
     failed = Alert("run_failed", "ERROR", "run-1", None, "The last run failed.", None)
     late = Alert("unserved_symbols", "WARNING", "2024-06-05", 2, "Two are missing.", None)
     known = Alert("dispute", "INFO", "2024-06-05", 3, "They are apart.", None)
     verdict = Verdict("wrong", [failed, late, known])
-    assert verdict.without("run_failed") == Verdict("incomplete", [late, known])
-    assert verdict.without("run_failed").without("unserved_symbols") == Verdict("ok", [known])
+    assert verdict.after("run") == Verdict("incomplete", [late, known])
+    # The bars that a run could not fetch are not here after a backfill.
+    assert verdict.after("backfill") == verdict
+    stopped = Alert("run_failed", "ERROR", "import-1", None, "The last import failed.", None)
+    assert Verdict("wrong", [failed, stopped, known]).after("backfill") == Verdict("wrong", [failed, known])
+    assert Verdict("wrong", [failed, stopped, known]).after("run") == Verdict("ok", [known])
     assert Verdict("ok", [known]).beside([late]) == Verdict("incomplete", [late, known])
     assert Verdict("wrong", [failed, known]).beside([late]) == verdict
     assert Verdict("ok", []).beside([]) == Verdict("ok", [])
