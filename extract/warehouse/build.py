@@ -47,6 +47,9 @@ _ROWS_OF_A_FAILED_TEST = 5
 _WINDOW = "operations_build_window"
 _CHANGES = "operations_action_changes"
 
+# What is measured of prices by the factors of the actions, and all that is judged by it.
+_MEASURED_BY_FACTORS = "tag:actions,int_kite_levels__measured+ tag:actions,int_scale_breaks__found+"
+
 # What macros/window_start.sql reads.
 WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
@@ -149,8 +152,9 @@ def build(
         window = run(window, "--select", "tag:actions")
         if window:
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
-            # A report of an older day was not among them: its prices are looked at now.
-            again = ["tag:actions"] if window.has_unmeasured_actions else []
+            # What was measured of the past by the old factors, or not at all, is measured now, and judged again.
+            again = [_MEASURED_BY_FACTORS] if window.deep_symbols else []
+            again = ["tag:actions"] if window.has_unmeasured_actions else again
             run(window, "--select", "tag:windowed", *again)
     if not outcome.failed:
         warehouse.note_merged(merged)

@@ -24,6 +24,8 @@ OTHER = "INVENTED"
 BONUS_ON, DIVIDEND_ON, SPLIT_ON = date(2024, 6, 20), date(2024, 6, 19), date(2024, 7, 31)
 BONUS = ("TCS", "Bonus 1:1", BONUS_ON)
 DIVIDEND = ("DLF", "Interim Dividend - Rs 20 Per Share", DIVIDEND_ON)
+# Of a month whose bars came long before the exchange took it back.
+OLD_DIVIDEND = ("ITC", "Dividend - Rs 7 Per Share", date(2024, 5, 15))
 SPLIT = ("INFY", "Face Value Split (Sub-Division) - From Rs 10/- Per Share To Rs 5/- Per Share", SPLIT_ON)
 
 # What dbt is told to build.
@@ -78,7 +80,7 @@ class Evenings:
 
     def list(self, downloaded_on: date, *records: tuple[str, str, date]) -> None:
         """Send a file of the exchange."""
-        others = [SPLIT_ON + timedelta(days=number) for number in range(-60, 10, 7)]
+        others = [SPLIT_ON + timedelta(days=number) for number in range(-81, 10, 7)]
         self._lists += 1
         path = self.folder / f"CA-{self._lists}.csv"
         with path.open("w", newline="", encoding="utf-8-sig") as file:
@@ -97,21 +99,21 @@ def _at(day: date, hours: float = 0) -> datetime:
 
 @pytest.fixture
 def evenings(built_pipeline: Pipeline, pipeline: Pipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Evenings:
-    """Two months have come, with a list of the exchange that announces three actions, and were built."""
+    """Two months have come and were built, with a list of the exchange of a past action and three coming ones."""
     whole = replace(pipeline, archive_dir=tmp_path / "sent", runs_data_tests=False)
     stepwise = replace(built_pipeline, archive_dir=tmp_path / "arrived", runs_data_tests=False)
     made = Evenings(whole, stepwise, tmp_path)
     run: Callable[..., None] = dbt_build._run_dbt
 
     def noted(arguments: list[str], *others: Any) -> None:
-        made.selected += [argument for argument in arguments if argument.startswith("tag:")]
+        made.selected += [argument for argument in arguments if argument in BARS_AND_ACTIONS]
         run(arguments, *others)
 
     monkeypatch.setattr(dbt_build, "_run_dbt", noted)
     past = [day for day in DAYS if day <= date(2024, 6, 4)]
     for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS):
         made.bars(table, past, _at(past[-1], 34))
-    made.list(past[-1], BONUS, DIVIDEND, SPLIT)
+    made.list(past[-1], BONUS, DIVIDEND, SPLIT, OLD_DIVIDEND)
     assert made.build() == ACTIONS
     return made
 
@@ -141,11 +143,16 @@ def test_a_build_judges_the_actions_again_on_the_evenings_that_change_them(eveni
     # A file that was received before others, with another close of the day before the dividend.
     evenings.bars(YAHOO_DAILY_BARS, [date(2024, 6, 18)], _at(date(2024, 6, 18), 19), "DLF", factor=1.01)
     assert evenings.build() == BARS_AND_ACTIONS
-    # The exchange no longer names the split.
+    # The exchange no longer names the split, nor the dividend that parted the month of its ex-date.
     evenings.list(date(2024, 6, 24), BONUS, DIVIDEND)
     assert evenings.build() == ACTIONS
     evenings.evening(date(2024, 6, 24))
     assert evenings.build() == BARS
     _assert_as_of_a_full_build(evenings)
     statuses = evenings.arrived.query("select symbol, status from `{d}.fct_corporate_actions`")
-    assert sorted(statuses) == [("DLF", "reported"), ("INFY", "withdrawn"), ("TCS", "confirmed")]
+    assert sorted(statuses) == [
+        ("DLF", "reported"),
+        ("INFY", "withdrawn"),
+        ("ITC", "withdrawn"),
+        ("TCS", "confirmed"),
+    ]
