@@ -28,7 +28,8 @@ def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
     ],
 )
 def test_a_defence_that_is_taken_out_is_missed(name: str, broken: str, count: int) -> None:
-    assert exercise(name, count, SEED, broken).findings
+    # Two processes on a busy machine may follow each other so closely that the fault does not show.
+    assert any(exercise(name, count, SEED + attempt, broken).findings for attempt in range(4))
 
 
 def test_each_exercise_has_variants_that_it_must_catch() -> None:
