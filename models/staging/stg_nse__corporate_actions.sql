@@ -1,6 +1,6 @@
-{#- A subject is read by patterns that match a whole part, from its first to its last letter. Each
-    part has a text without anything to count, and the numbers that its kind asks for: what stands
-    there besides ("Rs 62..50", "1:1:1", "Rs 2 To Rs 3") matches no pattern, and is not guessed. -#}
+{#- A subject is read by patterns that match a whole part, from its first to its last character. A
+    part consists of text without digits, and the numbers that its kind needs. A part with anything
+    else ("Rs 62..50", "1:1:1", "Rs 2 To Rs 3") matches no pattern, and its numbers stay null. -#}
 {%- set number = '(?:(?:[1-9][0-9]+|0?[0-9])(?:[.][0-9]+)?|[.][0-9]+)' -%}
 {%- set count = '[1-9][0-9]*' -%}
 {%- set text = '[^0-9₹$%?:]*' -%}
