@@ -1,8 +1,7 @@
-{#- The value of a column in the row that is closest to an ex-date, of those that a condition holds
-    for.
+{#- The value of a column in the row closest to an ex-date, among the rows that meet a condition.
 
     Arguments:
-        column (any): of rows with a trade_date and a known_from.
+        column (any): a column of rows that also have a trade_date and a known_from.
         condition (boolean): which rows count.
         direction (string): 'desc' for the last one before the ex-date, 'asc' for the first one after it.
 
@@ -10,7 +9,7 @@
 {% macro closest(column, condition, direction) -%}
     array_agg(
         if({{ condition }}, {{ column }}, null) ignore nulls
-        -- The others last: the embedded warehouse cuts the array before it leaves out nulls.
+        -- Other rows last: the embedded warehouse applies the limit before it ignores nulls.
         order by if({{ condition }}, 0, 1), trade_date {{ direction }}, known_from {{ direction }}
         limit 1
     )[safe_offset(0)]

@@ -1,6 +1,6 @@
-{#- The exchange's day in which an answer was received. It begins at eight in the morning (IST),
-    when the providers have taken in the corporate actions of the day, and the final closes of the
-    day before. The extractor's `final_through` says the same.
+{#- The exchange's day on which an answer was received. The day begins at 08:00 IST, because from
+    then on the providers have the corporate actions of the day and the final closes of the day
+    before. The extractor's `final_through` uses the same hour.
 
     Arguments:
         received_at (timestamp): when the provider answered.

@@ -1,8 +1,8 @@
-{#- The day in whose shares a bar is told. The exchange's record is as traded, whenever it came; a
-    provider tells all of its past in shares of the day of receipt.
+{#- The day in whose shares a bar is expressed. The exchange's record is as traded, whenever it was
+    received; a provider sends all of its past in shares of the day of receipt.
 
     Arguments:
-        source_id (string): whose bar it is.
+        source_id (string): the source of the bar.
         trade_date (date): of the bar.
         received_at (timestamp): when it was first received.
 

@@ -1,4 +1,5 @@
-{#- Whether a bar was received before its close is final: on its own day.
+{#- Whether a bar was received before its close was final: on or before its own
+    day, where the day ends at 08:00 IST of the next one.
 
     Arguments:
         received_at (timestamp): when the provider answered.

@@ -1,9 +1,9 @@
-{#- The share ratio that a price ratio stands for, where a split or a bonus can have it: 10, 2, 1.5,
-    4/3; else null.
+{#- The share ratio of a split or bonus that would cause this price ratio, such as 10, 2, 1.5 or
+    4/3; null if no plausible one does.
 
     Arguments:
-        price_ratio (float64): new by old price, or the step of a price as traded by that of one that
-            was adjusted.
+        price_ratio (float64): new price divided by old price, or the step of the traded price
+            divided by the step of the adjusted price.
 
     Example: {{ plausible_ratio('0.1') }} is 10 -#}
 {% macro plausible_ratio(price_ratio) -%}

@@ -1,20 +1,20 @@
-{#- The first trade date that this run merges of every symbol: a constant, so that BigQuery prunes
-    partitions by it. `trading-data build` takes it from operations_build_window; without it,
-    everything is merged, which is always right and never cheap. It comes as an environment variable
-    and is read when a statement is made: for a changed var, or a changed variable that was read while
-    dbt parsed, dbt parses the project again, for seconds.
+{#- The first trade date that this run merges for every symbol. It is a constant, so that BigQuery
+    prunes partitions by it. `trading-data build` takes it from operations_build_window. If it is not
+    set, everything is merged, which is always right but expensive. It is an environment variable
+    that is read only when a statement is made: after a change of a dbt var, or of a variable that
+    was read while dbt parsed, dbt would parse the project again, which takes seconds.
 
     Arguments:
-        context_days (integer): reach this many days further back, for what the first merged bars
-            look back to.
+        context_days (integer): start this many days earlier, to read the earlier bars that the
+            first merged bars are compared with.
 
     Example: where trade_date >= {{ window_start(context_days=45) }} -#}
 {% macro window_start(context_days=0) -%}
     {{ days_before(window_variable('WINDOW_START', '1900-01-01'), context_days) }}
 {%- endmacro %}
 
-{#- The first trade date that this run merges of any symbol: of a few, whose past has changed,
-    more of it is merged than of the others. -#}
+{#- The first trade date that this run merges for any symbol: for the few symbols whose past has
+    changed, the window is deeper than for the others. -#}
 {% macro oldest_window_start(context_days=0) -%}
     {{ days_before(
         [
@@ -24,13 +24,13 @@
     ) }}
 {%- endmacro %}
 
-{#- Whether this run merges a bar: it is of the window, or of one of the few symbols whose past has
-    changed, for which the window is deeper. Both bounds are constants.
+{#- Whether this run merges a bar: the bar is in the window, or in the deeper window of the few
+    symbols whose past has changed. Both bounds are constants.
 
     Arguments:
         trade_date (date): of the bar.
         symbol (string): of the bar.
-        context_days (integer): reach this many days further back.
+        context_days (integer): start both windows this many days earlier.
 
     Example: where {{ in_window('trade_date', context_days=45) }} -#}
 {% macro in_window(trade_date, symbol='symbol', context_days=0) -%}
@@ -46,7 +46,7 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- A constant date, so many days before a day. -#}
+{#- A constant date: `day` less `days` days. -#}
 {% macro days_before(day, days) -%}
     {%- if days -%}
         date_sub(date '{{ day }}', interval {{ days }} day)
@@ -55,13 +55,14 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- An environment variable, without a trace of it in what dbt has parsed. -#}
+{#- An environment variable that dbt does not read while it parses, so that a change of it does not
+    make dbt parse again. -#}
 {% macro window_variable(name, default) -%}
     {{ env_var(name, default) if execute else default }}
 {%- endmacro %}
 
-{#- dbt's own merge, whose `incremental_predicates` are rendered now: a model gives them as a
-    template, like a hook. -#}
+{#- dbt's own merge, except that it renders `incremental_predicates` when the statement is made: a
+    model gives them as templates, like a hook. -#}
 {% macro bigquery__get_merge_sql(target, source, unique_key, columns, predicates) -%}
     {%- set rendered = [] -%}
     {%- for predicate in predicates -%}

@@ -1,4 +1,4 @@
--- A view: the lists are few, and no window of bars tells that another one has come.
+-- A view, because the lists are few, and a new list does not open a window of bars to merge.
 {{ config(materialized='view') }}
 
 with
@@ -30,7 +30,7 @@ lists as (
 
 ),
 
--- Lists that follow each other have the same difference of numbers.
+-- For consecutive lists, the difference of the two numbers is constant.
 numbered as (
 
     select

@@ -34,7 +34,7 @@ described as (
         instruments.kite_tradingsymbol,
         instruments.yahoo_ticker,
         instruments.alpha_vantage_ticker,
-        -- The setting SYMBOLS names fewer than all.
+        -- Either SYMBOLS is not set, or it contains the symbol.
         (
             '{{ expected }}' = ''
             or instruments.symbol in unnest(split('{{ expected }}', ','))

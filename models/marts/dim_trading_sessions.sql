@@ -1,5 +1,5 @@
--- A table of seeds, of what the exchange has announced, and of the days of which bars are here. It
--- reaches some weeks ahead, for what looks at it until the next build.
+-- A table made from the seeds, the exchange's announcements, and the days that have bars. It
+-- reaches some weeks ahead, for queries that are run before the next build.
 {{ config(tags=['actions', 'bars']) }}
 
 with
@@ -78,7 +78,8 @@ weekdays as (
 
 ),
 
--- A list may lack a closure of before its day. What neither the seeds nor a list knows is assumed.
+-- A list may lack a holiday from before the day of the list, so the seeds count there. A weekday in
+-- a year without seeds or a list is assumed to be a session.
 regular_sessions as (
 
     select
@@ -131,7 +132,7 @@ last_traded as (
 
 ),
 
--- An assumed session on which nobody traded, while later somebody did, was none.
+-- An assumed session without trades is dropped once shares were traded on a later day.
 held_sessions as (
 
     select
@@ -153,7 +154,7 @@ held_sessions as (
 
 ),
 
--- On a weekend that nobody has announced.
+-- A session on a weekend that was not announced.
 unannounced_sessions as (
 
     select
@@ -194,7 +195,7 @@ all_sessions as (
 
 ),
 
--- A day of which the exchange has a record was a session, whatever the calendar says.
+-- A day with a record of the exchange was a session, whatever the calendar says.
 with_records as (
 
     select
@@ -236,7 +237,8 @@ numbered as (
         reason,
         row_number() over (order by trade_date) as session_number,
         is_short,
-        -- Between two sessions that have a record, one without was none, or its file is missing.
+        -- If the sessions before and after have a record and this one does not, either it was no
+        -- session or its file is missing.
         case
             when is_recorded then true
             when
@@ -247,7 +249,7 @@ numbered as (
         if(kind in ('assumed', 'traded'), is_recorded or is_traded, null) as is_confirmed,
         trade_date,
         timestamp(datetime(trade_date, opens_at_ist), 'Asia/Kolkata') as opens_at,
-        -- Where the hours are not documented, the latest end of any known session (muhurat, 19:30).
+        -- If the hours are not documented, the latest close of any known session (muhurat, 19:30).
         timestamp(
             datetime(trade_date, coalesce(closes_at_ist, time '19:30:00')), 'Asia/Kolkata'
         ) as closes_at

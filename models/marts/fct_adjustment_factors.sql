@@ -14,7 +14,7 @@ share_factors as (
 
 ),
 
--- What comes after the latest session of a share changes none of its prices yet.
+-- An action after the latest session of a share does not change any of its prices yet.
 dividends as (
 
     select
@@ -58,7 +58,7 @@ beginnings as (
 
 ),
 
--- In shares of the latest session: an announced split divides nothing.
+-- In shares of the latest session, so an announced split does not count.
 with_share_factors as (
 
     select

@@ -20,7 +20,7 @@ reports as (
 
 ),
 
--- Yahoo's ex-date may be days off.
+-- Yahoo's ex-date may differ by days.
 first_reports as (
 
     select
@@ -39,7 +39,7 @@ first_reports as (
 
 ),
 
--- The exchange names these, and nobody tells by how much they change a price.
+-- The exchange reports these actions, but no source reports by how much they change a price.
 unsized as (
 
     select
@@ -137,7 +137,7 @@ named as (
             else described.kind
         end as kind,
         described.* except (symbol, kind),
-        -- A report or the rewritten prices, whichever came first.
+        -- The report or the rewritten prices, whichever came first.
         least(
             coalesce(first_reports.first_reported_at, described.detected_at),
             coalesce(described.detected_at, first_reports.first_reported_at)

@@ -32,15 +32,15 @@ bars as (
     {% if is_incremental() %}
         where
             {{ in_window('trade_date') }}
-            -- No bar is received before its day, which in India begins on the day before in UTC:
-            -- this leaves none out, and prunes raw's partitions.
+            -- No bar is received before its day, and an Indian day begins on the day before in UTC.
+            -- So this filter drops no bar, and it prunes raw's partitions.
             and extracted_at >= timestamp({{ oldest_window_start(context_days=1) }}, 'UTC')
     {% endif %}
 
 ),
 
--- What came in one moment is told apart by its values, so that every order of arrival gives the
--- same numbers. The order is total: a bar that comes late can add revisions, and never removes one.
+-- Bars received at one moment are ordered by their values, so that every order of arrival gives the
+-- same numbers. The order is total: a bar that comes late can add revisions, but never removes one.
 compared as (
 
     select
@@ -97,7 +97,7 @@ followed as (
 
     select
         *,
-        -- The first final version takes the place of whatever came before it.
+        -- The first final version replaces the version before it, whether provisional or not.
         if(
             is_provisional or revision > 1,
             lag(close) over revisions_of_bar,
@@ -139,7 +139,7 @@ dated as (
         high,
         low,
         close,
-        -- Of two versions of one moment, none replaced the other.
+        -- Of two versions received at one moment, neither replaced the other.
         if(replaced_from < known_from, replaced_close, null) as replaced_close,
         volume,
         if(replaced_from < known_from, replaced_volume, null) as replaced_volume,
@@ -147,8 +147,8 @@ dated as (
         is_provisional,
         trade_date,
         known_from,
-        -- A provisional bar gives way to the first final one; one that came after it was never
-        -- believed.
+        -- The first final bar replaces a provisional one; a provisional bar that comes after it is
+        -- never used.
         if(
             is_provisional and final_from is not null,
             greatest(known_from, least(coalesce(replaced_at, final_from), final_from)),

@@ -65,7 +65,7 @@ described as (
         with_previous_close.high,
         with_previous_close.low,
         with_previous_close.close,
-        -- Across a jump that nothing explains, no return is known.
+        -- No return is calculated across a jump that nothing explains.
         if(
             with_previous_close.last_jump_date > with_previous_close.last_valid_date,
             null,

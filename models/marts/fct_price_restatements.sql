@@ -1,10 +1,11 @@
--- Built anew each time, whole: a restatement is only whole when all its bars are seen, and the bars
--- of one are of any age.
+-- Rebuilt completely each time, because a restatement must be seen with all its bars, which may be
+-- of any age.
 {{ config(tags=['actions', 'bars'], cluster_by=['symbol']) }}
 
 with
 
--- Provisional bars are there to be replaced. A price that moved by a tick was rounded otherwise.
+-- Provisional bars are meant to be replaced. A price that moved by a tick was only rounded
+-- differently.
 changed_bars as (
 
     select
@@ -27,7 +28,8 @@ changed_bars as (
 
 ),
 
--- A bar whose price did not move counts where its volume was rewritten, not where it came or went.
+-- A bar with an unchanged price counts if its volume was changed, but not if its volume appeared or
+-- disappeared.
 restated_bars as (
 
     select
@@ -145,7 +147,7 @@ classified as (
 
 ),
 
--- Volumes that differ here and there are no event: sources correct them for days.
+-- Single changed volumes are no event: sources correct volumes for days.
 judged as (
 
     select
@@ -169,8 +171,8 @@ judged as (
 
 ),
 
--- The bar of the session before an ex-date is known in the evening, provisional, and becomes final
--- after the past was rewritten: it is then nearer to the new scale than to the old one.
+-- The bar of the session before an ex-date is provisional in the evening, and becomes final after
+-- the past was rewritten. It is then nearer to the new scale than to the old one.
 rescaled_on_becoming_final as (
 
     select
@@ -242,8 +244,9 @@ told as (
 
 ),
 
--- A past is received in parts: a run asks for what lies before the window in which it found it
--- rewritten, and a backfill lands as it goes. Another event would touch the same bars again.
+-- A new past is received in parts: a run that finds a restatement in its window then fetches the
+-- bars before it, and a backfill loads its data in steps. If a later part has the same bars again,
+-- it is another event.
 continued as (
 
     select
@@ -283,7 +286,7 @@ whole as (
         told.symbol,
         told.source_id,
         any_value(told.kind) as kind,
-        -- Of the latest bars: a constant difference is another ratio in each year.
+        -- From the latest bars, because a constant difference is a different ratio in each year.
         any_value(told.price_ratio having max told.last_trade_date) as price_ratio,
         any_value(told.price_difference having max told.last_trade_date) as price_difference,
         any_value(told.volume_ratio having max told.last_trade_date) as volume_ratio,

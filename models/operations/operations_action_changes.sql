@@ -20,8 +20,8 @@ rescaled_symbols as (
 
 ),
 
--- A session of a source that has become suspect, or is no longer; and one that has come into the
--- calendar, or gone out of it: all its bars are chosen anew.
+-- If a session has become suspect for a source, stops being so, or was added to the calendar or
+-- removed from it, all its bars are chosen again.
 changed_sessions as (
 
     select coalesce(suspect.trade_date, merged.trade_date) as trade_date
@@ -38,7 +38,7 @@ changed_sessions as (
     from {{ ref('dim_trading_sessions') }} as sessions
     full outer join {{ ref('int_trading_sessions__merged') }} as merged
         on sessions.trade_date = merged.trade_date
-    -- The calendar reaches farther ahead with each build.
+    -- The calendar reaches farther ahead with each build, so future sessions are no change.
     where
         coalesce(sessions.trade_date, merged.trade_date) <= current_date('Asia/Kolkata')
         and (

@@ -1,6 +1,6 @@
 with
 
--- All that the alerts want of the calendar, in one reading of it.
+-- Everything that the alerts need from the calendar, read once.
 calendar as (
 
     select
@@ -37,7 +37,7 @@ status as (
         ) as missed_sessions,
         calendar.unlisted_sessions,
         calendar.unrecorded_sessions,
-        -- As many names as a line holds.
+        -- A line has room for eight symbols.
         if(
             array_length(data_status.unserved_symbols) <= 8,
             array_to_string(data_status.unserved_symbols, ','),
@@ -48,7 +48,7 @@ status as (
 
 ),
 
--- All that the status tells, in one reading of it: BigQuery runs a view once for each reference.
+-- Everything that comes from the status, read once: BigQuery runs a view again for each reference.
 status_alerts as (
 
     select
@@ -92,7 +92,7 @@ status_alerts as (
                     struct(
                         array_length(status.unserved_symbols) > 0 as is_raised,
                         'unserved_symbols' as alert_id,
-                        -- A fifth of the market is no exception any more.
+                        -- If a fifth of the market is missing, the cause is not in single shares.
                         if(
                             array_length(status.unserved_symbols)
                             >= 0.2 * status.instrument_count,
@@ -254,7 +254,7 @@ status_alerts as (
 
 ),
 
--- What each source answered to the last run that asked it for the symbol. One run may ask for a
+-- The answers of each source to the last run that asked it for the symbol. One run may ask for a
 -- symbol in several requests.
 answers as (
 
@@ -291,7 +291,7 @@ listed_instruments as (
 
 ),
 
--- The third opinion is none of them: it has a budget, and is asked again.
+-- Without the third opinion, which has a daily budget and is asked again.
 source_answers as (
 
     select
@@ -340,7 +340,7 @@ failing_sources as (
 
     select
         'source_down' as alert_id,
-        -- A share that is suspended or renamed fails each day, and its bar is another alert's.
+        -- A suspended or renamed share fails every day, and another alert reports its missing bar.
         case
             when failing_share >= 0.2 then 'ERROR'
             when failing_share >= 0.05 then 'WARNING'
@@ -349,7 +349,7 @@ failing_sources as (
         source_id as subject,
         failure_count as symbol_count,
         text,
-        -- The message of the source says what mends it.
+        -- The source's error message shows which remedy fits.
         case
             when failure_message like '%kite-login%'
                 then 'trading-data kite-login, then trading-data run'
@@ -366,7 +366,7 @@ failing_sources as (
 
 ),
 
--- The rest of such an answer is here.
+-- The other rows of such an answer were received.
 parts_left_out as (
 
     select
@@ -519,8 +519,8 @@ restatements as (
 
 ),
 
--- What is not settled changes prices by mistake, or fails to. An old one stays to be looked at, and
--- wakes nobody.
+-- An action that is not settled may change prices wrongly, or may wrongly leave them unchanged. For
+-- an old one, the alert is only INFO.
 unsettled as (
 
     select
@@ -593,9 +593,9 @@ commands as (
         max(if(exit_status in (0, 3) and command = 'run', started_at, null)) over () as good_run_at,
         command in ('run', 'extract', 'backfill', 'import', 'replay', 'build')
         and (
-            -- What a person mistyped, or stopped, has been told to that person.
+            -- A mistyped command, or one that a person stopped, needs no alert: that person knows.
             exit_status not in (0, 2, 3, 130)
-            -- Without a report it is on its way, or was killed; none takes an hour.
+            -- A command without a report still runs or was killed; none takes an hour.
             or (
                 exit_status is null
                 and started_at < timestamp_sub(current_timestamp(), interval 1 hour)

@@ -39,8 +39,9 @@ primary_source as (
 
 ),
 
--- Taken from the notes of the batches, and not from the bars, so that no history is read. A record
--- of the exchange may be under a symbol of another day: whoever ever had the symbol is merged.
+-- Taken from the notes on batches and not from the bars, so that no history is read. A record of
+-- the exchange may have the symbol of another day, so the window covers every instrument that ever
+-- had the symbol.
 noted_symbols as (
 
     select
@@ -117,7 +118,8 @@ last_comparisons as (
 
 ),
 
--- Where the sources of a symbol may be compared again, that judges what came since they last were.
+-- If the sources of a symbol are to be compared again, everything received since their last
+-- comparison is judged again.
 first_unjudged as (
 
     select
@@ -133,8 +135,8 @@ first_unjudged as (
 
 ),
 
--- Where an action was reported, withdrawn, or turned out otherwise since the bars were merged, all
--- of the share's bars are on another scale.
+-- If the actions of a share were reported, withdrawn or changed since its bars were merged, all its
+-- bars are on another scale.
 rescaled_symbols as (
 
     select coalesce(digested.symbol, merged.symbol) as symbol
@@ -145,7 +147,7 @@ rescaled_symbols as (
 
 ),
 
--- An action whose prices no build has looked at.
+-- Actions for which no build has looked at the prices.
 unmeasured_symbols as (
 
     select
@@ -219,7 +221,7 @@ symbol_windows as (
 
 ),
 
--- A few symbols whose past has changed do not deepen the window of all.
+-- The changed past of a few symbols does not deepen the window of all symbols.
 ranked as (
 
     select
@@ -230,7 +232,7 @@ ranked as (
 
 ),
 
--- In one row, so that what stands above is read once.
+-- Everything in one row, so that the queries above run once.
 collected as (
 
     select

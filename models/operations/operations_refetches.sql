@@ -7,7 +7,7 @@ restatements as (
         source_id,
         max(detected_at) as detected_at
     from {{ ref('fct_price_restatements') }}
-    -- A provider that corrects a bar or two has not changed the scale of the others.
+    -- A provider that corrects one or two bars has not changed the scale of the others.
     where kind != 'correction'
     group by symbol, source_id
 
@@ -19,7 +19,7 @@ histories as (
         restatements.symbol,
         restatements.source_id,
         restatements.detected_at,
-        -- What a source sent from before the listing, nobody asks for.
+        -- Bars that a source sent from before the listing are not fetched again.
         greatest(
             min(revisions.trade_date), coalesce(any_value(instruments.listed_on), date '1900-01-01')
         ) as first_trade_date,
@@ -71,7 +71,7 @@ requests as (
 
 ),
 
--- What the answer that showed the restatement covered counts too, where it covered whole months.
+-- The answer that showed the restatement counts too, for the whole months that it covered.
 months_not_answered_since as (
 
     select

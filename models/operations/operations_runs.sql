@@ -21,7 +21,7 @@ reports as (
 
 ),
 
--- What a killed run, or one on its way, has landed of its requests.
+-- The requests of a command that was killed or still runs, as far as they are in the ledger.
 requests as (
 
     select

@@ -5,7 +5,7 @@ due_session as (
     select
         array_agg(trade_date) as closed_dates,
         max(trade_date) as trade_date,
-        -- Its run is over.
+        -- The run of such a session should be over.
         max(
             if(
                 closes_at < timestamp_sub(
@@ -29,8 +29,8 @@ instruments as (
 
 ),
 
--- Each bar that is expected or here, in one reading. A valid bar of a day to come cannot be, and
--- would hide all that is missing until then.
+-- Each expected or existing bar, read once. A valid bar of a future day is an error, and would hide
+-- that bars are missing until then, so it is ignored.
 bars as (
 
     select
@@ -42,8 +42,8 @@ bars as (
 
 ),
 
--- Assessed is the session that is due; on its evening, while it is on its way, still the one before
--- it.
+-- The assessed session is the due one; on its evening, while its bars are still awaited, it is the
+-- one before.
 dated_bars as (
 
     select
@@ -106,7 +106,7 @@ recent_sessions as (
 session_summary as (
 
     select
-        -- One session may still be on its way from a source.
+        -- One lacking session is allowed, because its bars may still be on their way.
         array_agg(if(lacking_session_count > 1, source_id, null) ignore nulls order by source_id)
             as stale_sources,
         coalesce(sum(repeated_session_count), 0) as repeated_session_count,
@@ -123,7 +123,7 @@ unknown_symbols as (
 
 ),
 
--- A year is known whole, of the seeds or of the exchange's list.
+-- A year that the seeds or the exchange's list cover is covered to its end.
 calendar_end as (
 
     select

@@ -4,7 +4,7 @@ recent_sessions as (
 
     select trade_date from {{ ref('dim_trading_sessions') }}
     where closes_at <= current_timestamp()
-    -- As far back as the third opinion goes.
+    -- The third opinion goes back a hundred sessions.
     qualify row_number() over (order by trade_date desc) <= 100
 
 ),
@@ -61,7 +61,7 @@ served_symbols as (
 
 ),
 
--- Of a symbol that nobody serves, no day is in dispute.
+-- A symbol without any bar from the two sources is no dispute.
 absent as (
 
     select
@@ -111,13 +111,13 @@ asked as (
 
     select
         symbol,
-        -- On its own day, the third opinion may not have the session yet.
+        -- On the day itself, the third opinion may not have the session yet.
         max(least(asked_to, date_sub(date(requested_at, 'Asia/Kolkata'), interval 1 day)))
             as asked_to
     from {{ ref('stg_extract__requests') }}
     where
         source_id = 'alpha_vantage'
-        -- A refused key says nothing about a symbol.
+        -- A refused request has no answer about the symbol.
         and outcome in ('ok', 'empty')
         and extracted_at
         >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day), 'UTC')

@@ -19,7 +19,8 @@ agreement as (
         scales.symbol,
         scales.source_id,
         scales.verdict,
-        -- Who jumps where the scale breaks, and alone, has applied an action by half, or late.
+        -- If only one source jumps where the scale breaks, it has applied an action late or to a
+        -- part of its past.
         case
             when not scales.is_scale_break then null
             when scales.jump_count > 0 and scales.primary_jump_count = 0 then scales.source_id

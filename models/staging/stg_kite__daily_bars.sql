@@ -16,7 +16,7 @@ renamed as (
         round(safe_cast(low as numeric), 2) as low,
         round(safe_cast(close as numeric), 2) as close,
         volume,
-        -- Kite stamps a day candle 00:00 +05:30; taken as UTC it would fall a day early.
+        -- Kite dates a day candle 00:00 +05:30, which in UTC is a time of the day before.
         date(date, 'Asia/Kolkata') as trade_date,
         _extracted_at as extracted_at
 

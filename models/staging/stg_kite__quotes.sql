@@ -14,7 +14,7 @@ renamed as (
         round(safe_cast(open as numeric), 2) as open,
         round(safe_cast(high as numeric), 2) as high,
         round(safe_cast(low as numeric), 2) as low,
-        -- Its field `close` is that of the session before.
+        -- The quote's field `close` is the close of the session before.
         round(safe_cast(last_price as numeric), 2) as close,
         volume,
         date(coalesce(last_trade_time, timestamp), 'Asia/Kolkata') as trade_date,

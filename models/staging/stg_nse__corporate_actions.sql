@@ -1,6 +1,6 @@
-{#- A subject is read by patterns that match a whole part, from its first to its last letter. Each
-    part has a text without anything to count, and the numbers that its kind asks for: what stands
-    there besides ("Rs 62..50", "1:1:1", "Rs 2 To Rs 3") matches no pattern, and is not guessed. -#}
+{#- A subject is read by patterns that match a whole part, from its first to its last character. A
+    part consists of text without digits, and the numbers that its kind needs. A part with anything
+    else ("Rs 62..50", "1:1:1", "Rs 2 To Rs 3") matches no pattern, and its numbers stay null. -#}
 {%- set number = '(?:(?:[1-9][0-9]+|0?[0-9])(?:[.][0-9]+)?|[.][0-9]+)' -%}
 {%- set count = '[1-9][0-9]*' -%}
 {%- set text = '[^0-9₹$%?:]*' -%}
@@ -69,7 +69,7 @@ source as (
 
 ),
 
--- What is typed by hand comes in many spellings. Brackets only ever hold a remark.
+-- Subjects are typed by hand, with many spellings. Brackets only contain remarks.
 spaced as (
 
     select
@@ -91,8 +91,8 @@ respelled as (
 
 ),
 
--- An amount of rupees gets one sign. "Rs.0125" may be Rs 0.0125, and "Re.50" Rs 0.50: a question
--- mark stands for a number that nobody can be sure of.
+-- Each amount of rupees gets one sign. "Rs.0125" may mean Rs 0.0125, and "Re.50" Rs 0.50: a number
+-- that cannot be read for certain is replaced by a question mark.
 priced as (
 
     select
@@ -114,8 +114,8 @@ priced as (
 
 ),
 
--- "10/-" is an amount of rupees without its sign. A slash that ends an amount stands between no two
--- actions.
+-- "10/-" is an amount of rupees without its sign. The slash at the end of an amount does not
+-- separate two actions.
 signed as (
 
     select
@@ -145,7 +145,7 @@ signed as (
 
 ),
 
--- A year is no amount, and "(Revised)" no other action.
+-- A year is no amount, and "(Revised)" does not make another action.
 without_remarks as (
 
     select
@@ -168,8 +168,9 @@ without_remarks as (
 
 ),
 
--- Actions are joined by a sign or word, or only follow one another: "... Per Share Special
--- Dividend ...". Neither stands before a number, of which both sides are: "7 Ccps And 7 Warrants".
+-- Actions are joined by a sign or a word, or simply follow each other: "... Per Share Special
+-- Dividend ...". A sign or word before a number does not separate two actions: "7 Ccps And 7
+-- Warrants".
 separated as (
 
     select
@@ -204,7 +205,7 @@ classified as (
         *,
         case
             when
-                -- Debentures and preference shares leave the number of shares as it is.
+                -- A bonus of debentures or preference shares does not change the number of shares.
                 regexp_contains(part, r'bonus.*\b(?:{{ no_equity }})')
                 and regexp_contains(part, r'^[^0-9?]*(?:[0-9]+[^0-9?]*){0,2}$')
                 and not regexp_contains(part, r'split|consolidat')
@@ -215,7 +216,8 @@ classified as (
             when regexp_contains(part, r'bonus') then 'bonus'
             when regexp_contains(part, r'\bsplit\b|consolidat|^spl\b.*₹.* to ') then 'split'
             when regexp_contains(part, r'\bde ?-? ?merge|\bspin|\bhiv(?:e|ing)\b') then 'demerger'
-            -- Seen: "Dividned", "Interimdividend", "Specia Ldividend", "Ividend", "Intdividend".
+            -- Spellings in the files: "Dividned", "Interimdividend", "Specia Ldividend", "Ividend",
+            -- "Intdividend".
             when regexp_contains(part, r'ivid|\bdiv|intdiv') then 'dividend'
             when regexp_contains(part, r'face value') then 'split'
             when regexp_contains(part, r'scheme|arr?angement|amalgamation|\bmerger') then 'scheme'
@@ -243,8 +245,8 @@ sized as (
 
     select
         *,
-        -- A percentage is one of the face value of that day, and the record has that of the file's
-        -- day: EICHERMOT's of March 2020 has Re 1, and the share had Rs 10.
+        -- A percentage refers to the face value on the ex-date, but the record has the one on the
+        -- file's day: EICHERMOT's record of March 2020 has Re 1, and the share had Rs 10.
         if(
             kind = 'dividend'
             and not regexp_contains(part, r'\b(?:{{ no_dividend }})'),
@@ -293,8 +295,8 @@ measured as (
             when
                 kind = 'split'
                 and not regexp_contains(part, 'bonus')
-                -- "Split 10 To 2" may count shares. A split makes a face value smaller, a
-                -- consolidation greater; where the words say the other, one of them is wrong.
+                -- "Split 10 To 2" may count shares instead. A split lowers the face value and a
+                -- consolidation raises it; if the words say the opposite, either may be wrong.
                 and regexp_contains(part, '₹|face value')
                 and old_face_value > 0
                 and new_face_value > 0
@@ -328,7 +330,8 @@ judged as (
 
 ),
 
--- Half of what a record says is worse than nothing: the records of others stand in for it.
+-- A record that was read by half would give a wrong sum or product. Without a value, the reports of
+-- other sources are used.
 weighed as (
 
     select
@@ -371,7 +374,7 @@ renamed as (
         if(has_unread_dividend, null, read_amount) as dividend_amount,
         if(has_unread_share_action, null, round(read_ratio, 6)) as share_ratio,
         safe_cast(faceval as numeric) as face_value,
-        -- A file made by hand may have none.
+        -- A file made by hand may have no series.
         coalesce(nullif(upper(trim(series)), ''), 'EQ') in ('EQ', 'BE', 'BZ', 'SM', 'ST')
             as is_of_shares,
         is_read,

@@ -16,7 +16,7 @@ renamed as (
         trim(company_name) as company_name,
         trim(industry) as sector,
         trim(series) as series,
-        -- For a demerged company that is not traded yet, the list has DUMMY and a name.
+        -- The list has DUMMY and a name for a demerged company whose share is not traded yet.
         starts_with(symbol, 'DUMMY') as is_placeholder,
         list_date,
         _extracted_at as extracted_at

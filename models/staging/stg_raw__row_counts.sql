@@ -1,4 +1,4 @@
--- Raw is appended to and never changed: where a table has as many rows, it has the same ones.
+-- Raw is append-only: if a table has the same number of rows as before, it has the same rows.
 with
 
 counted as (

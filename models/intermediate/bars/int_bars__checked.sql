@@ -27,10 +27,10 @@ scaled as (
         coalesce(
             own_scales.verdict, if(bars.is_from_primary or bars.is_from_exchange, 'same', 'thin')
         ) as verdict,
-        -- A bar that is held back stays as it is.
+        -- A bar that is held back keeps its values.
         coalesce(own_scales.price_ratio, 1) as price_ratio,
         coalesce(own_scales.volume_ratio, 1) as volume_ratio,
-        -- From the scale of a bar's peer to its own.
+        -- The ratio from the scale of the peer's bar to the scale of this bar.
         coalesce(peer_scales.expected_ratio, 1)
         / coalesce(nullif(own_scales.expected_ratio, 0), 1) as peer_ratio
     from bars
@@ -79,8 +79,8 @@ checked as (
             true
         ) as is_traded,
         if(volume > 0, not coalesce(is_repeated, false), null) as is_not_repeated,
-        -- Within a month that has one ratio, some days may still be on another scale. A jump since
-        -- the primary source's last bar gives them away, unless the third opinion shows it too.
+        -- Even in a month with one ratio, some days may be on another scale. They show as a jump
+        -- from the last close of the reference, unless the third opinion shows the same jump.
         if(
             is_from_primary or is_from_exchange,
             null,
@@ -102,8 +102,8 @@ checked as (
             null,
             verdict != 'apart'
         ) as is_on_own_scale,
-        -- The exchange's own record of a rise needs no second one. A fall that it alone shows may
-        -- be a split that nobody has told yet.
+        -- A rise in the exchange's own record needs no confirmation. A fall that only the record
+        -- shows may be a split that no source has reported yet.
         if(
             last_close > 0,
             not is_jump
@@ -112,13 +112,15 @@ checked as (
             null
         ) as has_explained_return,
         has_settled_scale,
-        -- A flat bar without volume is no opinion; and nobody judges the exchange's record.
+        -- A flat bar without volume confirms nothing, and the exchange's record is not checked
+        -- against others.
         if(
             close > 0 and not is_peer_flat and not is_from_exchange,
             abs(peer_close * peer_ratio - close) <= close * numeric '0.005',
             null
         ) as agrees_with_other_source,
-        -- In rupees as they are: where the scales differ, the third close is near neither.
+        -- The closes are compared in rupees, not put on one scale: if the two sources are on
+        -- different scales, the third close is near at most one of them.
         if(
             third_close > 0 and peer_close > 0 and not is_from_exchange,
             abs(close - peer_close) <= peer_close * numeric '0.005'

@@ -20,8 +20,8 @@ checks as (
 
 ),
 
--- The sums are in groups: Google's analyzer answers with a tree, and reads none that is deeper than
--- a hundred levels.
+-- The sums are made in groups, because the parser of Google's analyzer cannot read an expression
+-- tree that is more than a hundred levels deep.
 scored as (
 
     select
@@ -89,8 +89,8 @@ scored as (
 
 ),
 
--- The first source whose bar nothing forbids; where there is none, the first one's, not valid. A
--- bar of a session that its source got wrong stands behind any other.
+-- The first source whose bar passes all errors, or else the first source's bar, as not valid. A bar
+-- of a session that its source got wrong comes after all others.
 chosen as (
 
     select * except (is_of_sound_session) from scored

@@ -1,5 +1,5 @@
--- A table, because two models read it. Each run rebuilds it, over its window and what that looks
--- back to.
+-- A table, because two models read it. Each run rebuilds it for its window and the days before it
+-- that the window's bars need.
 {{ config(materialized='table', cluster_by=['symbol'], tags=['bars', 'windowed']) }}
 
 with
@@ -15,7 +15,7 @@ corporate_actions as (
     select
         symbol,
         sum(if(kind = 'dividend', coalesce(dividend_yield, 0), 0)) as dividend_yield,
-        -- Nobody tells by how much these change a price.
+        -- No source reports by how much these actions change a price.
         logical_or(kind in ('rights', 'demerger', 'capital_reduction')) as has_unsized_action,
         ex_date
     from {{ ref('fct_corporate_actions') }}
@@ -24,7 +24,7 @@ corporate_actions as (
 
 ),
 
--- A share event that is not settled leaves open in which shares the prices before it are.
+-- While a share event is not settled, it is not known in which shares the earlier prices are.
 unsettled as (
 
     select
@@ -69,7 +69,7 @@ adjustment_factors as (
 
 ),
 
--- Alpha Vantage tells prices as they were traded.
+-- Alpha Vantage sends prices as they were traded.
 third_opinions as (
 
     select
@@ -161,7 +161,8 @@ with_last_bar as (
 
 ),
 
--- Of the week before, whichever source the bar itself is from: in a longer time, a share may move.
+-- Only one week, because over a longer time the price may really move by 20 %. The close is used
+-- for the bars of all sources.
 primary_closes as (
 
     select
@@ -188,7 +189,7 @@ primary_closes as (
 
 ),
 
--- Another source's bar of the same day: the one that comes first of the others.
+-- The peer: the bar of the same day from the other source with the lowest precedence.
 peers as (
 
     select
@@ -249,7 +250,7 @@ compared as (
         coalesce(trading_sessions.is_short, false) as is_short_session,
         suspect_sessions.source_id is not null as is_of_suspect_session,
         coalesce(peers.is_peer_flat, false) as is_peer_flat,
-        -- A share moves by at most a fifth in a session, beside what it pays.
+        -- In one session, a price moves by at most 20 %, apart from the dividend.
         coalesce(
             abs(
                 cast(with_last_bar.close as float64)
@@ -259,7 +260,7 @@ compared as (
             and not coalesce(corporate_actions.has_unsized_action, false),
             false
         ) as is_jump,
-        -- Another source, on whatever scale, shows the same move.
+        -- Another source, on any scale, shows the same move.
         coalesce(
             abs(
                 cast(peers.peer_close as float64)
@@ -281,7 +282,7 @@ compared as (
         ) = with_last_bar.last_values as is_repeated,
         with_last_bar.trade_date,
         instruments.listed_on,
-        -- A day that the calendar does not have ends as others do.
+        -- A day that is not in the calendar is taken to close at the usual time.
         coalesce(
             trading_sessions.closes_at,
             timestamp(datetime(with_last_bar.trade_date, time '15:30:00'), 'Asia/Kolkata')

@@ -8,7 +8,7 @@ select
     low,
     close,
     volume,
-    -- A final bar counts its revisions; a provisional one is there to be replaced.
+    -- Only changes of a final bar are revisions; a provisional bar is always replaced.
     if(is_provisional, 0, revision - 1) as revision_count,
     is_provisional,
     trade_date,
@@ -17,5 +17,6 @@ select
 from {{ ref('fct_daily_bar_revisions') }}
 where
     known_to is null
-    -- The first merged bar looks back to the one before it, which looks back to be checked itself.
+    -- The first merged bar is compared with the bar before it, whose own check needs earlier bars
+    -- too.
     and {{ in_window('trade_date', context_days=2 * var('context_days')) }}

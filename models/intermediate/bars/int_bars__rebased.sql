@@ -43,12 +43,12 @@ latest_share_factors as (
 
 ),
 
--- A version of a bar is in shares of the day on which the source first sent it: after a
--- split, the source sends another version. The exchange's record stays as it was traded.
--- Here all versions are put in shares of the latest session. A source that applies a split
--- late is on another scale until then; the comparison of the sources finds it. The
--- dividends that Kite had taken out of its past by that day are put back, and a split that
--- a source applied by half is applied whole.
+-- A version of a bar is in shares of the day on which the source first sent it, because the source
+-- sends another version after a split. The exchange's record stays as traded. Here all versions are
+-- converted to shares of the latest session. A source that applies a split late is on another scale
+-- until then, which the comparison of the sources finds. Dividends that Kite had taken out of its
+-- past by that day are added back, and a split that a source applied to a part of its past is
+-- applied to the rest.
 with_factors as (
 
     select

@@ -47,8 +47,8 @@ bars as (
 
 ),
 
--- What is dated after the day on which it came is no bar: no session of that day could have closed.
--- From here on, no bar was received before its day.
+-- A bar dated after the day of its receipt is left out, because its session could not have closed.
+-- So from here on, no bar was received before its day.
 come as (
 
     select * from bars
@@ -62,7 +62,7 @@ current_symbols as (
 
 ),
 
--- The join leaves the time of receipt as it is, so that a filter on it prunes raw's partitions.
+-- The join does not change the time of receipt, so a filter on it prunes raw's partitions.
 renamed as (
 
     select
@@ -84,8 +84,7 @@ renamed as (
 
 ),
 
--- The exchange's record names a share as it was called on the day itself, and is final when it
--- appears.
+-- The exchange's record has the symbol of the day itself, and is final when it is published.
 with_exchange as (
 
     select * from renamed

@@ -25,7 +25,7 @@ former_symbols as (
 
 ),
 
--- A share trades in one of these. What else bears its ISIN on a day is a block deal.
+-- A share trades in one of these series. Other rows with its ISIN are block deals.
 records as (
 
     select * from {{ ref('stg_nse__daily_bars') }}
@@ -33,9 +33,9 @@ records as (
 
 ),
 
--- The first nine letters of an ISIN stay when a share is split. Records of before 2011 have none,
--- nor have those with the delivered volumes: there the symbol of the day tells. A record with the
--- ISIN of another share is of that share, whatever its symbol.
+-- The first nine characters of an ISIN stay the same when a share is split. Files from before 2011
+-- and files with deliveries have no ISIN; there the symbol of the day decides. A record with the
+-- ISIN of another share belongs to that share, whatever its symbol.
 named as (
 
     select
@@ -70,7 +70,7 @@ resolved as (
     from named
     inner join {{ ref('instruments') }} as instruments
         on named.symbol_today = instruments.symbol
-    -- The first of the series that a share can be in; of two records, the one that names its ISIN.
+    -- EQ before the other series; of two records in one series, the one with an ISIN.
     qualify
         row_number() over (
             partition by instruments.symbol, named.trade_date, named.extracted_at

@@ -25,8 +25,9 @@ bars as (
 
 ),
 
--- What is expected begins with the history that was asked for: with the first valid bar of any
--- symbol. The primary source is expected from its own first bar on: without a key, nobody asks it.
+-- Bars are expected from the first valid bar of any symbol on, where the requested history begins.
+-- The primary source is expected only from its own first bar on, because it is not asked without a
+-- key.
 history as (
 
     select
@@ -83,7 +84,8 @@ matched as (
         bars.symbol is not null as is_present,
         coalesce(bars.is_valid, false) as is_valid,
         coalesce(bars.is_provisional, false) as is_provisional,
-        -- The morning's run replaces the evening's bars: at 08:00 IST, providers have final ones.
+        -- The morning's run replaces the evening's bars: from 08:00 IST on, providers have final
+        -- ones.
         current_timestamp() < timestamp_add(
             timestamp(
                 datetime(date_add(bars.trade_date, interval 1 day), time '08:00:00'),
@@ -100,8 +102,8 @@ matched as (
 
 ),
 
--- What could not be known yet is not held against a bar: whether it is final, on its evening; and
--- who it is from, on its evening and before the primary source was asked.
+-- A failed check is not counted while its result cannot be known: is_final on the evening of the
+-- session, and is_from_primary on that evening and before the primary source was first asked.
 with_unknown as (
 
     select
@@ -137,7 +139,7 @@ scored as (
         is_present,
         is_valid,
         is_provisional,
-        -- An absent bar and an invalid one are each a whole bar that is not there.
+        -- An absent bar and an invalid one both score 0.
         case
             when is_expected and is_valid
                 then passed_weight / (applicable_weight - unknown_weight)

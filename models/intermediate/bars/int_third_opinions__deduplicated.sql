@@ -11,7 +11,8 @@ bars as (
         extracted_at
     from {{ ref('int_third_opinions__renamed') }}
     where
-        -- They decide which bars are valid that the first merged ones look back to.
+        -- They decide whether the bars before the window are valid, which its first bars are
+        -- compared with.
         {{ in_window('trade_date', context_days=var('context_days')) }}
         and extracted_at
         >= timestamp({{ oldest_window_start(context_days=2 * var('context_days')) }}, 'UTC')

@@ -8,7 +8,7 @@ bars as (
         trade_date,
         extracted_at
     from {{ ref('stg_alpha_vantage__daily_bars') }}
-    -- As in int_bars__unioned.
+    -- The same rule as in int_bars__unioned.
     where trade_date <= date(extracted_at, 'Asia/Kolkata')
 
 ),

@@ -48,7 +48,8 @@ ex_dates as (
 
 ),
 
--- Of the sessions, the actions ask only whether a share trades, and whether an ex-date has come.
+-- Of the sessions, only these matter to the actions: whether a share trades, and whether an ex-date
+-- has come.
 reached as (
 
     select
@@ -116,7 +117,7 @@ evidence as (
 
     union all
 
-    -- Closes are in ticks of 0.05. Further digits depend on the order of the summed rows.
+    -- Closes are in ticks of 0.05. Further digits depend on the order in which rows were summed.
     select
         'levels' as kind,
         to_json_string(

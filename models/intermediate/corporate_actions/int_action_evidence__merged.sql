@@ -1,5 +1,5 @@
--- The evidence by which the corporate actions were judged. It is built after them: where a build
--- died before it, the next one judges them again.
+-- The evidence by which the corporate actions were judged. Built after them: if a build dies before
+-- it, the next build judges them again.
 {{ config(materialized='table', tags=['actions']) }}
 -- depends_on: {{ ref('fct_adjustment_factors') }}
 -- depends_on: {{ ref('fct_corporate_actions') }}

@@ -2,8 +2,8 @@
 
 with
 
--- A merge never deletes: of an event that was withdrawn since, or turned out to be another one, the
--- break stays there.
+-- A merge never deletes: int_scale_breaks__found keeps the break of an event that was withdrawn
+-- later, or turned out to be another event.
 breaks as (
 
     select
@@ -22,7 +22,7 @@ breaks as (
 
 ),
 
--- What comes before a break is in the shares of before the event, of all later breaks together.
+-- Bars before a break are in the shares from before the event, for all later breaks together.
 accumulated as (
 
     select

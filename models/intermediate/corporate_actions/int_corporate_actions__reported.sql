@@ -63,7 +63,7 @@ reported as (
         is_read,
         is_withdrawn,
         ex_date,
-        -- Whenever the list came, its rupees are of the shares of the ex-date.
+        -- Whenever the list was received, its amounts are per share of the ex-date.
         timestamp(datetime(ex_date, time '08:30:00'), 'Asia/Kolkata') as known_from,
         first_listed_at as first_received_at,
         extracted_at

@@ -24,9 +24,9 @@ reports as (
 
 ),
 
--- A company names its dividend in rupees of the shares held before the ex-date, and so does the
--- exchange, even where a bonus has the same ex-date (UNOMINDA, 2022-07-07). Yahoo divides an amount
--- by the later splits, and in 10 of 16 such cases by the one of the same day too (TCS, 2018-05-31:
+-- A company announces its dividend in rupees per share held before the ex-date, and so does the
+-- exchange, even if a bonus has the same ex-date (UNOMINDA, 2022-07-07). Yahoo divides an amount by
+-- the later splits, and in 10 of 16 such cases also by the one of the same day (TCS, 2018-05-31:
 -- 14.50 for 29).
 in_shares_before as (
 
@@ -65,10 +65,10 @@ in_shares_before as (
 
 ),
 
--- Yahoo reports a dividend twice, a day or a few apart (LT 2023-08-01 and 02): of a hundred, half
--- were right the first time. Sometimes one of the two is in rupees of other shares (TATASTEEL,
--- 2022-06-15 and 16: 5.1 and 51). Different amounts on neighbouring days are two dividends
--- (ABBOTINDIA, 2023-07-20 and 21: 145 and 180).
+-- Yahoo reports some dividends twice, a day or a few apart (LT 2023-08-01 and 02); of a hundred
+-- such pairs, the first day was right in half. Sometimes one of the two is in rupees of other
+-- shares (TATASTEEL, 2022-06-15 and 16: 5.1 and 51). Different amounts on neighbouring days are two
+-- dividends (ABBOTINDIA, 2023-07-20 and 21: 145 and 180).
 repeats as (
 
     select

@@ -50,7 +50,7 @@ closes_before as (
         ex_dates.symbol,
         bars.source_id,
         bars.close,
-        -- On the morning of the ex-date, Kite lowers its past.
+        -- Kite lowers its past prices on the morning of the ex-date.
         bars.source_id = 'kite' and bars.known_on >= ex_dates.ex_date as may_lack_dividends,
         ex_dates.ex_date,
         bars.trade_date,
@@ -64,7 +64,7 @@ closes_before as (
 
 ),
 
--- Yahoo takes no dividend out of its closes, so its close is taken where both have the session.
+-- Yahoo does not adjust its closes for dividends, so its close is taken if both have the session.
 priced as (
 
     select

@@ -29,8 +29,8 @@ official as (
 
 ),
 
--- The exchange's ex-date is the official one. Its list may have as one dividend what Yahoo has as
--- two, and the other way round.
+-- The exchange's ex-date is the official one. Its list may have one dividend where Yahoo has two,
+-- or two where Yahoo has one.
 near_yahoo as (
 
     select
@@ -135,7 +135,7 @@ priced as (
             priced.symbol = at_receipt.symbol
             and priced.close_known_on >= at_receipt.valid_from
             and priced.close_known_on < at_receipt.valid_to
-    -- The close is of the days before the ex-date.
+    -- The close is from the days before the ex-date.
     left join {{ ref('int_break_factors') }} as break_factors
         on
             priced.symbol = break_factors.symbol
@@ -148,7 +148,7 @@ priced as (
 
 ),
 
--- An amount that was misread is often a year, or the number of a dividend (2,023 for 5).
+-- A misread amount is often a year, or the number of a dividend (2,023 for 5).
 chosen as (
 
     select
@@ -179,9 +179,9 @@ rules as (
 
 ),
 
--- For a share that only Kite has, and only as told later. Kite has lowered the close by this and by
--- later dividends. With K the close as told and P the close as traded, a dividend D that is
--- subtracted makes K = P - D; of those that are multiplied, P = K x (1 + the sum of D / K).
+-- Only for closes of Kite that were received on the ex-date or later: Kite has lowered them by this
+-- dividend and by later ones. With K the close as sent and P the close as traded, a dividend D that
+-- is subtracted gives K = P - D; for those that are multiplied, P = K x (1 + the sum of D / K).
 put_back as (
 
     select
@@ -273,7 +273,7 @@ reconciled as (
             yahoo_reported_amount
         ) as reported_amount,
         round(amount, 6) as dividend_amount,
-        -- No share pays out nearly all that it is worth: such a report is an error.
+        -- No dividend is nearly as large as the price: such a report is an error.
         if(
             amount <= 0.9 * whole_close, round(amount / whole_close, 8), null
         ) as dividend_yield,

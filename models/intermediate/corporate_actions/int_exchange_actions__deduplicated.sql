@@ -7,7 +7,7 @@ records as (
         kind,
         case
             when kind in ('bonus', 'split') then 'share_event'
-            -- What was not understood may have been one.
+            -- A part that was not understood may have been a dividend or a share event.
             when kind != 'dividend' and not is_read and has_unread_share_action
                 then 'share_event'
             else kind
@@ -26,8 +26,8 @@ records as (
 
 ),
 
--- The freshest list that has an action of a day is right about it. A list holds a record twice when
--- it was revised, or when two files are of one day.
+-- Of the lists with an action of a day, the latest one is right. A list has a record twice if it
+-- was revised, or if two files are of one day.
 freshest as (
 
     select * from records
@@ -45,7 +45,7 @@ parts as (
         dividend_amount,
         share_ratio,
         is_read,
-        -- Which parts a revision replaces: those of the same words, whatever their amount.
+        -- A revision replaces the parts with the same words, whatever their amount.
         if(event_kind = 'dividend', regexp_replace(action, r' [0-9.]+$', ''), kind) as words,
         logical_or(is_revision) as is_revision,
         ex_date,
@@ -81,7 +81,7 @@ actions as (
         event_kind as kind,
         string_agg(distinct subject, '; ' order by subject) as subject,
         string_agg(distinct kind, ' and ' order by kind) as share_kinds,
-        -- The whole line or none of it.
+        -- If one part has no amount, the sum is null.
         if(logical_and(is_read), sum(dividend_amount), null) as dividend_amount,
         if(
             event_kind = 'share_event' and logical_and(is_read and share_ratio > 0),
@@ -115,7 +115,7 @@ lists as (
 
 ),
 
--- A later list that reaches over the day, and would name the action, does not.
+-- A later list covers the day and would name the action, but does not name it.
 unlisted as (
 
     select
@@ -135,7 +135,7 @@ unlisted as (
 
 ),
 
--- A company does not give the same bonus twice within two months: the day was moved.
+-- A company does not give the same bonus twice within two months, so the day was moved.
 moved as (
 
     select

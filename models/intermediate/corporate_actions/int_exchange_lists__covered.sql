@@ -1,4 +1,4 @@
--- A table, because two models read it, each of which is read by many.
+-- A table, because two models read it, and many models read those.
 {{ config(materialized='table', tags=['actions']) }}
 
 with
@@ -42,7 +42,7 @@ unread_records as (
 
 ),
 
--- Or as it is called today.
+-- The symbol in the list, and the symbol that its instrument has today.
 named_symbols as (
 
     select * from unread_records
@@ -58,7 +58,7 @@ named_symbols as (
 
 ),
 
--- A share of which a record was not read may have any action in that list.
+-- If a record of a share was not read, the list may have any action of that share.
 unread as (
 
     select
@@ -69,7 +69,7 @@ unread as (
 
 ),
 
--- The name of the site's file tells its days.
+-- A file from the exchange's site has its days in its name.
 stated as (
 
     select
@@ -82,7 +82,7 @@ stated as (
 
 ),
 
--- The site gives all actions, or those of one purpose, or those of one company.
+-- The site offers all actions, those of one purpose, or those of one company.
 lists as (
 
     select
@@ -95,7 +95,7 @@ lists as (
 
 ),
 
--- Where the name does not tell, the records do. A list of coming actions begins on the day of its
+-- If the name has no days, the records give them. A list of coming actions begins on the day of its
 -- download.
 listed_days as (
 
@@ -114,7 +114,7 @@ listed_days as (
 
 ),
 
--- Hardly a week passes without an ex-date: a longer gap is a part that was not downloaded.
+-- There are ex-dates in nearly every week, so a longer gap is a part that was not downloaded.
 marked as (
 
     select
@@ -195,7 +195,7 @@ covered as (
     left join unread
         on stretches.list_id = unread.list_id
     where
-        -- Nobody knows which share the unread record is of.
+        -- The unread record may be about any share.
         coalesce(strpos(unread.unread_symbols, ',?,') = 0, true)
 
 )

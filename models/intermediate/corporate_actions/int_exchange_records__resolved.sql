@@ -25,9 +25,9 @@ records as (
 
 ),
 
--- The first nine letters of an ISIN stay when a share is split. Some records have none, and one of
--- IRFC has that of a bond: there the symbol tells. A list names a share as it is called on the day
--- of the download, an old list as it was called on the ex-date.
+-- The first nine characters of an ISIN stay the same when a share is split. Some records have no
+-- ISIN, and one of IRFC has that of a bond; there the symbol decides. A list uses the symbol of the
+-- day of its download, an old list the symbol of the ex-date.
 resolved as (
 
     select

@@ -1,5 +1,5 @@
--- Built anew each time, whole: a step is told by what all sources say now, of bars of any age.
--- Empty where there is no record of the exchange.
+-- Rebuilt completely each time, because a step is found from what all sources send now, for bars of
+-- any age. Empty without a record of the exchange.
 {{ config(materialized='table', cluster_by=['symbol'], tags=['actions', 'bars']) }}
 
 with
@@ -29,8 +29,8 @@ bars as (
 
 ),
 
--- From one day to the same other one, as traded and as a source tells both days after the second:
--- where the source has taken an action out of its past, the two differ by its ratio.
+-- The change between the same two days, as traded and as a source sent both after the second day.
+-- If the source has taken an action out of its past, the two changes differ by its ratio.
 compared as (
 
     select
@@ -61,8 +61,8 @@ compared as (
 
 ),
 
--- Smaller ones are dividends, and errors. Where the record itself does not step, it is the provider
--- that does, for it applied an action by half.
+-- Smaller steps are dividends and errors. If the record itself has no step, the step is the
+-- provider's own, which applied an action to a part of its past.
 found as (
 
     select

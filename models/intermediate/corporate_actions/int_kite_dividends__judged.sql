@@ -52,8 +52,9 @@ share_factors as (
 
 ),
 
--- In shares of the day of the fetch. Kite goes by the price when the dividend was announced, which
--- nobody reports: TATASTEEL's of 2024-06-21, which it took out, was 1.98 % on the ex-date.
+-- In shares of the day of the fetch. Kite decides by the price on the day of the announcement,
+-- which no source reports: it took out TATASTEEL's dividend of 2024-06-21, which was 1.98 % on the
+-- ex-date.
 candidates as (
 
     select
@@ -120,12 +121,13 @@ placed as (
         levels.kite_variance,
         levels.yahoo_variance,
         levels.covariance
-    -- One that was measured before the dividend was reported lies on both sides of it.
+    -- Numbers that were measured before the dividend was reported mix sessions from both sides of
+    -- its ex-date.
     having coalesce(levels.last_date < min(candidates.ex_date), true)
 
 ),
 
--- All sessions from one ex-date to the next, as the months' means and variances make them.
+-- All sessions from one ex-date to the next, calculated from the means and variances of the months.
 segments as (
 
     select
@@ -147,8 +149,8 @@ segments as (
 
 ),
 
--- The line on which Kite's closes lie over Yahoo's: its slope is what later dividends have
--- multiplied, its intercept what they have subtracted.
+-- The line of Kite's closes against Yahoo's: its slope is the product of the factors of later
+-- dividends, its intercept the sum of the rupees subtracted.
 lines as (
 
     select
@@ -168,7 +170,7 @@ lines as (
 
 ),
 
--- After the last dividend, or after the bars end, Kite's closes are as traded.
+-- After the last dividend, or where the bars end, Kite's closes are as traded.
 compared as (
 
     select
@@ -205,7 +207,8 @@ compared as (
 
 ),
 
--- Where no close before the ex-date is known, the level itself tells the factor, within bounds.
+-- If no close before the ex-date is known, the level of Kite's closes gives the factor, within
+-- bounds.
 with_factors as (
 
     select
@@ -229,7 +232,7 @@ hypotheses as (
         hypothesis.method,
         hypothesis.slope,
         hypothesis.intercept,
-        -- The root of the mean squared distance of Kite's closes from the line of the hypothesis.
+        -- The root mean square distance of Kite's closes from the line of the hypothesis.
         sqrt(
             greatest(
                 with_factors.kite_variance
@@ -284,13 +287,15 @@ judged as (
         symbol,
         method,
         round(if(method = 'multiply', factor, 1), 8) as factor,
-        -- Closes are in ticks of 0.05. Further digits depend on the order of the summed rows.
+        -- Closes are in ticks of 0.05. Further digits depend on the order in which rows were
+        -- summed.
         round(distance, 3) as distance,
         round(amount, 6) as amount,
         ex_date,
         known_on
     from nearest
-    -- Farther off than a quarter of the dividend, no line fits: a demerger may lie between.
+    -- If all lines are farther off than a quarter of the dividend, none fits; the cause may be a
+    -- demerger.
     where distance <= amount / 4
 
 )

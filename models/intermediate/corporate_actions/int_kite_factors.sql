@@ -67,7 +67,7 @@ judged_dividends as (
 
 ),
 
--- Those that Kite may have taken out, in shares of the latest session.
+-- The dividends that Kite may have taken out, in rupees per share of the latest session.
 dividends as (
 
     select
@@ -89,7 +89,7 @@ dividends as (
 
 ),
 
--- Kite's past is another after each ex-date, and may be another at each fetch.
+-- Kite's past prices change at each ex-date, and may change at each fetch.
 days as (
 
     select
@@ -119,7 +119,7 @@ stretches_of_receipt as (
 
 ),
 
--- What the fetch itself shows, or else one before it; or else the rule.
+-- The result of this fetch, or else of the last one before it, or else of the rule.
 methods as (
 
     select

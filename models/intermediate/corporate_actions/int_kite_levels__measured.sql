@@ -62,7 +62,7 @@ part_starts as (
 
 ),
 
--- An ex-date parts its month.
+-- An ex-date divides its month into parts.
 parts as (
 
     select
@@ -81,8 +81,8 @@ share_factors as (
 
 ),
 
--- In shares of the day on which Kite told its close. Bars that Kite told within days of the session
--- are left out: each is of another day, and nearly all are from before the next ex-date.
+-- In shares of the day on which Kite sent its close. Bars that Kite sent within days of the session
+-- are left out: each was sent on another day, and nearly all before the next ex-date.
 pairs as (
 
     select
@@ -134,8 +134,8 @@ with_medians as (
 
 ),
 
--- Where dividends were subtracted, the ratio moves with the price, by 1 or 2 % in a month. A close
--- that is farther off is a wrong one of Yahoo.
+-- If dividends were subtracted, the ratio changes with the price, by 1 or 2 % in a month. A ratio
+-- that is farther off comes from a wrong close of Yahoo.
 fetches as (
 
     select
@@ -167,7 +167,7 @@ months as (
 
 ),
 
--- A row of each month, so that a merge empties one whose bars Kite has told anew.
+-- Each month has a row, so that a merge empties the row of a month whose bars Kite has sent again.
 measured as (
 
     select

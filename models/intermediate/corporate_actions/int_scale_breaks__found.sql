@@ -30,7 +30,7 @@ share_events as (
 
 ),
 
--- The exchange's record is as traded: it steps at every event.
+-- The exchange's record is as traded, so it has a step at every event.
 sources as (
 
     select source_id from {{ ref('int_sources__ranked') }}
@@ -53,14 +53,14 @@ bars as (
     where
         known_to is null
         and close > 0
-        -- As far back as a source may have forgotten to go, before an event in the window.
+        -- A source may have left bars up to 400 days before an event in the window unadjusted.
         and {{ in_window('trade_date', context_days=450) }}
     window of_source as (partition by symbol, source_id order by trade_date)
 
 ),
 
--- A source that applied the event from a later day on than its first one steps there by the event's
--- ratio, with both bars told after the ex-date.
+-- If a source applied the event only from some day on, its prices have a step of the event's ratio
+-- at that day, although both bars were sent after the ex-date.
 found as (
 
     select

@@ -18,7 +18,7 @@ reports as (
 
 ),
 
--- The exchange's ex-date is the official one; Yahoo's may be days off.
+-- The exchange's ex-date is the official one; Yahoo's may differ by days.
 official as (
 
     select * from reports
@@ -52,8 +52,8 @@ by_yahoo as (
 
 ),
 
--- Yahoo reports some events twice (UNOMINDA 2022-06-09 and 2022-07-07, LODHA 2023-05-26 and 31):
--- the other one is the exchange's, or comes later.
+-- Yahoo reports some events twice (UNOMINDA 2022-06-09 and 2022-07-07, LODHA 2023-05-26 and 31).
+-- The report that matches the exchange's, or else the later one, is the real event.
 yahoo_repeats as (
 
     select
@@ -97,7 +97,7 @@ dated as (
         on official.symbol = by_yahoo.symbol and official.ex_date = by_yahoo.ex_date
     left join yahoo_repeats
         on by_yahoo.symbol = yahoo_repeats.symbol and by_yahoo.ex_date = yahoo_repeats.ex_date
-    -- Of two reports of Yahoo's that are near one of the exchange's, the nearer one counts.
+    -- If two reports of Yahoo are near one of the exchange's, the nearer one counts.
     qualify
         row_number() over (
             partition by

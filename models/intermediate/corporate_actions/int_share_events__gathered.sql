@@ -34,7 +34,8 @@ reported_events as (
 
 ),
 
--- A restatement that comes late, or before the last bars are final, may miss the ex-date by days.
+-- A restatement that comes late, or before the last bars are final, may be dated days off the
+-- ex-date.
 attached as (
 
     select
@@ -62,7 +63,7 @@ attached as (
 
 ),
 
--- Of an event that nobody reports, the sources' restatements may be days apart.
+-- For an event that no source reports, the sources' restatements may be dated days apart.
 unreported as (
 
     select
@@ -125,7 +126,7 @@ steps as (
 
     select
         measured.symbol,
-        -- The exchange's record shows the step as it was traded, whatever the sources made of it.
+        -- The exchange's record shows the step as traded, whatever the sources did with it.
         coalesce(
             max(if(sources.is_exchange, measured.traded_step, null)),
             max(if(sources.is_primary, measured.traded_step, null))
@@ -151,8 +152,8 @@ exchange_steps as (
 
 ),
 
--- A step that nothing else explains. Providers take rights and demergers out of their past too, by
--- a ratio of their own.
+-- Steps that no report explains. Providers also take rights and demergers out of their past, by
+-- ratios of their own.
 unexplained_steps as (
 
     select
@@ -197,7 +198,7 @@ all_events as (
 
 ),
 
--- Some lists are of a few hundred shares.
+-- Some lists contain only a few hundred shares.
 named as (
 
     select
@@ -209,7 +210,7 @@ named as (
 
 ),
 
--- A list that names a share has every split and bonus of it of the days that it reaches over.
+-- A list that names a share has all its splits and bonuses of the days that the list covers.
 unlisted as (
 
     select
@@ -250,7 +251,7 @@ gathered as (
         exchange_steps.source_ids as taken_out_by,
         steps.primary_retold_step,
         steps.fallback_retold_step,
-        -- Both restated by one ratio that a split or a bonus can have: 10, 2, 1.5, 4/3.
+        -- Both sources restated by one ratio that a split or a bonus can have: 10, 2, 1.5, 4/3.
         if(
             abs(restated.primary_ratio / restated.fallback_ratio - 1) <= 0.005
             and abs(ln(restated.primary_ratio)) > 0.04,

@@ -34,8 +34,8 @@ candidates as (
 
 ),
 
--- A share moves by a fifth in a day at the most: a step of a small bonus is lost in it, one of a
--- split is not.
+-- A price moves by at most 20 % in a day. The step of a small bonus cannot be told from such a
+-- move; the step of a split can.
 compared as (
 
     select
@@ -46,12 +46,12 @@ compared as (
         <= least(0.2, 0.4 * abs(ln(claimed_ratio))) as is_fallback_step,
         abs(ln(coalesce(primary_retold_step, fallback_retold_step)) + ln(claimed_ratio))
         <= least(0.2, 0.4 * abs(ln(claimed_ratio))) as is_retold_step,
-        -- A dividend of the same day may be a part of what a source has restated.
+        -- A source's restatement may include a dividend of the same day.
         abs(primary_ratio * claimed_ratio - 1)
         <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_primary_ratio,
         abs(fallback_ratio * claimed_ratio - 1)
         <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_fallback_ratio,
-        -- What the exchange's record shows and a source has taken out of its past.
+        -- A step in the exchange's record that a source has taken out of its past.
         abs(exchange_ratio * claimed_ratio - 1)
         <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_exchange_ratio,
         abs(ln(claimed_ratio)) > 0.3 as is_large
@@ -89,7 +89,8 @@ weighed as (
 
 ),
 
--- The claim that the prices bear out; else the exchange's, Yahoo's, and what restatements imply.
+-- The claim that the prices confirm; else the exchange's, then Yahoo's, then what a step in the
+-- record or a restatement implies.
 best as (
 
     select * from weighed
@@ -103,7 +104,8 @@ best as (
 
 ),
 
--- Prices that bear out what a restatement implies deny what was reported instead.
+-- If the prices confirm the ratio of a restatement or a step, they deny another ratio that was
+-- reported.
 with_denials as (
 
     select
@@ -138,7 +140,7 @@ with_status as (
 
 ),
 
--- Nobody could read what the exchange says, and no one else tells.
+-- The exchange's record could not be read, and no other source reports the event.
 unread as (
 
     select
@@ -212,7 +214,7 @@ judged as (
             when status = 'contradicted' and is_denied and claimed_by = 'step' then claimed_ratio
             when status = 'contradicted' and is_denied then shown_ratio
             when status in ('withdrawn', 'contradicted') then null
-            -- Rewritten prices of one source are no report.
+            -- Rewritten prices of only one source are not enough.
             when claimed_by = 'restatement' and status != 'confirmed' and shown_ratio is null
                 then null
             else claimed_ratio

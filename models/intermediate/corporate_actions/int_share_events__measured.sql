@@ -41,8 +41,8 @@ share_events as (
 
 ),
 
--- A bar of the days after it is a part of the evidence. An event without bars has a row as well: it
--- has been looked at.
+-- Bars up to days after the ex-date are evidence too. An event without bars also gets a row, which
+-- shows that its prices were looked at.
 share_events_in_window as (
 
     select
@@ -96,8 +96,8 @@ around as (
 
 ),
 
--- Of the four bars that tell: the last one before the ex-date, as it was told before it and as it
--- is told now; and the first one from the ex-date on, as it was told first and as it is told now.
+-- Four closes matter: the last one before the ex-date, as sent before the ex-date and as sent now;
+-- and the first one on or after the ex-date, as first sent and as sent now.
 bars as (
 
     select
@@ -121,13 +121,14 @@ measured as (
     select
         symbol,
         source_id,
-        -- Later, another event may have changed what the source tells of the ex-date.
+        -- A version first sent later may already contain another event.
         if(
             told_first_on <= date_add(ex_date, interval 30 day),
             cast(told_first as float64) / cast(told_before as float64),
             null
         ) as traded_step,
-        -- Told at one time, the two are on one scale, unless the source has yet to apply the event.
+        -- If both were sent at about one time, they are on one scale, unless the source has not
+        -- applied the event yet.
         if(
             current_before_on >= ex_date
             and abs(date_diff(current_before_on, current_after_on, day)) <= 30,

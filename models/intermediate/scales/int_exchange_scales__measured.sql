@@ -37,7 +37,7 @@ bars as (
 
 ),
 
--- A pair that cannot be compared any more stays, without values: a merge never deletes.
+-- A pair that can no longer be compared keeps a row without values, because a merge never deletes.
 paired as (
 
     select
@@ -47,7 +47,7 @@ paired as (
         if(bars.is_comparable and records.is_comparable, records.close, null) as exchange_close,
         if(bars.is_comparable and records.is_comparable, records.volume / bars.volume, null)
             as volume_ratio,
-        -- From one day to the same other one, by both.
+        -- A return counts only if both sources have the bar before on the same day.
         if(
             bars.is_comparable
             and records.is_comparable

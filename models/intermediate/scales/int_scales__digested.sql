@@ -43,7 +43,7 @@ adjustment_factors as (
         symbol,
         to_json_string(struct(kind, status, dividend_yield, ex_date)) as fact
     from {{ ref('fct_corporate_actions') }}
-    -- A small dividend moves no scale, and no check but that of a jump.
+    -- A small dividend changes no scale, and no check except is_jump.
     where kind != 'dividend' or dividend_yield >= 0.01
 
 ),

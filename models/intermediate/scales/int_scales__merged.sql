@@ -1,5 +1,5 @@
--- By what the bars in fct_daily_bars were put on one scale. It is built last: where a build died
--- before it, the next one merges the same symbols again.
+-- The digests by which the bars in fct_daily_bars were put on one scale. Built last: if a build
+-- dies before it, the next build merges the same symbols again.
 {{ config(materialized='table', cluster_by=['symbol'], tags=['windowed']) }}
 -- depends_on: {{ ref('fct_daily_bars') }}
 

@@ -6,13 +6,14 @@ measured as (
         *,
         case
             when overlap_count < {{ var('scale_minimum_overlap') }} then null
-            -- A month in which an adjustment begins or ends has two ratios and no median.
+            -- A month in which an adjustment begins or ends has two ratios, and its median means
+            -- nothing.
             when agreeing_count < 0.8 * overlap_count then 'unstable'
             when abs(median_ratio - 1) > {{ var('scale_tolerance') }} then 'apart'
             else 'same'
         end as own_verdict
     from {{ ref('int_source_scales__measured') }}
-    -- A month of which no bar can be compared any more is as one that had none.
+    -- A month in which no bar can be compared any more counts like one without bars.
     where bar_count + primary_bar_count > 0
 
 ),
@@ -27,7 +28,7 @@ with_own_ratios as (
 
 ),
 
--- A month with a comparison of its own is its own neighbour on both sides.
+-- For a month with a comparison of its own, the last and the next comparison are both its own.
 with_neighbours as (
 
     select
@@ -65,11 +66,11 @@ judged as (
         symbol,
         source_id,
         case
-            -- Without any bar of the primary source there is nothing to be off scale with.
+            -- Without any bar of the primary source, no other scale exists.
             when all_primary_bar_count = 0 then 'alone'
             when last_verdict is null and next_verdict is null then 'thin'
             when last_verdict = 'unstable' or next_verdict = 'unstable' then 'unstable'
-            -- Somewhere between the two months, the scale has changed.
+            -- The scale changed somewhere between the two compared months.
             when
                 abs(last_ratio - next_ratio) > next_ratio * {{ var('scale_tolerance') }}
                 then 'unstable'
@@ -77,7 +78,8 @@ judged as (
         end as verdict,
         coalesce(last_ratio, next_ratio) as scale_ratio,
         coalesce(last_volume_ratio, next_volume_ratio) as scale_volume_ratio,
-        -- In a month that has too few common bars so far, each would agree with its own ratio.
+        -- The month's own ratio is not used if it has too few common bars: they would always agree
+        -- with it.
         coalesce(last_ratio, next_ratio, 1) as expected_ratio,
         median_ratio,
         median_volume_ratio,
@@ -131,16 +133,17 @@ scaled as (
 
 ),
 
--- What the exchange's record of the month itself says of a source.
+-- The verdict on a source from the exchange's record of the month itself.
 records as (
 
     select
         symbol,
         source_id,
         case
-            -- The days before an action that a provider took out of its past may be a few.
+            -- Stricter than above, because only a few days of the month may lie before an action
+            -- that the provider took out of its past.
             when agreeing_count < 0.9 * overlap_count then 'unstable'
-            -- A provider's closes are the exchange's to the paisa, or on another scale.
+            -- On the exchange's scale, a provider's closes equal the exchange's to the paisa.
             when abs(median_ratio - 1) > {{ var('record_tolerance') }} then 'apart'
             else 'same'
         end as verdict,
@@ -166,8 +169,8 @@ primary_records as (
 
 ),
 
--- Where there is a record, it is what a source is compared with. Where there is none, a fallback
--- follows the primary source, and with it to the scale of the record.
+-- If the month has a record, the source is compared with it. If not, a fallback is put on the
+-- primary source's scale, and then, like the primary source, on the record's.
 with_records as (
 
     select

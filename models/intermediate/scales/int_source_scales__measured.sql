@@ -15,9 +15,8 @@
 
 with
 
--- Only bars that could be chosen say something about a scale. The others stay, without values: a
--- merge never deletes, so a month whose last good bar was corrected into a bad one needs a row that
--- says so.
+-- Only bars that could be chosen show a scale. The other bars stay without values: a merge never
+-- deletes, so if a month's last good bar is corrected into a bad one, its row must be overwritten.
 bars as (
 
     select

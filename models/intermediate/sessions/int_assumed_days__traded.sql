@@ -1,7 +1,7 @@
 with
 
--- The end of the seeds' calendar is a constant, by which partitions are pruned. What came in the
--- weeks before it says how many shares are usual.
+-- The end of the seeds' calendar is a constant, so that BigQuery prunes partitions by it. The bars
+-- of the weeks before it show how many shares are usual.
 bars as (
 
     select
@@ -23,7 +23,7 @@ bars as (
 
 ),
 
--- Yahoo shows holidays as bars without volume, or as those of the day before once more.
+-- Yahoo shows holidays as bars without volume, or as repeats of the day before.
 traded as (
 
     select

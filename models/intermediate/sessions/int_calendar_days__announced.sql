@@ -1,4 +1,4 @@
--- A table, because three models read it, and others through them.
+-- A table, because three models read it, and other models read those.
 {{ config(materialized='table', tags=['actions', 'bars']) }}
 
 with
@@ -12,7 +12,7 @@ announced as (
 
 ),
 
--- The later list of a year takes the place of the one before it, as a whole.
+-- A later list of a year replaces the earlier one completely.
 latest_lists as (
 
     select * from announced
@@ -37,7 +37,7 @@ of_either as (
 
 ),
 
--- A file of special sessions says of a day what the list leaves open, such as its hours.
+-- A file of special sessions adds what the list does not say about a day, such as its hours.
 announced_days as (
 
     select

@@ -1,4 +1,4 @@
--- A table, because the view of the alerts reads enough without it.
+-- A table, because the view operations_alerts already reads nearly as much as BigQuery allows.
 {{ config(materialized='table', tags=['actions', 'bars']) }}
 
 with
@@ -33,7 +33,7 @@ listed_years as (
 
 ),
 
--- Weekends are in some forms of the list, and in no seed.
+-- Some forms of the list contain weekends, and the seeds never do.
 closed_by_list as (
 
     select trade_date from announced

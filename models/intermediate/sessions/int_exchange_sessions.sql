@@ -15,7 +15,7 @@ recorded as (
 
 ),
 
--- A record of a few shares may be one that was put together from something else.
+-- A record of only a few shares may not be a real one.
 compared as (
 
     select

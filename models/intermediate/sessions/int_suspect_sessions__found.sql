@@ -1,5 +1,5 @@
--- Built anew each time, whole: what a session was worth is told by all of its bars, and by the next
--- session's.
+-- Rebuilt completely each time, because a session is judged by all of its bars and by those of the
+-- next session.
 {{ config(materialized='table', tags=['actions', 'bars']) }}
 
 with
@@ -83,7 +83,7 @@ moves as (
 
 ),
 
--- Of the step to this session and of the one from it, what the exchange's record does not show.
+-- The errors of the returns to this session and from it, against the exchange's record.
 compared as (
 
     select
@@ -93,7 +93,7 @@ compared as (
             partition by moves.symbol, moves.source_id
             order by moves.trade_date
         ) as next_return_error,
-        -- Of the whole session, so that one share's fall says nothing.
+        -- Ranks over the whole session, so that one share's large fall has little weight.
         rank() over (
             partition by moves.source_id, moves.trade_date, moves.gap is null
             order by moves.daily_return
@@ -121,7 +121,7 @@ measured as (
         logical_or(is_short) as is_short,
         count(*) as bar_count,
         countif(is_lost) / count(*) as lost_share,
-        -- A close that was not the last price comes back with the next open.
+        -- If the close was not the last price, the next open returns to the real one.
         corr(if(gap is null, null, return_rank), if(gap is null, null, gap_rank)) as reversal,
         array_agg(volume_ratio ignore nulls order by volume_ratio) as volume_ratios,
         countif(return_error is not null) as compared_count,
@@ -150,7 +150,7 @@ described as (
 
 ),
 
--- Calibrated on Yahoo's bars of 239 shares from 2010 to June 2024, beside the exchange's of 19.
+-- Calibrated on Yahoo's bars of 239 shares from 2010 to June 2024, and the exchange's of 19.
 judged as (
 
     select

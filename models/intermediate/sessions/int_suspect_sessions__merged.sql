@@ -1,5 +1,5 @@
--- The suspect sessions by which the bars in fct_daily_bars were chosen. It is built last: where a
--- build died before it, the next one merges the same sessions again.
+-- The suspect sessions by which the bars in fct_daily_bars were chosen. Built last: if a build dies
+-- before it, the next build merges the same sessions again.
 {{ config(materialized='table', tags=['windowed']) }}
 -- depends_on: {{ ref('fct_daily_bars') }}
 

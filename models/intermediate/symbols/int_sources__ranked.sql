@@ -10,7 +10,8 @@ best_precedence as (
 
 ),
 
--- The exchange tells prices as they were traded, and is asked by nobody: it judges the others.
+-- The exchange's record has prices as traded, and no run asks for it. The providers are compared
+-- with it.
 marked as (
 
     select

@@ -20,8 +20,8 @@ trading_sessions as (
 
 ),
 
--- A bar of a session that had not closed when it was last received shows none, nor does one of
--- a holiday, or of a day that may be one.
+-- A bar that was last received before its session had closed does not count, nor does a bar on a
+-- holiday, or on a day that is not confirmed as a session.
 bars as (
 
     select
@@ -35,7 +35,7 @@ bars as (
         and bars.extracted_at >= trading_sessions.closes_at
 
     {% if is_incremental() %}
-        -- The window may hold no bar of a share that no longer trades.
+        -- The window may have no bar of a share that no longer trades.
         union all
 
         select
