@@ -61,7 +61,7 @@ def starting(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Archive, Outcome]]":
-    """Hold the lease, so that only this process fetches, loads and builds; report once how it ended, also on failure."""
+    """Hold the lease, so that only this process fetches, loads and builds; then report once how the command ended."""
     from extract.landing.archive import Archive
     from extract.landing.lease import LOST, held
     from extract.reporting.report import Outcome, Report, archive_report, load_report

@@ -100,7 +100,7 @@ class Extraction:
         return {entry.symbol for entry in self.entries if entry.symbol and _reaches(entry, due)}
 
     def outcomes(self) -> dict[str, Counter[str]]:
-        """The number of symbols by source and outcome; of a symbol that was requested several times, the worst counts."""
+        """The number of symbols by source and outcome; if a symbol was requested several times, the worst counts."""
         worst: dict[tuple[str, str], str] = {}
         for entry in self.entries:
             if entry.symbol:

@@ -94,7 +94,10 @@ class Job:
 
 @dataclass(slots=True)
 class Refusing:
-    """Stands for a provider that cannot be asked until we correct something: it refuses each request with the reason."""
+    """Stands for a provider that cannot be asked until we correct something; it refuses each request with the reason.
+
+    An example is Kite without a session.
+    """
 
     source_id: str
     reason: SourceRefused
