@@ -85,7 +85,7 @@ test-actions: .venv/ready-dev ## Twenty seeds of corporate actions, built in ste
 test-container: .venv/ready-dev .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py
 
-lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict, the order of the rooms
+lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict, which package imports which
 	@# Its processes leave a semaphore behind, of which Python warns.
 	@PYTHONWARNINGS=ignore:resource_tracker:UserWarning $(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests
 	@$(BIN)/ruff check
