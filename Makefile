@@ -4,15 +4,15 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# The one package that brings all others; `make lock` writes its hashes to infra/requirements-uv.txt.
+# uv installs all other packages; `make lock` writes its hashes to infra/requirements-uv.txt.
 UV_VERSION := 0.13.9
 UV := .uv/bin/uv
 BIN := .venv/bin
 DEMO := .demo
-# A release is taken when it is this old: time for a bad one to be withdrawn, and for mirrors to have it.
+# A release is used when it is this old: time for a bad one to be withdrawn, and for mirrors to have it.
 QUARANTINE := 14 days
 
-# Neither a user's settings nor an active environment decides where things go.
+# So that neither a user's settings nor an active environment changes where packages are installed.
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME UV_PROJECT_ENVIRONMENT
 export UV_NO_PROGRESS := 1
 
@@ -21,15 +21,15 @@ export UV_NO_PROGRESS := 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-# Compiled here once: where Python may not write bytecode, each command would compile its imports, for seconds. Of what is
-# left out, which is a third of all source, nothing is ever imported: dbt's adapter brings it for models in Python.
+# Compiled here once: if Python may not write bytecode, each command would compile its imports, for seconds. The packages
+# that are left out are a third of all source and never imported: dbt's adapter needs them only for models in Python.
 COMPILE_BYTECODE = $(BIN)/python -m compileall -q -j 0 -x '/(aiplatform|aiplatform_v1|aiplatform_v1beta1|vertexai|tests)/' .venv/lib || true
 
 setup: .venv/ready ## Make .venv; .venv/bin/trading-data is the command
 
-# uv makes the environment, because it can fetch a Python where the machine has no 3.13. It goes into a folder of its own:
-# a `uv` on the path may be a shim that refuses the version in .python-version, or be missing. `cd /` keeps that file from
-# choosing the python3 that installs it.
+# uv creates the environment, because it can fetch a Python if the machine has no 3.13. It is installed into a folder of
+# its own, because a `uv` on the path may be missing, or a shim that refuses the version in .python-version. `cd /`
+# prevents that file from choosing the python3 that installs uv.
 $(UV): Makefile
 	@root="$$PWD"; cd /; \
 	command -v python3 >/dev/null || { echo "make: python3 is missing; install it (any version from 3.9 on, with pip)" >&2; exit 1; }; \
@@ -48,7 +48,7 @@ $(UV): Makefile
 	@$(BIN)/python -c 'from infra.local.emulator import prepare_extensions; prepare_extensions()'
 	@touch $@
 
-# What the tests and linters need besides.
+# The further requirements of the tests and linters.
 .venv/ready-dev: .venv/ready requirements-dev.txt
 	@echo "Installing what the tests need ..."
 	@$(UV) pip install --no-config --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt
@@ -61,8 +61,8 @@ demo: setup ## See it work: the scheduled job against simulated providers, one o
 test: .venv/ready-dev lint ## Everything that has to hold: lint, types, SQL, tests, builds
 	@$(BIN)/pytest
 
-# What looks at infrastructure, workflows and secrets is no part of the project's environment; `make test` skips what is
-# not installed, and says so.
+# The tools that check infrastructure, workflows and secrets have an environment of their own; `make test` skips the
+# checks whose tools are not installed, and says so.
 .venv-infra/ready: $(UV) .python-version requirements-infra.txt
 	@$(UV) venv --quiet --clear --python "$$(cat .python-version)" .venv-infra \
 		|| { echo "make: no Python $$(cat .python-version) was found, and none could be fetched; install it and run make again" >&2; exit 1; }
@@ -85,7 +85,7 @@ test-actions: .venv/ready-dev ## Twenty seeds of corporate actions, built in ste
 test-container: .venv/ready-dev .venv-infra/ready ## Build the job's image of Debian's packages and look into it (root, Debian's buildah; minutes)
 	@TEST_CONTAINER=1 $(BIN)/pytest -n0 tests/infra/test_container.py
 
-lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict, the order of the rooms
+lint: .venv/ready-dev ## sqlfluff on every model, ruff, mypy --strict, which package imports which
 	@# Its processes leave a semaphore behind, of which Python warns.
 	@PYTHONWARNINGS=ignore:resource_tracker:UserWarning $(BIN)/sqlfluff lint --processes 0 --disable-progress-bar models macros tests
 	@$(BIN)/ruff check

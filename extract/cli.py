@@ -39,15 +39,15 @@ from extract.reporting.rows import FORMS
 from extract.seeds import FIRST_DAY
 from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
 
-# What reaches BigQuery takes three seconds to import. Each command imports it after the embedded warehouse has begun to
-# start, which takes as long.
+# The BigQuery client takes three seconds to import. Each command imports it while the embedded warehouse starts, which
+# takes as long.
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status.
 
-    0 done, 1 failed, 2 bad usage or configuration, 3 incomplete, 130 stopped by a person or the system. As a Cloud Run
-    execution, what is incomplete ends with 0.
+    0 done, 1 failed, 2 bad usage or configuration, 3 incomplete, 130 stopped by a person or the system. In a Cloud Run
+    execution, an incomplete command ends with 0.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
@@ -81,8 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
         screen.print("trading-data: interrupted; run the same command again to go on", markup=False)
         return INTERRUPTED
     if status == INCOMPLETE and settings.execution:
-        # Cloud Run knows two outcomes and repeats the bad one, and what a source lacks it lacks a minute later too. The
-        # log tells, and its metrics alert.
+        # Cloud Run would repeat the task on any status but 0, and a bar that a source lacks now is still missing a
+        # minute later. The log has the real status, and the metrics taken from it raise the alerts.
         return OK
     return status
 
@@ -99,19 +99,19 @@ def _failed(options: argparse.Namespace, status: int, reason: str) -> int:
     if not screen.is_terminal:
         import structlog
 
-        # Cloud Logging knows the severity of a line of JSON alone.
+        # Cloud Logging reads a severity only from lines of JSON.
         structlog.get_logger().error("command failed", command=options.command, exit_status=status, reason=reason)
     return status
 
 
 def _unread() -> int:
-    """End quietly: whoever read the output has closed it, and has what it wanted."""
+    """End quietly: the reader of the output, such as ``head``, has closed it and wants no more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return OK
 
 
 def _told_of_system(error: OSError) -> str:
-    """What the system refuses, in a sentence with what to do."""
+    """An error of the operating system, as a sentence with what to do."""
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"the disk is full{place}: {error.strerror}; make room, then run the same command again"
@@ -121,7 +121,7 @@ def _told_of_system(error: OSError) -> str:
 
 
 def _typed(arguments: Sequence[str]) -> str:
-    """The command as it can be typed again: a run of the same id would be taken for the first."""
+    """The command as it can be typed again, without the run id: a second run must not have the id of the first."""
     kept = list(arguments)
     while "--run-id" in kept:
         at = kept.index("--run-id")
@@ -138,7 +138,7 @@ type _Add = Callable[[str, Callable[[Settings, argparse.Namespace], int], str], 
 
 
 class _Version(argparse.Action):
-    """Print the version, and of a checkout the commit."""
+    """Print the version, and in a checkout the commit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
         from importlib.metadata import version
@@ -153,7 +153,7 @@ class _Version(argparse.Action):
 
 
 def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
-    """What was typed; where it is nearly something, the error says so."""
+    """Parse what was typed; where a word is close to a known one, the error suggests that one."""
     parser, commands = _parser()
     typed = next((word for word in arguments if not word.startswith("-")), None)
     if typed is not None and typed not in commands:
@@ -181,7 +181,7 @@ Settings are environment variables; extract/README.md lists them. With none
 set, everything happens in this folder.
 """
 
-# Two of each command.
+# Two examples of each command.
 _EXAMPLES = {
     "run": ("run", "run --mode quotes --symbols TCS,INFY"),
     "extract": ("extract --symbols TCS", "extract --from 2024-01-01 --to 2024-12-31 --source yahoo"),
@@ -227,7 +227,8 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         added = commands.add_parser(
             name, help=text, description=text, epilog=f"examples:\n{examples}", formatter_class=raw
         )
-        # Before the command or behind it; what is not typed here leaves what was typed there.
+        # The option may stand before or after the command. SUPPRESS, so that its absence in one place does not reset
+        # what was typed in the other.
         added.add_argument("-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help=verbose)
         added.set_defaults(run=run, command=name)
         return added

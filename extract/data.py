@@ -5,15 +5,14 @@
     bars("TCS", "2020-01-01").to_pandas()
     polars.from_arrow(wide("close", ["TCS", "INFY"]))
 
-Which warehouse is asked, the environment says, as it does for the commands: ``BIGQUERY_PROJECT``, else
-``BIGQUERY_EMULATOR_HOST``, else the embedded one of ``WAREHOUSE_DIR``. It is opened by the first call, and stays open
-until the process ends.
+The environment names the warehouse, as for the commands: ``BIGQUERY_PROJECT``, else ``BIGQUERY_EMULATOR_HOST``, else
+the embedded one in ``WAREHOUSE_DIR``. The first call opens it, and it stays open until the process ends.
 
-A day is a ``date`` or ``"2024-12-31"``. Symbols are the exchange's, in any case; ``"TCS"`` is one of them. Prices are
-in rupees, as float64; ``trading-data export`` gives exact decimals.
+A day is a ``date`` or ``"2024-12-31"``. Symbols are the exchange's, such as ``"TCS"``, in any case. Prices are in
+rupees, as float64; ``trading-data export`` gives exact decimals.
 
-Every function raises ``ValueError`` where an argument means nothing, ``ConfigurationError`` where the settings are
-wrong, and ``PipelineError`` where the warehouse cannot answer.
+Every function raises ``ValueError`` if an argument is not valid, ``ConfigurationError`` if the settings are wrong, and
+``PipelineError`` if the warehouse cannot answer.
 """
 
 import atexit
@@ -53,28 +52,29 @@ def bars(
 ) -> pa.Table:
     """Daily bars, one row for each symbol and session, sorted by both.
 
-    Columns: ``symbol``, ``trade_date``, ``open``, ``high``, ``low``, ``close``, ``adjusted_close`` (float64; without
-    the dividends since), ``volume`` (int64, shares), ``source_id``, ``is_provisional``.
+    Columns: ``symbol``, ``trade_date``, ``open``, ``high``, ``low``, ``close``, ``adjusted_close`` (float64; adjusted
+    for later dividends too), ``volume`` (int64, shares), ``source_id``, ``is_provisional``.
 
-    Without ``as_of`` they are the valid bars of ``daily_bars``, by all that is known now. With it, they are what was
-    known here at that moment, and nothing else: of each bar, the version that the preferred source had sent by then;
-    of splits, bonuses and dividends, those with an ex-date up to that day of which somebody had told by then. Prices
-    are in shares of that day, so no later split changes one. What was not known then, is not put right: a bar that a
-    source has mended since has its old price, no check has taken wrong ones out, Kite's prices lack the dividends that
-    it had taken out of its past by then, and how a split is judged, whether it is believed and by which ratio, is
-    today's. What was received before the first receipt is not known: bars that were all fetched in 2026 were known to
-    nobody in 2020, and ``end`` is what cuts them off at a day.
+    Without ``as_of`` they are the valid bars of ``daily_bars``, as known now. With ``as_of`` they are what this
+    database held at that moment: of each bar, the version that the preferred source had sent by then, adjusted by the
+    splits, bonuses and dividends that had been reported by then and had their ex-date by that day. Prices are in shares
+    of that day, so no later split changes them. Later knowledge is not applied: a bar that a source has corrected since
+    has its old price, no check has removed wrong bars, and Kite's prices lack the dividends that Kite had taken out of
+    its past by then. One exception: the judgement of a split (whether it is believed, and by which ratio) is today's.
+
+    ``as_of`` goes by the time of receipt: bars that were first fetched in 2026 were not known in 2020. To cut such
+    bars off at a day, use ``end``.
 
     Args:
         symbols: one or several; None for all.
         start: the first day; None for no bound.
         end: the last day; None for no bound.
-        as_of: a day, to its end in India, or a moment with its zone.
-        adjusted: in shares of the latest session, or of ``as_of``; else ``open`` to ``close`` and ``volume`` are in
-            shares of each day, as traded.
+        as_of: a day, to its end in India, or a time with zone.
+        adjusted: in shares of the latest session, or of ``as_of``; if False, ``open`` to ``close`` and ``volume`` are
+            in shares of each day, as traded.
 
     Raises:
-        ValueError: a symbol is none of ours, the days are reversed, ``as_of`` has not come, or nothing was known then.
+        ValueError: a symbol is unknown, the days are reversed, ``as_of`` is in the future, or nothing was known then.
     """
     conditions = _between("trade_date", start, end) + _of_symbols(symbols)
     if as_of is None:
@@ -116,11 +116,11 @@ def wide(
 ) -> pa.Table:
     """A panel: one row for each session, ``trade_date`` first, and one column for each symbol, sorted by name.
 
-    A session on which a symbol has no bar is null, and so is the whole column of a symbol without any. The other
-    arguments are those of ``bars``.
+    A value is null where a symbol has no bar of the session; the column of a symbol without any bar is all null. The
+    other arguments are those of ``bars``.
 
     Raises:
-        ValueError: as ``bars`` does; or the column is none of ``open``, ``high``, ``low``, ``close``,
+        ValueError: as in ``bars``; or the column is not one of ``open``, ``high``, ``low``, ``close``,
             ``adjusted_close`` and ``volume``.
     """
     if column not in _COLUMNS:
@@ -132,23 +132,24 @@ def wide(
 def universe(index: str | None = None, as_of: Day | None = None) -> pa.Table:
     """The shares of an index on a day, or the instruments that were listed on it; sorted by symbol.
 
-    Of an index (``symbol``, ``instrument_id``, ``isin``, ``company_name``, ``sector``, ``list_date``) it is the last
-    list up to that day. ``list_date`` is the day of the last one that is known to begin or end a membership: shares
-    that came or left between it and the day are missed. A member without ``instrument_id`` is none of our instruments,
-    and has no bars: a backtest of the others is one of those that somebody chose later, and flatters.
+    With an index (``symbol``, ``instrument_id``, ``isin``, ``company_name``, ``sector``, ``list_date``) they are the
+    members by the last imported list up to that day. ``list_date`` is the day of the last list that is known to begin
+    or end a membership: shares that joined or left between that list and the day are missed. A member without
+    ``instrument_id`` is not among our instruments, and has no bars: a backtest that leaves it out has survivorship
+    bias.
 
     Without an index (``symbol``, ``instrument_id``, ``isin``, ``company_name``, ``sector``, ``listed_on``,
-    ``delisted_on``) it is the instruments of the seed: the members of a list of 2025, and what was added by hand. Their
-    past is one of survivors. Shares that left the exchange before are missing, and the sector is today's. The cure is
-    the exchange's own daily records and its index lists of past days, which ``trading-data import`` takes in, and a row
-    in the seed for each share that left.
+    ``delisted_on``) they are the instruments of the seed: the members of a list of 2025, and those that were added by
+    hand. They have survivorship bias: shares that left the exchange earlier are missing. The sector is today's. To
+    remove the bias, import the exchange's daily records and its index lists of past days with ``trading-data import``,
+    and add a row to the seed for each share that left.
 
     Args:
         index: as the exchange names it, such as ``"NIFTY 500"``, in any case; None for all instruments.
         as_of: the day; None for today.
 
     Raises:
-        ValueError: there is no list of such an index up to that day.
+        ValueError: there is no list of this index up to that day.
     """
     day = _day(as_of) if as_of is not None else datetime.now(EXCHANGE_ZONE).date()
     if index is None:
@@ -175,17 +176,17 @@ def actions(
 ) -> pa.Table:
     """Corporate actions with their evidence, one row for each symbol, kind and ex-date, sorted by them.
 
-    The columns are those of ``fct_corporate_actions``; ``trading-data describe`` tells them. ``dividend_amount`` is
-    exact.
+    The columns are those of ``fct_corporate_actions``; ``trading-data describe fct_corporate_actions`` lists them.
+    ``dividend_amount`` is an exact decimal.
 
     Args:
         symbols: one or several; None for all.
         start: the first ex-date; None for no bound.
         end: the last ex-date; None for no bound.
-        as_of: only what had its ex-date by that day, and was known here by then.
+        as_of: only actions that had their ex-date by that day, and were known here by then.
 
     Raises:
-        ValueError: a symbol is none of ours, the days are reversed, or ``as_of`` has not come.
+        ValueError: a symbol is unknown, the days are reversed, or ``as_of`` is in the future.
     """
     conditions = _between("ex_date", start, end) + _of_symbols(symbols)
     if as_of is not None:
@@ -194,7 +195,7 @@ def actions(
     return _read(f"select * from fct_corporate_actions{_where(conditions)} order by symbol, ex_date, kind")
 
 
-# Of one symbol, a view of twenty columns takes twice as long as what is asked of it.
+# Only the columns that are needed: for one symbol, all twenty columns of the view take twice as long.
 _CURRENT = """
 select
     symbol,
@@ -211,8 +212,8 @@ from daily_bars{where}
 order by symbol, trade_date
 """
 
-# A version is in shares of the day on which the source first sent it; the exchange's record, of its own day. As
-# int_bars__rebased has it, with the events that were known.
+# A version is in shares of the day on which the source first sent it; a version of the exchange's record, in shares of
+# its own trade date. The arithmetic is that of int_bars__rebased, with the events that were known at the time.
 _AS_OF = """
 with
 
@@ -357,7 +358,7 @@ def _read(sql: str) -> pa.Table:
     try:
         return read(_warehouse(settings), sql)
     except PipelineError:
-        # Whoever asks again gets a new connection.
+        # The next call opens a new connection.
         _warehouse.cache_clear()
         raise
 
@@ -377,7 +378,7 @@ def _where(conditions: Sequence[str]) -> str:
 
 def _of_symbols(symbols: str | Sequence[str] | None) -> list[str]:
     chosen = _chosen(symbols)
-    # They are of our seed, and hold no quote.
+    # The symbols come from our seed, and contain no quotes.
     return [] if chosen is None else [f"symbol in ({', '.join(repr(symbol) for symbol in chosen)})"]
 
 
@@ -414,7 +415,7 @@ def _day(day: Day) -> date:
 
 
 def _moment(as_of: Moment) -> tuple[datetime, date]:
-    """A moment, and the exchange's day of it; of a day, its end."""
+    """A moment, and the exchange's date at it; a day stands for its end."""
     if isinstance(as_of, datetime):
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no zone; give it one, or give a date")

@@ -1,11 +1,11 @@
-"""What can go wrong in a way that its reader can mend: the text says what to do, and the command its exit status."""
+"""Errors that the reader can fix: the text says what to do, and each class has its own exit status."""
 
 import difflib
 from collections.abc import Iterable
 
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
-# As a shell tells of a command that Ctrl-C has ended.
+# The status that a shell reports for a command that Ctrl-C has ended.
 INTERRUPTED = 130
 
 
@@ -18,14 +18,14 @@ class PipelineError(Exception):
 
 
 class AlreadyRunning(Exception):
-    """Another process does the same for the same date, and this one need not: exit status 0. The text is its run id."""
+    """Another process already does the same for the same date: exit status 0. The text is that process's run id."""
 
 
 class SourceRefused(Exception):
-    """A provider refused, and asking again will not help: the token, the plan or the symbol is ours to mend.
+    """A provider refused, and asking again will not help: we have to correct the token, the plan or the symbol.
 
     Attributes:
-        stops_source: nothing else will be served by this provider either, until somebody mends it.
+        stops_source: the provider will refuse all other requests too, until a person has corrected the cause.
     """
 
     def __init__(self, message: str, *, stops_source: bool = False) -> None:
@@ -34,13 +34,13 @@ class SourceRefused(Exception):
 
 
 class SourceUnavailable(Exception):
-    """A provider failed, which is its own to mend; another attempt may succeed.
+    """A provider failed, for a reason on its side; another attempt may succeed.
 
     Attributes:
         retry_after: the seconds that the provider asked us to wait; None where it did not say.
-        stops_source: no other attempt is to be made in this run.
-        is_rate_limit: the provider found us too fast.
-        is_unreached: no answer came, whatever was asked.
+        stops_source: no further request is to be sent to this provider in this run.
+        is_rate_limit: the provider says that we send too many requests.
+        is_unreached: the provider could not be reached at all.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class SourceUnavailable(Exception):
 
 
 def did_you_mean(typed: str, names: Iterable[str]) -> str:
-    """``; did you mean close?`` where one of the names is near to what was typed, and nothing where none is."""
+    """``; did you mean close?`` if one of the names is similar to what was typed; else the empty string."""
     by_folded = {name.casefold(): name for name in names}
     near = difflib.get_close_matches(typed.casefold(), by_folded, n=1)
     return f"; did you mean {by_folded[near[0]]}?" if near else ""

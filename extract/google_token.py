@@ -1,4 +1,4 @@
-"""Access tokens of the application-default credentials, for Google's interfaces that are asked over plain HTTP."""
+"""Access tokens of the application-default credentials, for the Google APIs that we call over plain HTTP."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ _SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 
 def default_token() -> Callable[[], str]:
-    """What gives a token that is valid now, and raises SourceUnavailable where none can be had.
+    """Return a function that returns a token that is valid now, and raises SourceUnavailable if it cannot get one.
 
     Raises:
-        ConfigurationError: there are no such credentials here.
+        ConfigurationError: this machine has no application-default credentials.
     """
     import google.auth
     from google.auth.exceptions import GoogleAuthError
@@ -26,7 +26,7 @@ def default_token() -> Callable[[], str]:
         ) from error
 
     def token() -> str:
-        # A token lives for an hour, an execution may take longer.
+        # A token is valid for an hour, and an execution may take longer.
         try:
             if not credentials.valid:
                 credentials.refresh(Request())  # type: ignore[no-untyped-call]

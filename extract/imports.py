@@ -1,4 +1,4 @@
-"""What the packages that we import need not import themselves."""
+"""Import packages without the optional packages that they would import in turn."""
 
 import sys
 from collections.abc import Iterator
@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def without(*packages: str) -> Iterator[None]:
-    """Let the imports within go without optional packages, which are installed for other uses.
+    """Hide optional packages, which are installed for other uses, from the imports in this block.
 
-    Importing them takes longer than all else that `query` does. One that was imported already stays.
+    Importing them takes longer than everything else that `query` does. A package that is already imported stays.
     """
     absent = dict.fromkeys(package for package in packages if package not in sys.modules)
-    # Python's own way: it reports a module that is None here as not found.
+    # Python reports a module whose entry is None here as not found.
     sys.modules.update(absent)  # type: ignore[arg-type]
     try:
         yield

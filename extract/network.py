@@ -1,11 +1,11 @@
-"""One sentence for a server that could not be reached, whichever client found that out."""
+"""One sentence that says why a server could not be reached, whichever client reported it."""
 
 import re
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-# What requests, httpx, curl and the system say of one cause; whether a proxy, where there is one, is who it happened
-# with; and our sentence. The first that fits counts.
+# For each cause: how requests, httpx, curl and the system word it; whether it concerns the proxy, if there is one, and
+# not the server; and our sentence. The first that matches counts.
 _CAUSES = (
     (r"tunnel|proxy (authentication|error)", True, "lets no request through ({told})"),
     (
@@ -61,7 +61,7 @@ def unreached(error: BaseException, address: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """The first sentence of an error; of curl's, without the number and the manual between which it stands."""
+    """The first sentence of an error, without the number and the link to the manual that curl adds to its errors."""
     sentence = re.sub(r"^Failed to perform, curl: \(\d+\) ", "", text.strip().partition("\n")[0])
     return sentence.partition(". See https")[0][:200]
 

@@ -1,4 +1,4 @@
-"""The seeds that the extractor reads itself: whom to ask, for what, and for which days. dbt reads the same files."""
+"""The seeds that the extractor reads too: which sources, instruments and days to ask for. dbt reads the same files."""
 
 import csv
 import re
@@ -27,7 +27,7 @@ FINAL_HOUR = 8
 # No closure of the exchange is longer than a month.
 _LONGEST_CLOSURE = timedelta(days=31)
 
-# Later than which no known session has ended: where the hours of a session are not documented.
+# No known session has ended later. It is assumed where the hours of a session are not documented.
 LATEST_CLOSE = time(19, 30)
 
 _PROJECT_FILE = PROJECT_DIR / "dbt_project.yml"
@@ -36,7 +36,7 @@ _CALENDAR_END = re.compile(r'^ +calendar_end: *"?(\d{4}-\d{2}-\d{2})"? *$', re.M
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """A row of the seed ``instruments``, in what the providers are asked by.
+    """A row of the seed ``instruments``: the columns that requests to the providers need.
 
     Attributes:
         instrument_id: stable through renames.
@@ -62,7 +62,7 @@ class Instrument:
 
 
 def former_symbols() -> dict[int, dict[str, date]]:
-    """By instrument, the NSE symbols that it had before, each with the last day on which nobody else may bear it."""
+    """By instrument, its former NSE symbols, each with the last day on which no other share can have that symbol."""
     found: dict[int, dict[str, date]] = {}
     for instrument_id, kind, identifier, last_used_on in _seed("former_identifiers", _former_identifier):
         if kind == "symbol":
@@ -84,8 +84,8 @@ class HolidayList:
     """The exchange's list of the holidays of one year.
 
     Attributes:
-        as_of: the day that the list is of.
-        closed_on: the days on which nothing is traded, weekends among them.
+        as_of: the day of the list.
+        closed_on: the days without trading, weekends included.
     """
 
     as_of: date
@@ -94,7 +94,7 @@ class HolidayList:
 
 @dataclass(frozen=True, slots=True)
 class Announcements:
-    """What the exchange has announced of its sessions, beside the seeds: the files that a person imported.
+    """What the exchange has announced about its sessions, in addition to the seeds: the files that a person imported.
 
     Attributes:
         holiday_lists: the latest list of each year.
@@ -129,12 +129,15 @@ def instrument_names() -> dict[str, str]:
 
 
 def source_order() -> list[str]:
-    """The sources that are asked for bars, the first choice first: not the exchange, whose files a person downloads."""
+    """The sources that are asked for bars, the first choice first; not the exchange, whose files a person downloads."""
     return list(dict.fromkeys(source_id for source_id, _ in preferred_sources() if source_id != EXCHANGE))
 
 
 def preferred_sources() -> list[tuple[str, bool]]:
-    """Whose bar is preferred, provisional or not, the first choice first: the exchange's record among them."""
+    """The order of preference of bars: source and whether the bar is provisional, the first choice first.
+
+    The exchange's record is among them.
+    """
     rows = _seed(
         "source_precedence", lambda row: (_number(row, "precedence"), row["source_id"], row["is_provisional"] == "true")
     )
@@ -147,7 +150,7 @@ def trading_holidays() -> list[date]:
 
 
 def calendar_end() -> date:
-    """The last day of which the seeds know whether it is a session: the variable of dbt_project.yml.
+    """The last day for which the seeds say whether it is a session: ``calendar_end`` of dbt_project.yml.
 
     Raises:
         ConfigurationError: the file has no such day.
@@ -164,20 +167,20 @@ def _no_calendar_end() -> date:
 
 
 def calendar_ends_on(announced: Announcements = _NOTHING) -> date:
-    """The last day of which it is known whether it is a session; weekdays after it are assumed to be sessions."""
+    """The last day for which it is known whether it is a session; weekdays after it are assumed to be sessions."""
     return max([calendar_end(), *(date(year, 12, 31) for year in announced.holiday_lists)])
 
 
 def trading_sessions(first: date, last: date, announced: Announcements = _NOTHING) -> list[Session]:
     """The sessions from ``first`` to ``last``, both included; the model dim_trading_sessions says the same.
 
-    The holidays of a year are those of its list, and of the seeds what the list lacks of the days before it. In a year
-    that neither knows, each weekday is assumed to be a session.
+    The holidays of a year are those of its list, and those holidays of the seeds that the list lacks and that lie
+    before the day of the list. In a year that neither covers, each weekday is assumed to be a session.
 
     Args:
         first: a trade date.
         last: a trade date.
-        announced: what was announced beside the seeds.
+        announced: what was announced in addition to the seeds.
     """
     holidays = frozenset(trading_holidays())
     special = dict(_seed("special_sessions", _special_session)) | dict(announced.special_sessions)
@@ -194,7 +197,7 @@ def _is_closed(day: date, holidays: frozenset[date], announced: Announcements) -
     of_year = announced.holiday_lists.get(day.year)
     if of_year is None:
         return day in holidays
-    # A list of another day of the year may lack a closure that came after it, or before it.
+    # A list that was published during the year may leave out the closures before its day; the seeds have them.
     return day in of_year.closed_on or (day in holidays and day < of_year.as_of)
 
 
@@ -211,7 +214,7 @@ def exchange_date(moment: datetime | date) -> date:
 
 
 def final_through(received_at: datetime) -> date:
-    """The last trade date of which a bar received at this time, with zone, is final; see the macro is_provisional."""
+    """The last trade date whose bar is final if received at this time, with zone; see the macro is_provisional."""
     return (received_at.astimezone(EXCHANGE_ZONE) - timedelta(days=1, hours=FINAL_HOUR)).date()
 
 
@@ -219,12 +222,12 @@ def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
     """Each row of a seed, read.
 
     Raises:
-        ConfigurationError: the file, or a value in it, is not as dbt needs it: a spreadsheet has changed it.
+        ConfigurationError: the file, or a value in it, cannot be read, for example after a spreadsheet has changed it.
     """
     path = PROJECT_DIR / "seeds" / f"{name}.csv"
     rows: list[T] = []
     try:
-        # With the mark that spreadsheets put before the first column, or without.
+        # Spreadsheets put a byte order mark before the first column.
         with path.open(newline="", encoding="utf-8-sig") as file:
             lines = csv.DictReader(file, restval="")
             rows += (read(_filled(row)) for row in lines)

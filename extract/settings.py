@@ -32,7 +32,7 @@ class Variables:
         """A variable's number.
 
         Raises:
-            ConfigurationError: it is none, or not above zero; or below zero, where it may be zero.
+            ConfigurationError: it is not a number, or not above zero; or below zero, where it may be zero.
         """
         try:
             given = float(self.value(name, default))
@@ -44,10 +44,10 @@ class Variables:
         return given
 
     def pace(self, name: str, default: str) -> float:
-        """A variable's requests a second.
+        """A variable's number of requests a second.
 
         Raises:
-            ConfigurationError: it is no number, or so small that a single request would wait for an hour, or too large.
+            ConfigurationError: it is not a number, or too large, or so small that one request would wait for an hour.
         """
         given = self.number(name, default)
         if not 1 / 3600 <= given <= 10_000:
@@ -58,7 +58,7 @@ class Variables:
         """A variable's whole number.
 
         Raises:
-            ConfigurationError: it is none, or too small, or beyond a million.
+            ConfigurationError: it is not a whole number, or too small, or beyond a million.
         """
         given = self.value(name, default)
         if not re.fullmatch(r"[0-9]{1,7}", given) or not at_least <= int(given) <= 1_000_000:
@@ -67,16 +67,16 @@ class Variables:
 
 
 def past_proxies(environment: MutableMapping[str, str]) -> None:
-    """Let no proxy of the environment stand before what is on this machine: the embedded warehouse, an emulator."""
+    """Use no proxy of the environment for servers on this machine: the embedded warehouse, an emulator."""
     names = ("no_proxy", "NO_PROXY")
-    # A program reads the one or the other, so both say the same.
+    # Some programs read the one variable and some the other, so both get the same value.
     hosts = [host.strip() for name in names for host in environment.get(name, "").split(",") if host.strip()]
     past = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))
     environment.update(dict.fromkeys(names, past))
 
 
 def require_project() -> None:
-    """Go on only where models and seeds are beside the code.
+    """Check that the models and seeds are beside the code.
 
     Raises:
         ConfigurationError: they are not.
@@ -89,23 +89,23 @@ def require_project() -> None:
 
 
 def folder(given: str, name: str) -> Path:
-    """A folder that a person has named: ``~`` is theirs, and what is relative lies in the current one.
+    """A folder that a person has named: ``~`` is their home, and a relative path begins at the current folder.
 
     Args:
         given: as it was typed.
         name: of the setting.
 
     Raises:
-        ConfigurationError: it names none.
+        ConfigurationError: it does not name a folder.
     """
     if (given[0], given[-1]) in (('"', '"'), ("'", "'")) and len(given) > 1:
-        # The quotes of a file of settings, which a shell would have taken off.
+        # Quotes from a file of settings; a shell would have removed them.
         given = given[1:-1]
     try:
         if "\0" not in given:
             return Path(given).expanduser().absolute()
     except (RuntimeError, FileNotFoundError) as error:
-        # There is no home, no such user, or the current folder was removed.
+        # There is no home folder, no such user, or the current folder was removed.
         raise ConfigurationError(f"{name} is {given!r}: {error}; write the whole path, from / on") from error
     raise ConfigurationError(f"{name} is {given!r}, which no folder can be called")
 
@@ -131,7 +131,7 @@ def archive_uri(given: str, name: str) -> str:
 
 
 def _file(given: str) -> str:
-    """The path of a file whose folder may not be known: only what asks for the file fails then."""
+    """The path of a file. If its folder cannot be found, only the command that needs the file fails."""
     try:
         return str(folder(given, "KITE_TOKEN_STORE"))
     except ConfigurationError:
@@ -147,8 +147,8 @@ class KiteSettings:
         api_secret: of the same app; only ``kite-login`` needs it.
         access_token: of today's session; None where it is in the token store.
         token_store: where ``kite-login`` puts the day's token: a file, or ``projects/<project>/secrets/<secret>``.
-        secret_manager_host: the address of a Secret Manager emulator; set, no credentials are used.
-        base_url: another server than Kite's: scheme, host and port alone.
+        secret_manager_host: the address of a Secret Manager emulator; if it is set, no credentials are used.
+        base_url: a server to use instead of Kite's: scheme, host and port only.
         requests_per_second: the pace of requests for candles; 3 is Kite's limit for a key.
     """
 
@@ -162,7 +162,7 @@ class KiteSettings:
 
     @property
     def is_configured(self) -> bool:
-        """Whether Kite is used at all. Without a key it is not asked, and nothing is expected of it."""
+        """Whether Kite is used at all. Without a key it is not asked, and no bar is expected from it."""
         return self.api_key is not None
 
 
@@ -171,8 +171,8 @@ class YahooSettings:
     """How Yahoo Finance is reached.
 
     Attributes:
-        base_url: another server than Yahoo's.
-        requests_per_second: the pace; Yahoo documents no limit, and blocks those who go faster than about one.
+        base_url: a server to use instead of Yahoo's.
+        requests_per_second: the pace; Yahoo documents no limit, and blocks clients faster than about one a second.
     """
 
     base_url: str | None
@@ -184,8 +184,8 @@ class AlphaVantageSettings:
     """How Alpha Vantage is reached.
 
     Attributes:
-        api_key: None where there is to be no third opinion.
-        base_url: another server than Alpha Vantage's.
+        api_key: None for no third opinion.
+        base_url: a server to use instead of Alpha Vantage's.
         requests_per_day: the budget; 25 is the limit of a free key.
     """
 
@@ -202,19 +202,19 @@ class Settings:
         project: the Google Cloud project, or None for a warehouse on this machine.
         dataset: the base name of the datasets: raw is ``<dataset>_raw``, the marts are ``<dataset>``.
         location: where BigQuery keeps the datasets.
-        emulator_host: the address of a running BigQuery emulator; set, no credentials are used.
+        emulator_host: the address of a running BigQuery emulator; if it is set, no credentials are used.
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         warehouse_idle_seconds: how long the embedded warehouse keeps running after the last command.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
-        lease_uri: where it is written down who writes, under ``leases/``; by default, in the archive.
-        symbols: the instruments whose bars are expected, as a person types them; ALL are all.
-        api_token: what a caller of the API sends.
-        api_authentication: how a caller is known: ``token``, or ``cloud_run``, whose IAM has let the call through.
+        lease_uri: where the records of the lease are kept, under ``leases/``; by default, in the archive.
+        symbols: the instruments whose bars are expected, as a person types them; ``ALL`` for all.
+        api_token: the token that a caller of the API must send.
+        api_authentication: how a caller is checked: by the ``token``, or by the IAM of ``cloud_run`` before the call.
         trigger_job: the Cloud Run job that the API starts, ``projects/<project>/locations/<region>/jobs/<job>``; None
-            where it starts a process beside it.
-        run_url: the address of Cloud Run's interface.
-        api_triggers_per_hour: how many runs the API starts within an hour.
-        alert_webhook_url: where alerts are sent to, as Slack takes them.
+            to start a process on the same machine.
+        run_url: the address of the Cloud Run API.
+        api_triggers_per_hour: how many runs the API starts within an hour at most.
+        alert_webhook_url: where alerts are sent, in Slack's format.
         execution: the Cloud Run execution that this process is an attempt of; Cloud Run sets it.
         kite: how Kite Connect is reached.
         yahoo: how Yahoo Finance is reached.
@@ -243,12 +243,12 @@ class Settings:
 
     @property
     def is_embedded(self) -> bool:
-        """True where the warehouse is our own server on this machine."""
+        """Whether the warehouse is our own server on this machine."""
         return not self.project and not self.emulator_host
 
     @property
     def place(self) -> str:
-        """Which warehouse it is, in a word: project and dataset, or the folder of the embedded one."""
+        """The name of the warehouse: project and dataset, or the folder of the embedded one."""
         return str(self.warehouse_dir) if self.is_embedded else f"{self.project or 'emulator'}.{self.dataset}"
 
     @classmethod
@@ -266,7 +266,7 @@ class Settings:
             if given and not re.fullmatch(r"https?://[^/\s]+/?", given):
                 raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if need be")
             if given and value("CLOUD_RUN_EXECUTION") and not _LOOPBACK.match(given):
-                # Whoever may start the job may set its variables, and would be sent the keys.
+                # A person who may start the job may set its variables, and could have the keys sent to their server.
                 raise ConfigurationError(
                     f"{name} is set in Cloud Run, where keys go to their providers alone: unset it"
                 )
@@ -311,7 +311,7 @@ class Settings:
             raise ConfigurationError(f"WAREHOUSE_IDLE_SECONDS is {idle_seconds:g}: use {_LONGEST_IDLE:.0f} or less")
         webhook = value("ALERT_WEBHOOK_URL")
         if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
-            # Not quoted: whoever knows it can write to the channel.
+            # The message does not quote it: anyone who knows the address can write to the channel.
             raise ConfigurationError("ALERT_WEBHOOK_URL is no address: use https://, a host and a path")
         if (value("KITE_API_SECRET") or value("KITE_ACCESS_TOKEN")) and not value("KITE_API_KEY"):
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""What people type for a share, made into our symbols."""
+"""Turn what people type for a share into our symbols."""
 
 import re
 import unicodedata
@@ -9,19 +9,19 @@ from difflib import get_close_matches
 from extract.errors import ConfigurationError
 from extract.seeds import Instrument, former_symbols, instrument_names, listed_instruments
 
-# Of what may be meant, so many are named.
+# An error names at most this many symbols that may be meant.
 _NAMED = 3
-# A name is taken for another from so much likeness on, and with so many letters.
+# A word is compared with our symbols if it has at least _LETTERS letters; a symbol is suggested from this likeness on.
 _LIKENESS = 0.7
 _LETTERS = 3
 
 
 class UnknownSymbol(ConfigurationError):
-    """What was typed names no share of ours.
+    """What was typed does not name one of our shares.
 
     Attributes:
         word: what was typed.
-        hint: which may be meant, as the end of a sentence.
+        hint: the symbols that may be meant, as the end of a sentence.
     """
 
     def __init__(self, word: str, near: list[str]) -> None:
@@ -36,7 +36,7 @@ class Meant:
 
     Attributes:
         instruments: in the order of the seed.
-        notes: what was not taken as it was typed, a sentence each.
+        notes: one sentence for each word that was read as another symbol.
     """
 
     instruments: list[Instrument]
@@ -46,11 +46,11 @@ class Meant:
 def meant(typed: str) -> Meant:
     """The instruments that a person means by a list of symbols.
 
-    They are taken in any case, between commas, semicolons or blanks, as the providers name them (``TCS.NS``,
-    ``NSE:TCS``, ``TCS-EQ``), and by a symbol that one of them alone had before.
+    Symbols may be in any case, separated by commas, semicolons or blanks, and written as the providers write them
+    (``TCS.NS``, ``NSE:TCS``, ``TCS-EQ``). A former symbol is accepted if only one share had it.
 
     Raises:
-        ConfigurationError: there is none, or one is not ours; the text says which may be meant.
+        ConfigurationError: there is no symbol, or one is unknown; the text says which may be meant.
     """
     if _plain(typed) == "ALL":
         return Meant(listed_instruments(), [])
@@ -59,7 +59,7 @@ def meant(typed: str) -> Meant:
     notes: list[str] = []
     for piece in re.split(r"[,;\n]+", typed):
         words = piece.split()
-        # Who writes the name of a company writes several words.
+        # The name of a company may consist of several words.
         for word in words if book.symbol(piece) is None else [piece]:
             symbol = book.symbol(word)
             if symbol is None:
@@ -73,12 +73,12 @@ def meant(typed: str) -> Meant:
 
 
 def _plain(typed: str) -> str:
-    """A word without what people and programs put around it."""
+    """A word without the characters that people and programs put around it."""
     return unicodedata.normalize("NFKC", typed).strip().strip("\"'\u2018\u2019\u201c\u201d$").upper()
 
 
 class _Book:
-    """By what a share may be called, its symbol."""
+    """A look-up from the names of a share to its symbol."""
 
     def __init__(
         self, instruments: list[Instrument], former: Mapping[int, Iterable[str]], names: Mapping[str, str]
@@ -93,7 +93,7 @@ class _Book:
                     self._former.setdefault(symbol, set()).add(by_id[instrument_id])
 
     def symbol(self, word: str) -> str | None:
-        """The symbol of the one share that can be meant; None where there is none, or more than one."""
+        """The symbol of the only share that can be meant; None if there is none, or more than one."""
         plain = _plain(word).removeprefix("NSE:")
         if plain in self._symbols:
             return self._symbols[plain]
@@ -101,12 +101,12 @@ class _Book:
         return next(iter(formerly)) if len(formerly) == 1 else None
 
     def note(self, word: str, symbol: str) -> str | None:
-        """What is to be said of a former symbol."""
+        """A sentence that says that the word is a former symbol; None if it is not."""
         plain = _plain(word).removeprefix("NSE:")
         return None if plain in self._symbols else f"{_bare(plain)} is {symbol} now"
 
     def near(self, word: str) -> list[str]:
-        """The symbols that may be meant by a word that is none; of a company's name, with that name."""
+        """The symbols that may be meant by an unknown word; if it is like a company's name, with that name."""
         plain = _plain(word)
         bare = _bare(plain.removeprefix("NSE:"))
         if len(bare) < _LETTERS:
@@ -120,7 +120,7 @@ class _Book:
 
 
 def _bare(plain: str) -> str:
-    """A symbol without the exchange that a provider puts behind it."""
+    """A symbol without the suffix for the exchange that a provider appends."""
     return re.sub(r"\.(NS|BO|NSE|BSE)$|-EQ$", "", plain)
 
 

@@ -1,1 +1,1 @@
-"""The analyst's way out of the warehouse: questions, exports, and what there is to ask for."""
+"""How analysts get data out of the warehouse: queries, exports, and the list of tables."""

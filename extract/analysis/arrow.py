@@ -1,7 +1,7 @@
-"""Many rows out of the warehouse, as batches of Arrow's: none is held that was not asked for.
+"""Read many rows from the warehouse as Arrow record batches, one batch at a time.
 
-From BigQuery they come by its Storage API where ``google-cloud-bigquery-storage`` is installed, as it is with the
-embedded warehouse, and in pages of JSON where it is not. The embedded warehouse sends what DuckDB gives.
+From BigQuery they come by its Storage API if ``google-cloud-bigquery-storage`` is installed (it is a dependency of the
+embedded warehouse), else as pages of JSON. The embedded warehouse sends DuckDB's own Arrow batches.
 """
 
 import io
@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 from extract.errors import PipelineError
 from extract.warehouse.connection import Warehouse, as_pipeline_error
 
-# As infra.local.arrow has it, which is not installed everywhere.
+# The same as in infra.local.arrow, which is not installed everywhere.
 _PATH = "/arrow"
 _ROWS_PER_PAGE = 20_000
 
@@ -26,10 +26,11 @@ _ROWS_PER_PAGE = 20_000
 def opened(warehouse: Warehouse, sql: str) -> Iterator[pa.RecordBatchReader]:
     """Run one query, and read its rows in their order.
 
-    Tables without a dataset are the marts. A NUMERIC is a ``decimal128(38, 9)``, a TIMESTAMP one of microseconds, UTC.
+    Tables without a dataset are the marts. A NUMERIC becomes a ``decimal128(38, 9)``, a TIMESTAMP one in microseconds
+    and UTC.
 
     Raises:
-        PipelineError: BigQuery refused or failed, then or while rows are read; the text is its own.
+        PipelineError: BigQuery refused or failed, at once or while rows are read; the text is BigQuery's.
     """
     with ExitStack() as leave:
         with as_pipeline_error("the query failed"):
@@ -40,7 +41,7 @@ def opened(warehouse: Warehouse, sql: str) -> Iterator[pa.RecordBatchReader]:
 
 
 def read(warehouse: Warehouse, sql: str) -> pa.Table:
-    """The rows of one query, whole; see ``opened``."""
+    """All rows of one query as one table; see ``opened``."""
     with opened(warehouse, sql) as reader:
         return reader.read_all()
 
@@ -49,15 +50,15 @@ def _told(reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
     try:
         with as_pipeline_error("reading the rows failed"):
             yield from reader
-    # Whichever of the layers below finds out first that the connection has broken.
+    # When the connection breaks, each of the layers below may be the first to notice.
     except (OSError, ValueError, HTTPError) as error:
         raise PipelineError(f"reading the rows failed: the warehouse ended before its last row ({error})") from error
 
 
 def _from_embedded(warehouse: Warehouse, sql: str, leave: ExitStack) -> pa.RecordBatchReader | None:
-    """None where another emulator answers, which does not know this way."""
+    """The rows from the embedded warehouse; None if the server is another emulator, which lacks this route."""
     session = leave.enter_context(requests.Session())
-    # It is on this machine, or beside it: no proxy lies between.
+    # The server is on this machine or in the same network: use no proxy.
     session.trust_env = False
     asked = {"sql": sql, "project": warehouse.client.project, "dataset": warehouse.dataset}
     answer = leave.enter_context(
@@ -74,7 +75,7 @@ def _from_embedded(warehouse: Warehouse, sql: str, leave: ExitStack) -> pa.Recor
 
 
 def _reason(answer: requests.Response) -> str | None:
-    """What BigQuery's API says; None where something else has answered."""
+    """The error message in the form of BigQuery's API; None if the answer has another form."""
     try:
         return str(answer.json()["error"]["message"])
     except (ValueError, LookupError, TypeError):
@@ -99,7 +100,7 @@ def _from_bigquery(warehouse: Warehouse, sql: str) -> pa.RecordBatchReader:
 
 
 def _by_storage_api(warehouse: Warehouse, job: bigquery.QueryJob) -> pa.RecordBatchReader | None:
-    """The rows of a query by the Storage API; None where its client is not installed."""
+    """The rows of a query by the Storage API; None if its client is not installed."""
     try:
         from google.cloud import bigquery_storage
     except ImportError:
@@ -108,7 +109,7 @@ def _by_storage_api(warehouse: Warehouse, job: bigquery.QueryJob) -> pa.RecordBa
     wanted = bigquery_storage.ReadSession(
         table=job.destination.to_bqstorage(), data_format=bigquery_storage.DataFormat.ARROW
     )
-    # One stream, because several have no order between them.
+    # One stream: between several, the order of the rows is lost.
     session = storage.create_read_session(
         parent=f"projects/{warehouse.client.project}", read_session=wanted, max_stream_count=1
     )

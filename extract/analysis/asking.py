@@ -1,4 +1,4 @@
-"""One statement of an analyst's, and its rows as they come."""
+"""Run one statement of an analyst, and read its rows as they arrive."""
 
 import re
 import time
@@ -12,19 +12,19 @@ from extract.analysis.catalogue import with_hint
 from extract.errors import ConfigurationError, PipelineError
 from extract.warehouse.connection import Warehouse, as_pipeline_error
 
-# Of an answer that is read as it comes, so many rows are held.
+# So many rows of an answer are held in memory at a time.
 _ROWS_PER_PAGE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a statement gave.
+    """The result of a statement.
 
     Attributes:
-        names: of the columns; none where the statement wrote.
-        rows: a value for each column, read from BigQuery as they are taken.
-        total: how many rows there are; of a statement that wrote, how many it changed, and None where it changed none.
-        began_at: when it was asked, by the monotonic clock.
+        names: the names of the columns; empty for a statement that writes.
+        rows: a value for each column; fetched from BigQuery as they are consumed.
+        total: how many rows there are; for a statement that writes, how many it changed, None if it is not DML.
+        began_at: when the statement was sent, by the monotonic clock.
     """
 
     names: Sequence[str]
@@ -37,14 +37,14 @@ def ask(warehouse: Warehouse, sql: str, *, may_write: bool = False, most_rows: i
     """Run one statement of GoogleSQL. Tables without a dataset are the marts.
 
     Args:
-        warehouse: where.
+        warehouse: where to run it.
         sql: the statement.
-        may_write: whether it may change something; else one that would is refused before it runs.
-        most_rows: where the answer ends; None for all.
+        may_write: whether it may change data; if False, a statement that would is refused before it runs.
+        most_rows: the number of rows after which the answer ends; None for all.
 
     Raises:
         ConfigurationError: there are several statements, or one that writes.
-        PipelineError: BigQuery refused or failed; the text is its own, with the name that may be meant.
+        PipelineError: BigQuery refused or failed; the text is BigQuery's, with a suggestion for an unknown name.
     """
     began_at = time.monotonic()
     try:
@@ -61,7 +61,7 @@ def ask(warehouse: Warehouse, sql: str, *, may_write: bool = False, most_rows: i
     except Exception:
         with as_pipeline_error("the query failed"):
             raise
-    # What makes a table gives its columns too.
+    # A statement that creates a table has a schema too, but returns no rows.
     names = [field.name for field in rows.schema] if tried.statement_type in (None, "SELECT") else []
     total = rows.total_rows if names else rows.num_dml_affected_rows
     return Answer(names, _read(rows), total, began_at)
@@ -84,7 +84,7 @@ def _check(kind: str | None, *, may_write: bool) -> None:
 
 
 def _plain(error: GoogleAPICallError) -> str:
-    """What BigQuery says, once, and without the job's address."""
+    """BigQuery's message, once, and without the address of the job."""
     details = [item for item in error.errors or () if isinstance(item, dict) and item.get("message")]
     text = str(details[0]["message"] if details else error.message)
     return re.split("; reason:|\n\nLocation:", text, maxsplit=1)[0].strip()

@@ -1,4 +1,4 @@
-"""What an analyst can ask for: the tables of the marts, of quality and of operations, and their columns."""
+"""The tables and columns that an analyst can query: the marts, quality and operations."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from google.cloud import bigquery
 from extract.errors import ConfigurationError, did_you_mean
 from extract.warehouse.connection import Warehouse, as_pipeline_error
 
-# The parts of the base dataset's name that are read by people; the marts have the base name alone.
+# The suffixes of the datasets that people read. The marts are in the dataset with the base name, without a suffix.
 _READ_BY_PEOPLE = ("", "_quality", "_operations")
 
 _LOOKS_AT_ONCE = 8
@@ -23,9 +23,9 @@ class Column:
     """A column of a table.
 
     Attributes:
-        name: as it is asked for.
+        name: the column's name.
         kind: its type in GoogleSQL, such as ``NUMERIC`` or ``ARRAY<STRING>``.
-        description: what it holds; empty where nothing is said.
+        description: what it holds; empty if the warehouse has no description.
     """
 
     name: str
@@ -38,10 +38,10 @@ class Described:
     """A table or view.
 
     Attributes:
-        name: as `query` takes it: without a dataset where it is a mart.
-        description: a row of it, and what to know.
-        row_count: how many rows a table has; None of a view.
-        columns: in their order.
+        name: the name to use in `query`: without a dataset for a mart.
+        description: what a row is, and what to know about the table.
+        row_count: how many rows a table has; None for a view.
+        columns: in the order of the table.
     """
 
     name: str
@@ -63,7 +63,7 @@ def described(warehouse: Warehouse, typed: str) -> Described:
     """The table that a person names: with its dataset or without, in any case.
 
     Raises:
-        ConfigurationError: there is none of that name; the text says which one may be meant.
+        ConfigurationError: there is no table of that name; the text says which one may be meant.
         PipelineError: BigQuery refused or failed.
     """
     names = _names(warehouse)
@@ -80,9 +80,9 @@ def described(warehouse: Warehouse, typed: str) -> Described:
 
 
 def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Described]:
-    """The same with the rows of the marts that are views, which are counted. Of the other views, none is known.
+    """The same tables, with the rows of those marts that are views counted. Other views keep ``row_count`` None.
 
-    To count those of quality takes as long as to make them: there is a row for each check of each bar.
+    To count a view of quality takes as long as to compute it: there is a row for each check of each bar.
 
     Raises:
         PipelineError: BigQuery refused or failed.
@@ -96,12 +96,12 @@ def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Descr
 
 
 def with_hint(message: str, sql: str, warehouse: Warehouse) -> str:
-    """What BigQuery says of a statement, with the name that may be meant where it does not know one.
+    """BigQuery's message about a statement, with a suggestion if a name in the statement is unknown.
 
     Args:
         message: BigQuery's own.
         sql: the statement.
-        warehouse: the one that was asked.
+        warehouse: the warehouse that the statement was sent to.
     """
     if "did you mean" in message.casefold():
         return message
@@ -126,7 +126,7 @@ def with_hint(message: str, sql: str, warehouse: Warehouse) -> str:
 
 
 def _joined(message: str, hint: str) -> str:
-    """A hint before the position, which BigQuery puts last."""
+    """The message with the hint before the position, which BigQuery puts last."""
     text, at, position = message.partition(" at [")
     return f"{text}{hint} {at.strip()} [{position}" if hint and at else f"{message}{hint}"
 

@@ -24,22 +24,22 @@ from extract.warehouse.connection import Warehouse
 
 FORMATS = ("parquet", "csv", "arrow")
 
-# What a row is of, the first that a table has; and what tells its rows of one symbol and day apart.
+# The day of a row: the first of these columns that a table has. The other columns order the rows of one symbol and day.
 _DAYS = ("trade_date", "ex_date", "month", "list_date", "valid_from", "seen_from")
 _OTHERS = ("source_id", "kind", "check_id", "is_provisional", "revision", "known_from")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What to take out.
+    """What to export.
 
     Attributes:
-        table: of which table.
+        table: the table.
         symbols: whose rows; None for all.
         first: the first day; None for no bound.
         last: the last day; None for no bound.
-        wide: the column of which there is to be one row a day, and one column a symbol; None for the table's own.
-        is_float: whether a NUMERIC becomes a float64, as pandas calculates with; else it stays exact.
+        wide: the column to pivot, with one row a day and one column a symbol; None for the table as it is.
+        is_float: whether a NUMERIC becomes a float64, which pandas calculates with; else it stays an exact decimal.
     """
 
     table: Described
@@ -53,19 +53,19 @@ class Wanted:
 def export(
     warehouse: Warehouse, wanted: Wanted, target: Path, form: str, advance: Callable[[int], None] = lambda _: None
 ) -> int:
-    """Write what is wanted into a file, sorted by symbol and day, and return how many rows it has.
+    """Write what is wanted into a file, sorted by symbol and day, and return the number of rows.
 
-    The rows go through memory a batch at a time, but for a wide panel, which is one number for each bar.
+    Memory holds one batch of rows at a time. A wide panel is held whole: it is one number for each bar.
 
     Args:
-        warehouse: where from.
-        wanted: what.
-        target: the file; it appears when it is whole, in place of one that was there.
+        warehouse: where to read.
+        wanted: what to export.
+        target: the file; it appears when it is complete, and replaces an existing one.
         form: ``parquet``, ``csv`` or ``arrow`` (a file of Arrow's IPC, which is Feather 2).
-        advance: told how many rows are written, as they are.
+        advance: called with the number of rows written so far.
 
     Raises:
-        ConfigurationError: the table has no such column, nothing is there, or the file cannot be written.
+        ConfigurationError: the table has no such column, there are no rows, or the file cannot be written.
         PipelineError: BigQuery refused or failed.
     """
     with written_whole(target) as partial, ExitStack() as leave:
@@ -87,10 +87,10 @@ def export(
 
 
 def select(wanted: Wanted) -> str:
-    """The statement that gives what is wanted.
+    """The statement that reads what is wanted.
 
     Raises:
-        ConfigurationError: the table lacks a column that it needs.
+        ConfigurationError: the table lacks a column that the statement needs.
     """
     names = [column.name for column in wanted.table.columns]
     day = next((name for name in _DAYS if name in names), None)
@@ -99,7 +99,7 @@ def select(wanted: Wanted) -> str:
     if wanted.symbols is not None:
         if "symbol" not in names:
             raise ConfigurationError(f"{table} has no symbols; leave --symbols out")
-        # They are ours, and hold no quote.
+        # The symbols come from our seed, and contain no quotes.
         conditions.append(f"symbol in ({', '.join(repr(symbol) for symbol in wanted.symbols)})")
     if wanted.first or wanted.last:
         if day is None:
@@ -137,20 +137,20 @@ def _floated(schema: pa.Schema) -> pa.Schema:
 
 
 def _as_floats(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The same with floats for decimals, each the nearest one; Arrow's own cast makes 96.05000000000001 of 96.05."""
+    """The batch with each decimal as the nearest float; Arrow's own cast turns 96.05 into 96.05000000000001."""
     columns = [c.cast(pa.string()).cast(pa.float64()) if pa.types.is_decimal(c.type) else c for c in batch.columns]
     return pa.record_batch(columns, batch.schema.names)
 
 
 class _Writer:
-    """A file of one of the forms, of which batches are written."""
+    """Writes batches into a file of one of the forms."""
 
     def __init__(self, path: Path, form: str, schema: pa.Schema) -> None:
         self._is_csv = form == "csv"
         if form == "parquet":
             self._file = pq.ParquetWriter(path, schema, compression="zstd")
         elif form == "arrow":
-            # As pandas.read_feather and polars.read_ipc take it.
+            # A compression that pandas.read_feather and polars.read_ipc can read.
             options = pa.ipc.IpcWriteOptions(compression="zstd")
             self._file = pa.ipc.new_file(path, schema, options=options)
         else:
@@ -172,7 +172,7 @@ class _Writer:
 
 
 def _is_told(kind: pa.DataType) -> bool:
-    """Whether `query --format csv` writes it in another way than Arrow does."""
+    """Whether `query --format csv` writes values of this type differently from Arrow."""
     same = (pa.types.is_string, pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_date)
     return not any(is_same(kind) for is_same in same)
 
@@ -180,9 +180,9 @@ def _is_told(kind: pa.DataType) -> bool:
 def _text(column: pa.Array) -> pa.Array:
     if pa.types.is_decimal(column.type):
         digits = column.cast(pa.string())
-        if not pc.any(pc.match_substring(digits, "E")).as_py():  # Of zero, Arrow makes 0E-9.
+        if not pc.any(pc.match_substring(digits, "E")).as_py():  # Arrow writes zero as 0E-9.
             return pc.ascii_rtrim(pc.ascii_rtrim(digits, "0"), ".") if column.type.scale else digits
-    # Of such values there are few: the checks that a bar failed, the moment of a batch.
+    # Such columns have few distinct values (the checks that a bar failed, the time of a batch): format each one once.
     is_joined = pa.types.is_list(column.type) and pa.types.is_string(column.type.value_type)
     keys = pc.binary_join(column, "\x1f") if is_joined else column
     if pa.types.is_nested(keys.type) or keys.null_count:

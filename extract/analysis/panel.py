@@ -12,7 +12,7 @@ def wide_panel(long: pa.Table, wanted: Sequence[str] | None = None) -> pa.Table:
 
     Args:
         long: a symbol, a day and a value in each row, in this order of columns.
-        wanted: the symbols that have a column, with rows or without; None for those that have rows.
+        wanted: the symbols that get a column, even without rows; None for those that have rows.
 
     Raises:
         ValueError: a symbol has several rows of one day.

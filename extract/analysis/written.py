@@ -10,10 +10,10 @@ from extract.errors import ConfigurationError
 
 
 def check_target(target: Path) -> None:
-    """Look before the work whether a file can be written there.
+    """Check before the work that a file can be written there.
 
     Raises:
-        ConfigurationError: it is -, or a folder, its folder is not there, or we may not write in it.
+        ConfigurationError: the target is ``-`` or a folder, or its folder does not exist or is not writable.
     """
     if target == Path("-"):
         raise ConfigurationError("- is standard output, which this does not write to; name a file")
@@ -29,9 +29,9 @@ def check_target(target: Path) -> None:
 
 @contextmanager
 def written_whole(target: Path) -> Iterator[Path]:
-    """Yield a path beside the target to write to, which takes the target's name when all has been written.
+    """Yield a path beside the target to write to; it is renamed to the target when all has been written.
 
-    Who is stopped between leaves the target as it was.
+    A process that is stopped before that leaves the target as it was.
 
     Raises:
         ConfigurationError: the file cannot be written there, or the disk is full.

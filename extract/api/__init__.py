@@ -1,4 +1,4 @@
-"""The HTTP API: is the pipeline well, is the data there, can it be trusted; start a run; and a page for people."""
+"""The HTTP API: the health of the pipeline, the state of the data, bars, runs; and a page for people."""
 
 from collections.abc import Callable
 from importlib.metadata import version
@@ -46,8 +46,8 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     """The API of a warehouse, and the page.
 
     Args:
-        settings: the archive, who may ask, and where runs are started.
-        warehouse: gives the warehouse; it may fail, which ``/health`` tells.
+        settings: the archive, who may call, and where runs are started.
+        warehouse: returns the warehouse; it may fail, which ``/health`` reports.
         clock: the time, with zone.
     """
     kinds = "\n".join(f"- `/docs#{kind}`: {title}" for kind, title in KINDS.items())
@@ -56,12 +56,12 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
         version=version("trading-data"),
         description=_DESCRIPTION.strip() + "\n\n" + kinds,
         openapi_tags=_TAGS,
-        # FastAPI's own pages load from elsewhere.
+        # FastAPI's own pages load scripts from other hosts.
         docs_url=None,
         redoc_url=None,
     )
     answer_with_problems(app)
-    # What is asked of the warehouse; the page's own files are compressed already.
+    # For answers from the warehouse; the page's own files are already compressed.
     app.add_middleware(GZipMiddleware, minimum_size=10_000, compresslevel=5)
     app.add_middleware(BoundedBodies)
     app.add_middleware(AnswersHead)

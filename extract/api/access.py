@@ -1,4 +1,4 @@
-"""Who may ask, and how those are answered whom nothing can be told."""
+"""Who may call the API, and how other callers are refused."""
 
 import secrets
 from typing import Annotated
@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from extract.api.problems import Refusal, problem, refusals
 from extract.settings import Settings
 
-# A list of all symbols has three thousand.
+# A list of all symbols has three thousand bytes.
 _LARGEST_BODY = 65_536
 
-# What any route of data may answer instead.
+# The errors that any route of data may answer.
 REFUSALS = refusals(401, 403, 503)
 
 HOW_TO_OPEN = (
@@ -29,23 +29,23 @@ class Access:
     """A dependency that lets a caller through, or answers 401 or 403."""
 
     def __init__(self, settings: Settings) -> None:
-        """Take how a caller is known, and the token."""
+        """Keep the settings that say how a caller is checked."""
         self._settings = settings
 
     @property
     def is_possible(self) -> bool:
-        """Whether anybody can be let through."""
+        """Whether any caller can be let through."""
         return self._settings.api_authentication == "cloud_run" or self._settings.api_token is not None
 
-    # Not in a thread: those may all be waiting for the warehouse.
+    # Async, and so not in a thread of the pool: those may all be waiting for the warehouse.
     async def __call__(self, given: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> None:
         """Let the caller through.
 
         Raises:
-            Refusal: the token is not set here, not sent, or not the right one.
+            Refusal: the server has no token, or the caller sent none or a wrong one.
         """
         if self._settings.api_authentication == "cloud_run":
-            # Nothing reaches this process that IAM has not let through.
+            # Cloud Run's IAM has checked every request before it reaches this process.
             return
         token = self._settings.api_token
         if token is None:
@@ -55,15 +55,15 @@ class Access:
             raise Refusal(401, "no-token", told, {"WWW-Authenticate": 'Bearer realm="trading-data"'})
         if not secrets.compare_digest(given.credentials.encode(), token.encode()):
             told = "The token is not the one that API_TOKEN is set to where the server runs."
-            # As RFC 6750 has it.
+            # In the form of RFC 6750.
             challenge = f'Bearer realm="trading-data", error="invalid_token", error_description="{told}"'
             raise Refusal(401, "wrong-token", told, {"WWW-Authenticate": challenge})
 
 
 async def refuse_other_sites(request: Request) -> None:
-    """Let no page of another site act for whoever is looking at it, and whom a proxy has let through.
+    """Refuse requests that a page of another site sends from the browser of a person who has access through a proxy.
 
-    Browsers tell where a request comes from; see w3c.github.io/webappsec-fetch-metadata.
+    Browsers say where a request comes from; see w3c.github.io/webappsec-fetch-metadata.
 
     Raises:
         Refusal: it comes from a page of another site.
@@ -73,10 +73,10 @@ async def refuse_other_sites(request: Request) -> None:
 
 
 class BoundedBodies:
-    """Refuse a body that is larger than any that is taken here, before a byte of it is read, whoever sends it."""
+    """Middleware that refuses a body that is too large for any route, before reading it or checking the caller."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before the application."""
+        """Wrap the application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,5 +92,5 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         status, detail = refusal
-        # Else the server would go on reading, to find the next request behind the body.
+        # Without this, the server would read the whole body to find the next request after it.
         await problem(status, detail, headers={"Connection": "close"})(scope, receive, send)

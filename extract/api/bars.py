@@ -57,7 +57,7 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
     """The route of the bars.
 
     Args:
-        warehouse: gives the warehouse; it may fail.
+        warehouse: returns the warehouse; it may fail.
         clock: the time, with zone.
     """
     routes = APIRouter(tags=["Data"])
@@ -101,9 +101,9 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
         it is written as it is. `close` is in shares of today; `adjusted_close` is without dividends too.
 
         An answer has at most 60 symbol-years: 3 symbols over 20 years, or 60 symbols over one. Send its `ETag` as
-        `If-None-Match` with the next request: where nothing was built meanwhile, the answer is 304 and empty.
+        `If-None-Match` with the next request: if nothing was built in between, the answer is 304 and empty.
         """
-        # A filter that is misspelled would be an answer to another question.
+        # A misspelled filter must not be ignored: the answer would be to another question.
         for name in request.query_params.keys() - {"symbol", "from", "to", "format"}:
             raise not_valid(name, f"is not known here{did_you_mean(name, ('symbol', 'from', 'to', 'format'))}", name)
         first, last = asked_days(first, last, exchange_date(clock()), _DEFAULT_DAYS)
@@ -145,7 +145,7 @@ def _check_size(symbols: list[str], first: date, last: date) -> None:
 
 def _tag(mark: Mark, *asked: object) -> str:
     told = json.dumps([mark.built_at, *asked], default=str)
-    # Weak, because what is sent may be compressed.
+    # A weak tag, because the answer may be compressed.
     return f'W/"{hashlib.sha256(told.encode()).hexdigest()[:32]}"'
 
 
@@ -167,7 +167,7 @@ def _read(warehouse: Warehouse, symbols: list[str], first: date, last: date) -> 
 
 
 def _exact(value: Any) -> Any:
-    """A decimal as a person writes it: 342.65, without zeros that say nothing, and never with an exponent."""
+    """A decimal as a person writes it: 342.65, without trailing zeros, and never with an exponent."""
     if not isinstance(value, Decimal):
         return value
     text = f"{value:f}"

@@ -1,4 +1,4 @@
-"""What the page for people asks for, with the queries behind it, each bounded to what the page shows."""
+"""The routes that the page for people calls, and their queries, each limited to what the page shows."""
 
 import threading
 from collections.abc import Callable
@@ -26,7 +26,7 @@ from extract.reporting.status import Status, read_status
 from extract.seeds import Clock, exchange_date
 from extract.warehouse.connection import Warehouse
 
-# As many statements at once: BigQuery answers each in about a second.
+# So many statements are sent at once: BigQuery answers each in about a second.
 _STATEMENTS_AT_ONCE = 6
 
 _SCORED_DAYS = 370
@@ -114,7 +114,7 @@ class Dispute(BaseModel):
 
 
 class InstrumentName(BaseModel):
-    """What a symbol can be found by."""
+    """The names by which a symbol can be found."""
 
     symbol: str
     name: str | None
@@ -123,7 +123,7 @@ class InstrumentName(BaseModel):
 
 
 class Environment(BaseModel):
-    """Where the data is, and which release shows it."""
+    """Where the data is stored, and the release that shows it."""
 
     project: str
     dataset: str
@@ -131,7 +131,7 @@ class Environment(BaseModel):
 
 
 class Overview(BaseModel):
-    """Everything on the page but a symbol's own panels."""
+    """Everything on the page except a symbol's own panels."""
 
     read_at: datetime
     environment: Environment
@@ -232,7 +232,7 @@ _STATEMENTS = {
         where trade_date >= @scored_from
         order by trade_date
     """,
-    # A session is one row of letters: 250 symbols of 40 sessions would be ten thousand rows.
+    # One row of letters a session: one row for each symbol would make ten thousand rows of 250 symbols and 40 sessions.
     "coverage": """
         with
         bars as (
@@ -267,7 +267,7 @@ _STATEMENTS = {
         group by trade_date, source_id
         order by trade_date, source_id
     """,
-    # What most bars of a session fail is its hour's, not theirs: in the evening none is final.
+    # A check that most bars of a session fail is left out: it depends on the hour, as in the evening no bar is final.
     "unusual_bars": """
         with
         latest as (
@@ -381,7 +381,7 @@ class Reader:
         self._pool = ThreadPoolExecutor(_STATEMENTS_AT_ONCE, thread_name_prefix="dashboard")
 
     def warm(self) -> None:
-        """Have the overview ready before somebody asks; where that fails, whoever asks is told."""
+        """Read the overview before it is requested. An error is ignored here; the first request reports it."""
         with suppress(ConfigurationError, PipelineError, HTTPException):
             self.overview()
 
@@ -395,17 +395,17 @@ class Reader:
         return self._answers.kept("status", self._read_status, again=again)
 
     def overview(self, *, again: bool = False) -> Overview:
-        """Everything but a symbol's own panels; for what it raises, see ``status``."""
+        """Everything except a symbol's own panels; raises what ``status`` raises."""
         return self._answers.kept("overview", partial(self._read_overview, again=again), again=again)
 
     def symbol(self, symbol: str, first: date | None, last: date | None, *, again: bool = False) -> SymbolView:
         """A symbol's own panels.
 
         Args:
-            symbol: one of ours.
-            first: from when on; None for about a year before the last.
-            last: until when; None for today.
-            again: read it, whatever is kept.
+            symbol: one of our symbols.
+            first: the first day; None for about a year before the last.
+            last: the last day; None for today.
+            again: read it anew, even if an answer is kept.
         """
         first, last = asked_days(first, last, exchange_date(self._clock()), _SHOWN_DAYS)
         return self._answers.kept((symbol, first, last), partial(self._read_symbol, symbol, first, last), again=again)
@@ -424,7 +424,7 @@ class Reader:
     def _read_overview(self, *, again: bool) -> Overview:
         warehouse, now = self._warehouse(), self._clock()
         today = exchange_date(now)
-        # First, because it says so where nothing was built.
+        # First, because it raises a clear error if nothing was built.
         status = self.status(again=again)
         runs = self._pool.submit(read_runs, warehouse, _LISTED)
         days = {
@@ -488,17 +488,17 @@ def _parameter(name: str, value: str | date) -> bigquery.ScalarQueryParameter:
 
 
 def dashboard_routes(reader: Reader, *, is_asked: bool) -> APIRouter:
-    """What the page asks for.
+    """The routes that the page calls.
 
     Args:
-        reader: of the warehouse.
-        is_asked: whether anybody is let through: else nothing is asked for beforehand.
+        reader: reads the warehouse.
+        is_asked: whether any caller can be let through; if not, the overview is not read in advance.
     """
     routes = APIRouter(prefix="/dashboard", tags=["Page"], responses=REFUSALS)
 
     @routes.get("/overview", summary="What the first screen shows")
     def overview(request: Request) -> Overview:
-        """The verdict, the figures and what the panels show. It is read anew after each run, or with `no-cache`."""
+        """The verdict, the figures and the data of the panels. It is read anew after each run, or with `no-cache`."""
         with unavailable():
             return reader.overview(again=_asks_anew(request))
 
@@ -512,7 +512,7 @@ def dashboard_routes(reader: Reader, *, is_asked: bool) -> APIRouter:
         first: Annotated[Day | None, Query(alias="from", description="The first day; by default a year ago.")] = None,
         last: Annotated[Day | None, Query(alias="to", description="The last day; by default today.")] = None,
     ) -> SymbolView:
-        """A symbol's bars, the versions of those that have several, its actions and its score."""
+        """A symbol's bars, the versions of bars that have several, its corporate actions and its score."""
         known = our_symbol(symbol)
         with unavailable():
             return reader.symbol(known, first, last, again=_asks_anew(request))

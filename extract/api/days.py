@@ -1,4 +1,4 @@
-"""The days that a caller may name: written as 2024-12-31, and within the exchange's calendar."""
+"""The days in a request: written as 2024-12-31, and within the exchange's calendar."""
 
 import re
 from datetime import date, timedelta
@@ -11,7 +11,7 @@ from extract.seeds import FIRST_DAY
 
 
 def _as_written(given: object) -> object:
-    # pydantic takes a number, too, as the seconds since 1970.
+    # pydantic would also accept a number, as seconds since 1970.
     if isinstance(given, date) or (isinstance(given, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", given)):
         return given
     raise ValueError("Input should be a valid date, written as 2024-12-31")
@@ -24,13 +24,13 @@ def asked_days(first: date | None, last: date | None, today: date, default_days:
     """The first and last day that a caller asks for.
 
     Args:
-        first: as asked for; None for so many days before the last.
-        last: as asked for; None for today, which it is also where a later one is asked for.
+        first: as asked for; None for ``default_days`` before the last.
+        last: as asked for; None for today. A day after today is taken as today.
         today: the exchange's date.
-        default_days: how many.
+        default_days: the length of the default range.
 
     Raises:
-        RequestValidationError: a day lies before the calendar, or the first after the last.
+        RequestValidationError: a day is before the calendar, or the first is after the last.
     """
     last = min(last or today, today)
     if last < FIRST_DAY:
@@ -44,5 +44,5 @@ def asked_days(first: date | None, last: date | None, today: date, default_days:
 
 
 def not_valid(name: str, fault: str, given: object) -> RequestValidationError:
-    """What is told of a query's parameter that the description cannot forbid."""
+    """An error about a query parameter, for a fault that the OpenAPI description cannot express."""
     return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": fault, "input": str(given)}])

@@ -1,4 +1,4 @@
-"""The files that a browser loads: the page's own, and those of two libraries, each as its project has released it."""
+"""The files that a browser loads: the page's own, and those of two libraries, unchanged as released."""
 
 import gzip
 import hashlib
@@ -12,7 +12,7 @@ from fastapi.responses import Response
 
 _PAGE = Path(__file__).parent / "page"
 
-# Nothing is loaded from elsewhere. The icon is in the address of the image.
+# The page loads nothing from other hosts. Its icon is a data: URL.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none';"
     " form-action 'none'; frame-ancestors 'none'"
@@ -20,10 +20,10 @@ _POLICY = (
 
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 
-# The page is one, and its script shows what the address asks for.
+# One page for all these addresses; its script shows what the address names.
 _PAGES = ("/", "/symbols", "/symbols/{symbol}", "/quality")
 
-# Another one comes with another release of the library alone.
+# These files change only with a new release of the library.
 _LIBRARIES = {
     "/lightweight-charts.js": ("lwcharts", "vendor/lightweight-charts.standalone.production.js"),
     "/swagger-ui.js": ("fastapi_swagger", "resources/swagger-ui-bundle.js"),
@@ -56,7 +56,7 @@ def _read(file: Path, caching: str) -> _File:
 
 
 def _of_library(package: str, path: str) -> Path:
-    """A file of a package, which is only looked for: to import it may import much."""
+    """The path of a file in a package. The package is not imported, because that may import much."""
     spec = find_spec(package)
     assert spec is not None
     assert spec.submodule_search_locations
@@ -64,7 +64,7 @@ def _of_library(package: str, path: str) -> Path:
 
 
 def _answer(request: Request, file: _File) -> Response:
-    """The file, or that the browser has it already."""
+    """The file, or 304 if the browser already has it."""
     if file.headers["ETag"] in request.headers.get("If-None-Match", ""):
         return Response(status_code=304, headers=file.headers)
     if "gzip" in request.headers.get("Accept-Encoding", ""):
@@ -73,11 +73,11 @@ def _answer(request: Request, file: _File) -> Response:
 
 
 def file_routes() -> APIRouter:
-    """The routes of the files. They hold no data: what they ask for is not given to everybody."""
+    """The routes of the files. They need no token, because they hold no data; the routes that they call need one."""
     routes = APIRouter()
 
     def serve(address: str, package: str | None, path: str, caching: str) -> None:
-        # Not in a thread: those may all be waiting for the warehouse.
+        # Async, and so not in a thread of the pool: those may all be waiting for the warehouse.
         async def file(request: Request) -> Response:
             return _answer(request, _read(_of_library(package, path) if package else _PAGE / path, caching))
 

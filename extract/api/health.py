@@ -1,4 +1,4 @@
-"""Whether the pipeline is well, for machines; and whether the data is there, and can be trusted."""
+"""The health of the pipeline, for probes; and the state of the data."""
 
 import asyncio
 import threading
@@ -24,18 +24,18 @@ from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 
-# Whoever probes gives up after five, and takes the process for a dead one.
+# A probe gives up after five seconds, and takes the process for dead.
 _PROBE_SECONDS = 4.0
 
 
 class Alive(BaseModel):
-    """What was looked at answers."""
+    """Everything that was probed answers."""
 
     status: Literal["alive"] = "alive"
 
 
 class Health(BaseModel):
-    """Whether the pipeline is well, and what was looked at: ``ok``, or what is wrong."""
+    """Whether the pipeline is healthy; for each part ``ok``, or what is wrong."""
 
     status: Literal["healthy", "unhealthy"]
     timestamp: datetime
@@ -46,7 +46,7 @@ class Health(BaseModel):
 
 
 class DataStatus(BaseModel):
-    """The view data_status in short, the verdict on it, and the last run's sources."""
+    """The view data_status in short, the verdict on the data, and the sources of the last run."""
 
     verdict: Verdict
     latest_date: date | None
@@ -63,9 +63,9 @@ class DataStatus(BaseModel):
 
 
 class _Look[T]:
-    """A look at something that may hang for minutes: those who ask meanwhile wait for the same one, a few seconds each.
+    """A check of something that may hang for minutes; later callers share the running one, and wait some seconds each.
 
-    It has a thread of its own, since those of the server may all be waiting for the same thing.
+    It runs in a thread of its own, because the server's threads may all be waiting for the same thing.
     """
 
     def __init__(self, subject: str, look: Callable[[], T]) -> None:
@@ -74,14 +74,14 @@ class _Look[T]:
         self._under_way: Future[T] | None = None
 
     async def __call__(self) -> T:
-        """What is seen.
+        """The result of the check.
 
         Raises:
-            Refusal: nothing, in time. Anybody may ask: the log alone tells why.
+            Refusal: the check failed, or did not end in time. Only the log says why, because any caller may ask.
         """
         if self._under_way is None or self._under_way.done():
             self._under_way = Future()
-            # It cannot be cancelled by one of those who wait.
+            # So that a caller that stops waiting cannot cancel it.
             self._under_way.set_running_or_notify_cancel()
             threading.Thread(target=self._see, args=(self._under_way,), daemon=True).start()
         try:
@@ -99,11 +99,11 @@ class _Look[T]:
 
 
 def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
-    """The routes that anybody may ask: they tell nothing of the data, nor of where it is, and answer in seconds.
+    """The routes without authentication: they reveal neither data nor where it is stored, and answer in seconds.
 
     Args:
         settings: the archive.
-        warehouse: gives the warehouse; it may fail, which they tell.
+        warehouse: returns the warehouse; it may fail, which the routes report.
         clock: the time, with zone.
     """
     routes = APIRouter(tags=["Health"])
@@ -117,13 +117,13 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
 
     @routes.get("/ready", summary="Do the warehouse and the archive answer?", responses=refusals(503))
     async def ready() -> Alive:
-        """Whether the warehouse and the archive answer, whatever they hold: for a release, and who sends it traffic."""
+        """Whether the warehouse and the archive answer, whatever they hold: for a release, before it gets traffic."""
         await asyncio.gather(look_at_warehouse(), look_at_archive())
         return Alive()
 
     @routes.get("/health", summary="Is the pipeline well?", responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
-        """Whether the warehouse and the archive answer, and the last good build is not long ago."""
+        """Whether the warehouse and the archive answer, and the last good build is recent."""
         built_at, listed = await asyncio.gather(look_at_warehouse(), look_at_archive(), return_exceptions=True)
         told = {"warehouse": "ok", "archive": "ok", "last_good_build": "ok"}
         now = clock()
@@ -147,7 +147,7 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
 
 
 def data_routes(reader: Reader) -> APIRouter:
-    """The state of the data, by a reader of the warehouse."""
+    """The route of the state of the data."""
     routes = APIRouter(tags=["Data"])
 
     @routes.get("/data-status", summary="Is the latest session here, and can it be trusted?", responses=REFUSALS)

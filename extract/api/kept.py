@@ -1,4 +1,4 @@
-"""Answers of the warehouse, kept until it holds something new: they take seconds, and several people may look."""
+"""A cache of answers, valid until the warehouse holds something new: a query takes seconds, and people may share it."""
 
 import threading
 import time
@@ -13,21 +13,21 @@ from extract.api.turns import Turns
 from extract.errors import PipelineError
 from extract.warehouse.connection import Warehouse
 
-# Between two runs only the clock makes something wrong: a session that is late.
+# Without a run, an answer changes only with time: when a session becomes late. So it is kept no longer than this.
 _KEPT_SECONDS = 900.0
 
-# A symbol's sixteen years take 8 MB; the page asks for one after the other.
+# Sixteen years of one symbol take 8 MB; the page asks for one symbol after the other.
 _KEPT_ANSWERS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What the warehouse has seen last. Every command that changes an answer moves one of these.
+    """The latest events in the warehouse. Every command that changes an answer moves one of these times.
 
     Attributes:
-        built_at: when a build ended well; None where none did.
-        noted_at: when a batch was noted, as it came or as it was built.
-        reported_at: when a command that reports had ended.
+        built_at: when the last successful build ended; None if there is none.
+        noted_at: when a batch was last noted, as landing or as merged.
+        reported_at: when the last command that reports ended.
     """
 
     built_at: datetime | None
@@ -36,7 +36,7 @@ class Mark:
 
 
 def read_mark(warehouse: Warehouse) -> Mark:
-    """Ask for the mark, in one short statement.
+    """Read the mark, in one short statement.
 
     Raises:
         PipelineError: the warehouse failed.
@@ -66,33 +66,33 @@ class _Answer:
 
 
 class KeptAnswers:
-    """Keeps as many answers as there is room for, the last used longest."""
+    """A least-recently-used cache of answers."""
 
     def __init__(self, warehouse: Callable[[], Warehouse]) -> None:
         """Keep nothing yet; ``warehouse`` may fail."""
         self._warehouse = warehouse
-        # The last used last.
+        # In order of last use.
         self._kept: dict[object, _Answer] = {}
         self._changing = threading.Lock()
         self._marking = Turns()
-        # The last mark, and when it began to be asked for.
+        # The last mark, and the time at which reading it began.
         self._marked: tuple[float, Mark] | None = None
-        # One may make another, which it holds.
+        # Several, because an answer may contain another: while it is made, the other one needs its own turn.
         self._turns = [Turns() for _ in range(_KEPT_ANSWERS)]
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def kept[T](self, key: object, make: Callable[[], T], *, again: bool = False) -> T:
-        """What was made since the last run, and not long ago; one of several that ask at once makes it.
+        """The kept answer, if it was made after the last run and not too long ago; else a new one.
 
-        The mark is asked for after each question, so that no answer is older than the last run; those who ask at once
-        share one.
+        Of several callers at once, one makes the answer. The mark is read after each call came, so that no answer is
+        older than the last run; callers at the same time share one reading.
 
         Args:
-            key: of the answer.
-            make: asks the warehouse.
-            again: make it, whatever is kept.
+            key: identifies the answer.
+            make: queries the warehouse for it.
+            again: make it anew, even if one is kept.
 
         Raises:
             PipelineError: the warehouse failed.

@@ -1,4 +1,4 @@
-"""Start a run from outside: a process on this machine, or an execution of the Cloud Run job; and follow it."""
+"""Start a run for a caller of the API, as a process on this machine or an execution of the Cloud Run job; follow it."""
 
 import os
 import subprocess
@@ -34,9 +34,9 @@ class Order:
     """A run to start.
 
     Attributes:
-        run_id: what to follow it by.
+        run_id: identifies the run.
         trade_date: the session that it is for.
-        arguments: of ``trading-data``.
+        arguments: the command line of ``trading-data``.
     """
 
     run_id: str
@@ -45,7 +45,7 @@ class Order:
 
 
 def state_of(exit_status: int) -> State:
-    """What the exit status of a run says; below zero, a signal ended it."""
+    """The state that an exit status stands for; below zero, a signal ended the run."""
     if exit_status < 0:
         return "killed"
     told: dict[int, State] = {OK: "succeeded", INCOMPLETE: "incomplete", USAGE: "refused", INTERRUPTED: "interrupted"}
@@ -59,14 +59,14 @@ def order(
     trade_date: date | None,
     announced: Announcements | None = None,
 ) -> Order:
-    """What a trigger asks for: the scheduled job, or where it names a source or a day, that day anew.
+    """The run for a trigger: the scheduled job; if the trigger names a source or another day, a backfill of one day.
 
     Args:
         now: a time with zone.
-        source: the only one to ask; None for all.
-        symbols: the only ones to ask for; None for all.
+        source: the only source to ask; None for all.
+        symbols: the only symbols to ask for; None for all.
         trade_date: the session; None for the last one that has closed.
-        announced: what was announced of sessions beside the seeds.
+        announced: the sessions that were announced in addition to the seeds.
     """
     due = last_closed_session(now, announced or Announcements())
     if source is None and trade_date in (None, due):
@@ -91,25 +91,25 @@ class Launcher(Protocol):
         """
 
     def running(self) -> dict[date, str]:
-        """The ids of the runs on their way, by the session that they are for.
+        """The ids of the runs that are under way, by the session that they are for.
 
         Raises:
-            PipelineError: that cannot be known now.
+            PipelineError: this cannot be determined now.
         """
 
     def state(self, run_id: str) -> State | None:
-        """How a run that was started here is; None where it is not known.
+        """The state of a run that was started here; None if the run is not known.
 
         Raises:
-            PipelineError: that cannot be known now.
+            PipelineError: this cannot be determined now.
         """
 
 
 class LocalProcesses:
-    """Runs as processes beside this one, which outlive it."""
+    """Runs as other processes on this machine, which outlive this one."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Start nothing yet; the archive tells who else is at work."""
+        """Start nothing yet. The lease says which other command is under way."""
         self._settings = settings
         self._clock = clock
         self._started: dict[str, tuple[Order, subprocess.Popen[bytes]]] = {}
@@ -117,7 +117,7 @@ class LocalProcesses:
     def start(self, ordered: Order) -> None:
         """See ``Launcher``."""
         environment = {name: value for name, value in os.environ.items() if name != "API_TOKEN"}
-        # As this server understands them: the run starts in another folder, and writes to the same places.
+        # Absolute paths, as this server resolved them: the run starts in another folder, and writes to the same places.
         environment |= {
             "WAREHOUSE_DIR": str(self._settings.warehouse_dir),
             "ARCHIVE_URI": self._settings.archive_uri,
@@ -131,7 +131,7 @@ class LocalProcesses:
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                # Ctrl-C, which ends the server, is not for the run.
+                # So that Ctrl-C ends the server, and not the run.
                 start_new_session=True,
             )
         except OSError as error:
@@ -139,7 +139,7 @@ class LocalProcesses:
         self._started[ordered.run_id] = (ordered, process)
 
     def running(self) -> dict[date, str]:
-        """See ``Launcher``; a run that somebody typed is among them."""
+        """See ``Launcher``; includes a run that a person started."""
         record = holder(Archive(self._settings.lease_uri), self._clock())
         typed = {}
         if record is not None and record.command.startswith("run"):
@@ -158,9 +158,9 @@ class LocalProcesses:
 
 
 class CloudRunJob:
-    """Runs as executions of the Cloud Run job, of which Cloud Run itself keeps the list.
+    """Runs as executions of the Cloud Run job; Cloud Run keeps their list.
 
-    Forms are those of cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs.
+    The API is described at cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs.
     """
 
     def __init__(
@@ -176,9 +176,9 @@ class CloudRunJob:
         Args:
             job: ``projects/<project>/locations/<region>/jobs/<job>``.
             clock: the time, with zone.
-            url: the address of Cloud Run's interface.
-            token: gives an access token; by default, of the application-default credentials.
-            announced: gives what was announced of sessions beside the seeds.
+            url: the address of the Cloud Run API.
+            token: returns an access token; by default, of the application-default credentials.
+            announced: returns the sessions that were announced in addition to the seeds.
         """
         self._announced = announced
         self._job = job
@@ -192,7 +192,7 @@ class CloudRunJob:
         self._send("POST", f"{self._job}:run", {"overrides": overrides})
 
     def running(self) -> dict[date, str]:
-        """See ``Launcher``; what Cloud Scheduler started is among them, under the name of its execution."""
+        """See ``Launcher``; includes runs that Cloud Scheduler started, under the name of their execution."""
         running = {}
         for execution in self._executions():
             if "completionTime" not in execution:
@@ -216,13 +216,13 @@ class CloudRunJob:
         for _ in range(_PAGES):
             more = {"pageToken": page["nextPageToken"]} if page else {}
             page = self._send("GET", f"{self._job}/executions", pageSize="100", **more)
-            # None at all are not told as an empty list.
+            # Cloud Run leaves the field out if the list is empty.
             yield from page.get("executions", [])
             if "nextPageToken" not in page:
                 return
 
     def _send(self, method: str, name: str, body: dict[str, Any] | None = None, **query: str) -> dict[str, Any]:
-        # Once: an answer may be lost after the execution has begun, and whoever asked can look at what runs.
+        # Not retried: the answer may be lost after the execution has begun. The caller can look at the running ones.
         try:
             response = httpx.request(
                 method,
@@ -253,17 +253,17 @@ def _after(option: str, arguments: Sequence[str]) -> str | None:
 
 
 class Rate:
-    """How many runs may be started within an hour, by this process."""
+    """Limits how many runs this process starts within an hour."""
 
     def __init__(self, per_hour: int, clock: Clock) -> None:
-        """Begin with none."""
+        """Begin with no run started."""
         self._per_hour = per_hour
         self._clock = clock
         self._taken: deque[datetime] = deque()
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """Take one, and return 0; or the seconds until there is one again."""
+        """Count one start, and return 0; if the limit is reached, return the seconds until a start is allowed again."""
         now = self._clock()
         with self._lock:
             while self._taken and now - self._taken[0] >= timedelta(hours=1):

@@ -1,4 +1,4 @@
-"""The warehouse of a server: opened when it is first asked for, and again when it has died."""
+"""The warehouse of a server: opened when it is first needed, and again after it has died."""
 
 from contextlib import ExitStack
 from types import TracebackType
@@ -8,12 +8,12 @@ from extract.api.turns import Turns
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse, open_warehouse
 
-# Cloud Run cuts an answer off after a minute.
+# Cloud Run ends a request after a minute.
 _STATEMENT_SECONDS = 50.0
 
 
 class OpenedWarehouse:
-    """Gives the warehouse, to as many as ask at once; a context that closes it."""
+    """Returns the warehouse, to several threads at once; as a context manager, it closes the warehouse."""
 
     def __init__(self, settings: Settings) -> None:
         """Open nothing yet."""

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 has them: each answer says what is wrong, in which words to look for it, and what to do."""
+"""Errors in the form of RFC 9457: each answer says what kind of problem it is, what is wrong, and what to do."""
 
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -21,7 +21,7 @@ _log = structlog.get_logger()
 
 _MEDIA_TYPE = "application/problem+json"
 
-# The last part of a problem's type, and its title. /docs lists them.
+# The last part of a problem's type URI, and its title. /docs lists them.
 KINDS = {
     "no-token": "The token is missing",
     "wrong-token": "The token is not the right one",
@@ -47,7 +47,7 @@ class Fault(BaseModel):
 
 
 class Problem(BaseModel):
-    """What is wrong, as RFC 9457 (application/problem+json) has it."""
+    """What is wrong, in the form of RFC 9457 (application/problem+json)."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -72,7 +72,7 @@ class Problem(BaseModel):
 
 
 class Refusal(HTTPException):
-    """An answer that is a problem of one of our kinds."""
+    """An error that is answered as a problem of one of our kinds."""
 
     def __init__(
         self, status: int, kind: str, detail: str, headers: Mapping[str, str] | None = None, **members: Any
@@ -80,10 +80,10 @@ class Refusal(HTTPException):
         """Say what is wrong.
 
         Args:
-            status: of HTTP.
+            status: the HTTP status.
             kind: a key of ``KINDS``.
             detail: what is wrong this time, and what to do.
-            headers: of the answer.
+            headers: headers of the answer.
             members: further fields of ``Problem``.
         """
         super().__init__(status, detail, dict(headers or {}))
@@ -94,7 +94,7 @@ class Refusal(HTTPException):
 def problem(
     status: int, detail: str, kind: str | None = None, headers: Mapping[str, str] | None = None, **members: Any
 ) -> JSONResponse:
-    """The answer that tells of a problem; see ``Refusal``."""
+    """The answer for a problem; see ``Refusal``."""
     told = Problem(
         type=f"/docs#{kind}" if kind else "about:blank",
         title=KINDS[kind] if kind else HTTPStatus(status).phrase,
@@ -107,7 +107,7 @@ def problem(
 
 @contextmanager
 def unavailable() -> Iterator[None]:
-    """Answer 503, with the reason, where what is asked fails."""
+    """Turn an error of the pipeline in this block into a 503 with the reason."""
     try:
         yield
     except (ConfigurationError, PipelineError) as error:
@@ -115,12 +115,12 @@ def unavailable() -> Iterator[None]:
 
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route may answer instead, for its description."""
+    """The errors that a route may answer, for its OpenAPI description."""
     return {status: {"model": Problem} for status in statuses}
 
 
 def answer_with_problems(app: FastAPI) -> None:
-    """Have every error of an application answered as a problem, and described as one."""
+    """Let an application answer every error as a problem, and describe it so."""
 
     async def refused(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, StarletteHTTPException)
@@ -142,7 +142,7 @@ def answer_with_problems(app: FastAPI) -> None:
 
     async def failed(_: Request, error: Exception) -> JSONResponse:
         number = uuid.uuid4()
-        # What it says may be for nobody outside.
+        # The text of the error may be confidential: log it, and answer only its number.
         _log.error("request failed", error_id=str(number), exc_info=error)
         detail = "The server has a fault. Its log has the reason, beside the id that is given as the instance."
         return problem(500, detail, instance=f"urn:uuid:{number}")
@@ -163,7 +163,7 @@ def _sentence(error: StarletteHTTPException) -> str:
 
 
 def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
-    """The description of an application, in which what FastAPI tells of errors is replaced by problems."""
+    """The OpenAPI description of an application, with problems in place of FastAPI's own error schemas."""
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
@@ -192,10 +192,10 @@ def _described(app: FastAPI) -> Callable[[], dict[str, Any]]:
 
 
 class AnswersHead:
-    """Answer HEAD wherever GET is answered: the server that runs this sends no body then."""
+    """Middleware that answers HEAD as GET; the HTTP server then sends no body."""
 
     def __init__(self, app: ASGIApp) -> None:
-        """Stand before the application."""
+        """Wrap the application."""
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Start a run, and follow it."""
+"""The routes that start a run and follow it."""
 
 import threading
 from collections.abc import Callable
@@ -32,19 +32,19 @@ _log = structlog.get_logger()
 _SYMBOLS = [instrument.symbol for instrument in listed_instruments()]
 
 
-# Outside, because in the class below the field hides the type.
+# Defined outside the class, because there a field of the same name hides the type.
 _Day = Annotated[
     Day | None,
     Field(description=f"A session of the exchange since {FIRST_DAY}; by default the last one that has closed."),
 ]
 
 
-# By these names of a provider, source was called before it said who asks.
+# Before `source` named the caller, it named the provider; these values still do.
 _PROVIDERS = ("kite", "yahoo", "alpha_vantage")
 
 
 class Trigger(BaseModel):
-    """What to fetch: all of it optional. Nothing at all is the scheduled job."""
+    """What to fetch. All fields are optional; without any, the scheduled job runs."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -68,7 +68,7 @@ class Trigger(BaseModel):
 
     @property
     def only_provider(self) -> str | None:
-        """The only provider to ask, by whichever name it was given."""
+        """The only provider to ask, whichever of the two fields names it."""
         return self.provider or (self.source if self.source in _PROVIDERS else None)
 
     @field_validator("symbols")
@@ -106,7 +106,7 @@ class Triggered(BaseModel):
 
 
 class RunStatus(BaseModel):
-    """How a run is, and what it told of itself when it ended."""
+    """The state of a run, and the report that it wrote when it ended."""
 
     run_id: str
     state: Annotated[
@@ -128,11 +128,11 @@ class Runs(BaseModel):
 
 
 def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
-    """The routes that start a run and tell how it is.
+    """The routes that start a run and return its state.
 
     Args:
-        settings: where runs are started, and how many of them within an hour.
-        warehouse: gives the warehouse; it may fail.
+        settings: where runs are started, and how many within an hour.
+        warehouse: returns the warehouse; it may fail.
         clock: the time, with zone.
     """
     routes = APIRouter(tags=["Runs"])
@@ -157,10 +157,10 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         responses=REFUSALS | refusals(400, 409, 429),
     )
     def trigger(wanted: Annotated[Trigger | None, Body(openapi_examples=_EXAMPLES)] = None) -> Response:
-        """Start a run, and do not wait for it: `/runs/{run_id}`, which the header `Location` names, tells how it is.
+        """Start a run, and do not wait for it: `/runs/{run_id}`, which the header `Location` names, has its state.
 
-        One run is on its way for a session at a time (else 409, with the run's id), and a few may be started within an
-        hour (else 429, with the seconds to wait in `Retry-After`).
+        Only one run may be under way for a session at a time (else 409, with that run's id), and only a few may be
+        started within an hour (else 429, with the seconds to wait in `Retry-After`).
         """
         now = clock()
         wanted = wanted or Trigger()
@@ -188,7 +188,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
             Query(pattern=f"^{RUN_ID}$", description="Only those that started before this run; `next` gives it."),
         ] = None,
     ) -> Runs:
-        """Runs of the last ninety days, the latest first. Those that have told nothing yet are not here."""
+        """Runs of the last ninety days, the latest first. A run that has not reported anything yet is not listed."""
         with unavailable():
             reports = _reports_before(warehouse(), limit + 1, before)
             running = set(launcher.running().values()) if any(r.exit_status is None for r in reports) else set()
@@ -202,14 +202,14 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     def run(
         run_id: Annotated[str, Path(pattern=f"^{RUN_ID}$", description="As /trigger-daily-ingestion has given it.")],
     ) -> RunStatus:
-        """How a run is: one that was triggered, or any of the last ninety days."""
+        """The state of a run: one that was triggered, or any of the last ninety days."""
         with unavailable():
             state = launcher.state(run_id)
             reports = _reports(warehouse(), run_id) if state != "running" else []
         if reports and reports[0].exit_status is not None:
             return RunStatus(run_id=run_id, state=state_of(reports[0].exit_status), report=reports[0])
         if state is None and reports:
-            # It has landed something, and nobody knows of a process of it.
+            # The run has landed something, and no process of it is known.
             state = "killed"
         if state is None:
             raise Refusal(404, "unknown-run", f"No run {run_id} is known here. GET /runs lists the last ones.")
@@ -225,7 +225,7 @@ def _check_session(day: date, today: date, announced: Announcements) -> None:
     elif not trading_sessions(day, day, announced):
         fault = "the exchange has no session on this day"
     if fault:
-        # As FastAPI tells of what a model does not take.
+        # In the form of FastAPI's errors about a model.
         raise RequestValidationError(
             [{"type": "value_error", "loc": ("body", "date"), "msg": fault, "input": str(day)}]
         )

@@ -1,4 +1,4 @@
-"""The symbols that a caller may name: in any case, and as the providers write them."""
+"""The symbols in a request: in any case, and as the providers write them."""
 
 from extract.api.problems import Refusal
 from extract.errors import ConfigurationError
@@ -9,8 +9,8 @@ def our_symbol(typed: str) -> str:
     """Our symbol for the one that a caller has typed; see ``meant``.
 
     Raises:
-        Refusal: 404; it is none of ours, or several. Where it was one before, the text says what it is now: the caller
-            asks for that, so that one share has one address.
+        Refusal: 404; it is unknown, or means several. A former symbol is refused too, and the text gives the new one,
+            so that each share has one address.
     """
     try:
         found = meant(typed)

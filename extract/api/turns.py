@@ -1,4 +1,4 @@
-"""Turns at something that may hang: one takes it, and who waited for one that failed fails with it."""
+"""Turns at something that may hang: one caller has it at a time; if it fails, the callers that waited fail too."""
 
 import threading
 import time
@@ -7,27 +7,27 @@ from contextlib import contextmanager
 
 
 class Turns:
-    """One at a time.
+    """A lock whose waiting callers share a failure.
 
-    A warehouse that hangs lets each question fail after many seconds. If forty threads wait for their turn, the last
-    one would be answered, and the server could end, forty times as long after.
+    If a warehouse hangs, each query fails after many seconds. With a plain lock, the last of forty waiting threads
+    would fail after forty times as long, and the server could not stop before that.
     """
 
     def __init__(self) -> None:
-        """Nobody has it."""
-        # Who has it may ask for it again.
+        """Begin with no holder."""
+        # Reentrant: the holder may take it again.
         self._lock = threading.RLock()
         self._failed: tuple[float, object, Exception] | None = None
 
     @contextmanager
     def taken(self, purpose: object = None) -> Iterator[None]:
-        """Have it, after those who came before.
+        """Hold the lock, after the callers that came before.
 
         Args:
-            purpose: what it is taken for; a failure is shared with those who want the same.
+            purpose: what it is taken for; a failure is shared with waiting callers of the same purpose.
 
         Raises:
-            Exception: what the one before failed with, when it failed after this one had come.
+            Exception: the error of the holder before, if it failed after this caller had come.
         """
         came_at = time.monotonic()
         with self._lock:

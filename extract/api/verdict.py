@@ -9,7 +9,7 @@ from extract.reporting.status import Status
 class Reason(BaseModel):
     """Something that is wrong, or that a person should know.
 
-    ``severity`` is CRITICAL, ERROR, WARNING or INFO; ``remedy`` is what to type, or null where nothing helps.
+    ``severity`` is CRITICAL, ERROR, WARNING or INFO; ``remedy`` is the command to type, or null if none helps.
     """
 
     severity: str

@@ -1,1 +1,1 @@
-"""A file for each command of ``trading-data``, and what they share."""
+"""One module for each command of ``trading-data``, and the code that they share."""

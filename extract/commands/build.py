@@ -9,7 +9,7 @@ from extract.settings import Settings
 
 
 def build_marts_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Run dbt over what the marts lack, or over everything."""
+    """Run dbt over the batches that the marts lack, or over everything."""
     with starting(settings):
         from extract.warehouse.build import build, preload_dbt
 

@@ -1,4 +1,4 @@
-"""What the commands that build have in common."""
+"""Code that the commands that build share."""
 
 import argparse
 import json
@@ -43,7 +43,7 @@ def load_and_build(
 def report_build(
     options: argparse.Namespace, outcome: "Outcome", archive_uri: str, imported: dict[str, Any] | None = None
 ) -> int:
-    """Tell what was loaded and built, and return the exit status."""
+    """Print what was loaded and built, and return the exit status."""
     replayed = outcome.replayed
     if options.json:
         report: dict[str, Any] = {"exit_status": outcome.exit_status, **(imported or {})}
@@ -64,14 +64,14 @@ def report_build(
 
 
 def build_report(built: "Build | None") -> dict[str, Any]:
-    """A build as JSON has it; nothing where none ran."""
+    """A build for JSON; empty if none ran."""
     if built is None:
         return {}
     return {"build": asdict(built) | {"failed": [{"node": node, "reason": reason} for node, reason in built.failed]}}
 
 
 def say_build(built: "Build | None") -> None:
-    """Tell what dbt built, and what failed."""
+    """Print what dbt built, and what failed."""
     if built is None:
         return
     say(built_line(built))

@@ -1,4 +1,4 @@
-"""``export``, ``tables`` and ``describe``: what there is, and a table as a file."""
+"""``export``, ``tables`` and ``describe``: list the tables and their columns, and write a table into a file."""
 
 import argparse
 import re
@@ -71,7 +71,7 @@ def describe_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _say_rows(names: list[str], rows: list[tuple[str, ...]]) -> None:
-    """Columns of text, of which the last one is wrapped to fit a terminal."""
+    """Print columns of text; on a terminal, the last one is wrapped to fit."""
     from rich.console import Console
     from rich.table import Column, Table
     from rich.text import Text
@@ -91,7 +91,7 @@ def _say_rows(names: list[str], rows: list[tuple[str, ...]]) -> None:
     if sys.stdout.isatty():
         console.print(table)
     else:
-        # What is piped is neither wrapped nor padded to the width of a window.
+        # In a pipe, lines are neither wrapped nor padded to the width of a window.
         with console.capture() as captured:
             console.print(table)
         sys.stdout.writelines(f"{line.rstrip()}\n" for line in captured.get().splitlines())

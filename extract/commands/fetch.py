@@ -51,7 +51,7 @@ def backfill_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _announcements(settings: Settings) -> Announcements:
-    """What the exchange has announced, of the archive: whoever mistypes a day does not wait for the warehouse."""
+    """What the exchange has announced. It is read from the archive, so that a check of the days needs no warehouse."""
     from extract.landing.announced import read_announcements
     from extract.landing.archive import Archive
 
@@ -59,9 +59,9 @@ def _announcements(settings: Settings) -> Announcements:
 
 
 def _asked_range(settings: Settings, options: argparse.Namespace) -> tuple[date, date] | None:
-    """The trade dates that were asked for, up to the last closed session or today; None where it is what is new.
+    """The range of trade dates that was asked for, up to the last closed session or today; None for what is new.
 
-    Looked at before the warehouse is opened: whoever mistypes a day reads so at once, and nobody else does.
+    It is checked before the warehouse is opened: a person who mistypes a day sees the error at once.
     """
     if options.first is None:
         if options.last or options.again:
@@ -98,7 +98,7 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
 
 @contextmanager
 def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job, Outcome]]":
-    """A run on its way, with a warehouse that is opened when it is first asked for."""
+    """Yield a run, with a warehouse that is opened when it is first needed."""
     asked = instruments(options.symbols, settings.symbols)
     with starting(settings), ExitStack() as leave:
         from extract.fetching.run import Job
@@ -182,7 +182,7 @@ def _end_job(
     *,
     is_built: bool,
 ) -> End:
-    """Build what has come; and see what is missing, of the range that was asked for or of what is new, and wrong."""
+    """Build what has come; then find what is missing of what was asked for, and what is wrong with the data."""
     from extract.fetching.run import build_and_heal, holes_left, shortfalls
     from extract.reporting.alerts import log, send
     from extract.reporting.status import read_status
@@ -198,7 +198,7 @@ def _end_job(
         if not is_good:
             return rewritten, None
         state = read_status(job.warehouse())
-    # The view knew the commands before this one, which has not failed.
+    # The view knows only the commands before this one, which has not failed.
     state = replace(state, verdict=state.verdict.after(options.command))
     log(state.alerts)
     send(state.alerts, job.settings, options.run_id, clock(), job.warehouse())
@@ -212,7 +212,7 @@ def _report_job(
     end: End,
     asked: tuple[date, date] | None = None,
 ) -> int:
-    """Tell what is wrong, and how the run ended.
+    """Print what is wrong, and how the run ended.
 
     Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
     """

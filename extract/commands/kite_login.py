@@ -1,4 +1,4 @@
-"""``kite-login``: open Kite's session of the day."""
+"""``kite-login``: log in to Kite for the day."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from extract.settings import Settings
 
 
 def kite_login_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Open Kite's session with what the browser was sent back with."""
+    """Open Kite's session with the address that Kite redirected the browser to."""
     from extract.sources.kite_session import log_in, login_url
 
     address = login_url(settings.kite)

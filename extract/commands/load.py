@@ -1,4 +1,4 @@
-"""``replay`` and ``import``: load what is archived, or what a person has downloaded."""
+"""``replay`` and ``import``: load archived batches, or files that a person has downloaded."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ def replay_command(settings: Settings, options: argparse.Namespace) -> int:
     """Load the batches of an archive that raw lacks."""
     from extract.landing.archive import Archive
 
-    # Before anything starts: recovery from a mistyped address is none.
+    # Checked before anything starts: a replay of a mistyped address must fail, and not load nothing.
     other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive else None
     with starting(settings), writing(settings, options) as (own, outcome):
         archive = other or own
@@ -52,7 +52,7 @@ def import_files_command(settings: Settings, options: argparse.Namespace) -> int
             if options.json:
                 status = USAGE if isinstance(refusal, ConfigurationError) else FAILED
                 _print_import(status, import_report(files))
-                # One document: it has the reason.
+                # The JSON document printed above already has the reason: do not print a second one.
                 options.json = False
             raise refusal
         if options.dry_run:

@@ -14,7 +14,7 @@ from extract.settings import Settings
 
 
 def status_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Tell the state of the data; 3 where it is degraded."""
+    """Print the state of the data; the exit status is 3 if it is degraded."""
     with starting(settings), opened(settings) as warehouse, Step("reading the state of the data"):
         from extract.reporting.status import read_status
 
@@ -23,7 +23,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
     if settings.execution:
         import structlog
 
-        # The objective of freshness in infra/terraform is measured by this line.
+        # The freshness objective in infra/terraform is measured by this line.
         structlog.get_logger().info(
             "state of the data",
             is_session_day=status.due_trade_date == clock().astimezone(EXCHANGE_ZONE).date(),
@@ -40,7 +40,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def diagnose_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Tell what a run needs and lacks; 3 where something is wrong."""
+    """Print what the last runs did, and whether a run has what it needs; the exit status is 3 if something is wrong."""
     with starting(settings), ExitStack() as leave:
         leave.enter_context(Step("looking at what a run needs"))
         from extract.reporting.diagnosis import diagnose

@@ -1,4 +1,4 @@
-"""What people type after a command, made into values."""
+"""Turn the options that people type into values."""
 
 import argparse
 import os
@@ -34,7 +34,7 @@ def first_day(text: str) -> date:
 
 
 def port(text: str) -> int:
-    """A port of TCP; 0 is one that is free."""
+    """A TCP port; 0 means any free one."""
     if text.isascii() and text.isdecimal() and int(text) <= 65_535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is no port; use a number from 0 (one that is free) to 65535")
@@ -48,7 +48,7 @@ def count(text: str) -> int:
 
 
 def run_id(text: str) -> str:
-    """An id that can name files and addresses."""
+    """A run id, which can be part of file names and URLs."""
     if not re.fullmatch(RUN_ID, text):
         raise argparse.ArgumentTypeError(f"{text!r} is no id; use letters, digits, dots, dashes and underscores")
     return text
@@ -64,7 +64,8 @@ def run_id_of(options: argparse.Namespace) -> str:
     given = getattr(options, "run_id", None)
     if given is None:
         return new_run_id(options.command, options.began_at)
-    # Cloud Run gives each attempt of a task the same arguments; two runs of one id would archive under the same names.
+    # Cloud Run starts each attempt of a task with the same arguments; two runs with one id would use the same names in
+    # the archive.
     attempt = os.environ.get("CLOUD_RUN_TASK_ATTEMPT", "").strip()
     return f"{given}.{attempt}" if re.fullmatch("[0-9]*[1-9][0-9]*", attempt) else str(given)
 
@@ -73,11 +74,11 @@ def instruments(typed: str, expected: str = "ALL") -> list[Instrument]:
     """The instruments that a person means by ``--symbols``.
 
     Args:
-        typed: symbols, in any case; ``ALL`` are those that are expected.
+        typed: symbols, in any case; ``ALL`` for those in ``expected``.
         expected: the setting ``SYMBOLS``.
 
     Raises:
-        ConfigurationError: a symbol is none of ours; the text says which may be meant.
+        ConfigurationError: a symbol is unknown; the text says which may be meant.
     """
     is_all = typed.strip().upper() == "ALL"
     name, wanted = ("SYMBOLS", expected) if is_all else ("--symbols", typed)

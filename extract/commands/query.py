@@ -16,12 +16,12 @@ from extract.errors import OK, ConfigurationError
 from extract.reporting.rows import write_rows
 from extract.settings import Settings
 
-# What the end of a file's name says of its form.
+# The form that the suffix of a file name stands for.
 _BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".md": "markdown", ".txt": "table"}
 
 
 def query_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Run one statement, and write its rows as they come."""
+    """Run one statement, and write its rows as they arrive."""
     sql = _statement(options)
     form = options.format or (_BY_SUFFIX.get(options.output.suffix.lower()) if options.output else None) or "table"
     if options.output:
@@ -36,7 +36,7 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
         with Step("asking the warehouse"):
             answer = ask(warehouse, sql, may_write=options.write, most_rows=options.max_rows)
         width = shutil.get_terminal_size().columns if out.isatty() else None
-        # Closed also where the reader has gone, and not when Python ends.
+        # Closed here even if the reader of the output has gone, and not only when Python ends.
         with closing(answer.rows) as rows:
             count = write_rows(answer.names, rows, form, out, width=width) if answer.names else 0
             out.flush()
@@ -53,7 +53,7 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
         print(said)
         sys.stdout.flush()
     elif sys.stderr.isatty():
-        # Beside the rows: whoever reads them by a program reads nothing else.
+        # On standard error: a program that reads the rows must read nothing else.
         print(said, file=sys.stderr)
     else:
         import structlog
@@ -83,7 +83,7 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 
 @contextmanager
 def _written_to(target: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears when it is whole."""
+    """Standard output, or a file that appears when it is complete."""
     if target is None:
         yield sys.stdout
         return

@@ -1,4 +1,4 @@
-"""``serve`` and ``docs``: answer over HTTP until Ctrl-C."""
+"""``serve`` and ``docs``: serve over HTTP until Ctrl-C."""
 
 import argparse
 import errno
@@ -12,13 +12,13 @@ from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.settings import Settings
 
-# What a server that is asked to stop still waits for those whom it is answering.
+# How long a server that is stopped waits for the requests that it is answering.
 _ANSWER_SECONDS = 5
 
 
 def serve_command(settings: Settings, options: argparse.Namespace) -> int:
     """Serve the page and the API."""
-    # The server ends well at either signal, and then passes it on.
+    # Uvicorn shuts down at SIGINT and SIGTERM, and then raises the signal again: hence the suppressed interrupt.
     with (
         listening(options.host, options.port) as listener,
         starting(settings),
@@ -43,10 +43,10 @@ def serve_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that a server can take.
+    """A listening socket for a server.
 
     Raises:
-        ConfigurationError: another process has the port, it is not ours to use, or there is no such host here.
+        ConfigurationError: another process has the port, we may not use it, or this machine has no such host.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

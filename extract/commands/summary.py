@@ -1,4 +1,4 @@
-"""The last lines of a command that fetches: what was asked, what came, what was built, and what is wrong."""
+"""The last lines of a command that fetches: what was requested, received and built, and what is wrong."""
 
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from extract.reporting.report import Outcome
     from extract.reporting.status import Status
 
-# The symbols whose past has come anew, and the state of the data.
+# The symbols whose past was fetched again, and the state of the data.
 type End = tuple[list[str], Status | None]
 
-# What a terminal shows: a person reads it at a glance. `status` tells the rest.
+# A terminal shows so many lines, so that a person can read them at a glance. `status` shows the rest.
 _LINES = 6
-# A longer remedy would leave no room for what it mends.
+# A longer remedy would leave no room for the text before it.
 _REMEDY = 40
 
 
@@ -30,13 +30,13 @@ class _Wrong(NamedTuple):
 
 
 def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> None:
-    """Tell how a run ended; on a terminal in six lines.
+    """Print how a run ended; on a terminal in six lines.
 
     Args:
         job: what was fetched.
         outcome: what was built, and what is missing.
-        end: the symbols whose past has come anew, and the state of the data.
-        asked: the range that was asked for; None where it was what is new.
+        end: the symbols whose past was fetched again, and the state of the data.
+        asked: the range that was asked for; None for what is new.
     """
     facts = _facts(job, outcome, end, asked)
     wrongs = _wrongs(outcome, end[1])
@@ -54,10 +54,10 @@ def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, dat
 
 
 def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> list[str]:
-    """What was asked of whom, what came, what was built, and what the data is like: a line each, as far as known."""
+    """What was requested and received by source, what was built, and the state of the data: a line each, if known."""
     rewritten, state = end
     extraction = job.extraction
-    # Always in one order; the third opinion last.
+    # Always in the same order, with the third opinion last.
     order = source_order()
     outcomes = dict(sorted(extraction.outcomes().items(), key=lambda item: (item[0] not in order, item[0])))
     if outcomes:
@@ -85,7 +85,7 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
 
 
 def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
-    """What is wrong, the worst first: each thing once, though the run and the view of the alerts may both know it."""
+    """What is wrong, the worst first. What both the run and the view of alerts report is listed once."""
     from extract.reporting.alerts import SEVERITIES
 
     failed = outcome.built.failed if outcome.built else []
@@ -100,7 +100,7 @@ def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
 
 
 def _told(wrong: _Wrong) -> tuple[Text, str]:
-    """A line of what is wrong, and what to type."""
+    """A line about what is wrong, and the command to type."""
     remedy = wrong.remedy or ""
     if output.is_terminal and len(remedy) > _REMEDY:
         remedy = "trading-data status"
@@ -108,7 +108,7 @@ def _told(wrong: _Wrong) -> tuple[Text, str]:
 
 
 def _line(text: Text, end: str = "", *, is_tight: bool = False) -> None:
-    """Print a line; where a terminal has no room for all of it, the beginning, and the end whole."""
+    """Print a line; if it does not fit on a terminal, shorten the text and keep the end whole."""
     if output.is_terminal and is_tight:
         text.truncate(max(output.width - len(end), 20), overflow="ellipsis")
     output.print(text + Text(end, "bold"), soft_wrap=True)

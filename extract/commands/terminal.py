@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class _Console(Console):
-    """One that leaves it to the command what follows where nobody reads any more."""
+    """A console that raises an error when the reader of a pipe has gone, so that the command can handle it."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
@@ -38,7 +38,7 @@ def say(sentence: str, style: str | None = None) -> None:
 
 
 def warn(sentence: str) -> None:
-    """Print to standard error what is no result and no failure."""
+    """Print a sentence to standard error that is neither a result nor a failure."""
     screen.print(sentence, style="yellow", markup=False, soft_wrap=True)
 
 
@@ -50,40 +50,40 @@ def counted(count: int, what: str) -> str:
 
 
 class _Bar(BarColumn):
-    """A bar where there is a number to reach."""
+    """A bar, shown once the total is known."""
 
     def render(self, task: Task) -> Any:
         return super().render(task) if task.total else Text("")
 
 
 class _Count(MofNCompleteColumn):
-    """How much of it is done, where there is a number to reach."""
+    """How much is done, shown once the total is known."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) if task.total else Text("")
 
 
 class Step:
-    """Something that lasts, as a line at the foot of a terminal: a spinner, and a bar once there is a number to reach.
+    """A step that takes time, as a line at the foot of a terminal: a spinner, and a bar once the total is known.
 
-    Of steps within steps, the innermost is shown.
+    If steps are nested, the innermost one is shown.
     """
 
     _under_way: ClassVar[list["Step"]] = []
 
     def __init__(self, what: str) -> None:
-        """Be shown from now on."""
+        """Set the text to show from the start of the block."""
         self._lines: Progress | None = None
         self._what = what
 
     def tell(self, what: str) -> None:
-        """Say that something else is under way, or awaited."""
+        """Change the text: something else is under way, or awaited."""
         self._what = what
         if self._lines:
             self._lines.update(self._task, description=what)
 
     def advance(self, done: int, total: int) -> None:
-        """Say how much is done."""
+        """Show how much is done."""
         if self._lines:
             self._lines.update(self._task, completed=done, total=total)
 
@@ -92,7 +92,7 @@ class Step:
             for outer in self._under_way:
                 outer._hide()
             columns = (SpinnerColumn(), TextColumn("{task.description}"), _Bar(), _Count(), TimeElapsedColumn())
-            # Rich would send what goes to standard output to this console, which writes to standard error.
+            # Without this, Rich would redirect standard output to this console, which writes to standard error.
             self._lines = Progress(
                 *columns, console=screen, transient=True, redirect_stdout=False, redirect_stderr=False
             )
@@ -117,7 +117,7 @@ class Step:
 
 @contextmanager
 def progress(what: str) -> Iterator[Advance]:
-    """A progress bar on a terminal, and nothing elsewhere, where the log tells."""
+    """A progress bar on a terminal; nothing elsewhere, where the log reports progress."""
     with Step(what) as step:
         yield step.advance
 
@@ -126,14 +126,14 @@ def configure_logs(run_id: str, *, is_verbose: bool = False) -> None:
     """Log to standard error: readable on a terminal, one JSON object a line elsewhere, with Cloud Logging's names.
 
     Args:
-        run_id: of the command, on every line of JSON.
-        is_verbose: tell on a terminal too what goes well, and each attempt that failed.
+        run_id: the command's, on every line of JSON.
+        is_verbose: on a terminal, also log successes and each failed attempt.
     """
-    # It offers to log for Twisted, which kiteconnect brings.
+    # Structlog would import Twisted, which kiteconnect installs, to support its logging.
     with without("twisted"):
         import structlog
 
-    # Not by context variables, which the threads of the sources and of dbt do not inherit.
+    # Not with context variables, because the threads of the sources and of dbt do not inherit them.
     def with_run_id(_: object, __: str, event: "EventDict") -> "EventDict":
         return {"run_id": run_id, **event}
 
@@ -143,7 +143,7 @@ def configure_logs(run_id: str, *, is_verbose: bool = False) -> None:
     if screen.is_terminal:
         structlog.configure(
             processors=[_without_alerts, structlog.processors.format_exc_info, as_line],
-            # The steps tell what goes well.
+            # On a terminal, the steps show successes.
             wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if is_verbose else logging.WARNING),
             logger_factory=lambda *_: _Screen(),
             cache_logger_on_first_use=False,
@@ -160,14 +160,14 @@ def configure_logs(run_id: str, *, is_verbose: bool = False) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        # Standard error as it is at each message: whoever calls this in process may have replaced and closed it since.
+        # Look up standard error at each message: a caller in this process may have replaced and closed it since.
         logger_factory=lambda *_: structlog.PrintLogger(sys.stderr),
         cache_logger_on_first_use=False,
     )
 
 
 class _Screen:
-    """Where the log of a terminal goes: through the console of the steps, which makes room for each line."""
+    """A logger that prints through the console of the steps, which makes room for each line."""
 
     def msg(self, line: Table) -> None:
         """Print a line."""
@@ -177,7 +177,7 @@ class _Screen:
 
 
 def _line(level: str, event: "EventDict", *, is_verbose: bool) -> Table:
-    """``22:40:53 warning yahoo 3MINDIA: request failed: Yahoo sent no prices``, and whatever else is known of it."""
+    """``22:40:53 warning yahoo 3MINDIA: request failed: Yahoo sent no prices``, and the other fields of the event."""
     from datetime import datetime
 
     about = " ".join(str(event.pop(name)) for name in ("source", "symbol") if event.get(name))
@@ -199,7 +199,7 @@ def _line(level: str, event: "EventDict", *, is_verbose: bool) -> Table:
 
 
 def _without_alerts(_: object, __: str, event: "EventDict") -> "EventDict":
-    """Leave out what the last lines of a command tell, and ``status``: an alert is told once."""
+    """Leave alerts out of the log of a terminal: the last lines of a command and ``status`` show them."""
     import structlog
 
     if "alert_id" in event:

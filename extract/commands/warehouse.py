@@ -38,7 +38,7 @@ def _stop_warehouse(settings: Settings) -> int:
 
 
 def kept_warehouse(settings: Settings) -> str | None:
-    """Where the embedded warehouse runs, for how long, and how to stop it; None where this command ends it."""
+    """Where the embedded warehouse runs, for how long, and how to stop it; None if it ends with this command."""
     if not settings.is_embedded:
         return None
     from infra.local import warehouse as embedded

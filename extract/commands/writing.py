@@ -1,4 +1,4 @@
-"""The warehouse, opened; and one process that writes at a time, and reports how that ended."""
+"""Open the warehouse; and hold the lease of the one writer, and report how the command ended."""
 
 import argparse
 import threading
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened(settings: Settings) -> "Iterator[Warehouse]":
-    """The warehouse; a terminal says meanwhile that it starts.
+    """Open the warehouse; meanwhile a terminal shows that it starts.
 
     Raises:
-        ConfigurationError: the settings name none that can be used.
+        ConfigurationError: the settings do not name a usable one.
         PipelineError: the embedded one did not start.
     """
     with ExitStack() as leave:
@@ -38,7 +38,7 @@ def opened(settings: Settings) -> "Iterator[Warehouse]":
 
 @contextmanager
 def starting(settings: Settings) -> Iterator[None]:
-    """Let the embedded warehouse start in the background. What is wrong with it is told by whoever opens it."""
+    """Start the embedded warehouse in the background. An error is reported when the warehouse is opened."""
     is_over = threading.Event()
 
     def start() -> None:
@@ -61,7 +61,7 @@ def starting(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Archive, Outcome]]":
-    """Be the only one who fetches, loads and builds; and report how that ended, once, however it did."""
+    """Hold the lease, so that only this process fetches, loads and builds; then report once how the command ended."""
     from extract.landing.archive import Archive
     from extract.landing.lease import LOST, held
     from extract.reporting.report import Outcome, Report, archive_report, load_report
@@ -94,19 +94,20 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
         except (Exception, KeyboardInterrupt) as raised:
             error = PipelineError(LOST) if is_lost.is_set() else raised
             if isinstance(error, ConfigurationError) and not settings.execution and not _has_asked(outcome):
-                # Whoever typed it reads it, and nobody else: nothing has been done.
+                # The person who typed the command sees the error. Nothing was done, so there is nothing to report.
                 raise
             told = Report.of(options.command, outcome, options.began_at, clock(), error)
             filed = None
             if archive is not None:
-                # First: Cloud Run kills what it has asked to stop ten seconds later.
+                # The report is archived first: Cloud Run kills a process ten seconds after it asks it to stop.
                 with suppress(Exception):
                     filed = archive_report(told, options.run_id, archive)
-            # Before the load, because the warehouse may be what failed. Who stops a command knows that it has stopped.
+            # The alert is sent before the report is loaded, because the load fails if the warehouse was the cause. A
+            # person who stopped the command needs no alert.
             if not isinstance(error, KeyboardInterrupt):
                 with suppress(Exception):
                     _alert_failure(settings, options, told, outcome)
-            # Else the next run loads it, because somebody else is loading.
+            # Without the lease, another process may be loading: the next run loads the report.
             if filed and archive and is_ours and not is_lost.is_set():
                 load_report(filed, archive, settings)
             if isinstance(error, BrokenPipeError):
@@ -118,13 +119,13 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
         if told.exit_status == FAILED:
             with suppress(Exception):
                 _alert_failure(settings, options, told, outcome)
-        # The report stands, and the next run loads it.
+        # If this is interrupted, the archive still has the report, and the next run loads it.
         with suppress(KeyboardInterrupt):
             load_report(path, archive, settings)
 
 
 def _named(holder: "Record") -> str:
-    """Another command, as a person knows it: ``build` (since 06:15 IST)``."""
+    """Another command, in words for a person: ``build` (since 06:15 IST)``."""
     name = holder.command.partition(" ")[0]
     who = f"`{name}`" if name else holder.run_id
     with suppress(ValueError):
@@ -138,7 +139,7 @@ def _has_asked(outcome: "Outcome") -> bool:
 
 
 def _alert_failure(settings: Settings, options: argparse.Namespace, told: "Report", outcome: "Outcome") -> None:
-    """Tell of a command that failed. The view operations_alerts, which tells of most, may not have been reached."""
+    """Send an alert for a command that failed. It is not read from operations_alerts, which may be unreachable."""
     from extract.reporting.alerts import Alert, log, send
 
     text = f"The last {told.command} failed ({options.run_id}). {told.reason}"

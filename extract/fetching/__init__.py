@@ -1,1 +1,1 @@
-"""What to ask the sources for, and what they answered."""
+"""Plan the requests to the sources, send them, and land the answers."""

@@ -1,7 +1,7 @@
-"""Ask the providers, each at its own pace and all at once; archive what they send, append it to raw, keep the ledger.
+"""Ask all providers at once, each at its own pace; archive what they send, append it to raw, and keep the ledger.
 
-A run may die anywhere. What was archived and not loaded is loaded by the next run; what was not archived is asked for
-again, because raw does not hold it.
+A run may die at any point. The next run loads what was archived and not loaded, and asks again for what was not
+archived, because raw does not hold it.
 """
 
 import logging
@@ -34,7 +34,8 @@ _log = structlog.get_logger()
 # waiting each. With a fifth of all requests failing at random that happens once in 10^17 runs.
 _DOWN_AFTER = 5
 
-# What is lost at most when the process is killed, in answers' seconds; and what a load job may hold, in rows.
+# Answers are landed after so many seconds, which bounds what is lost if the process is killed, or so many rows, which
+# bounds a load job.
 _LANDING_SECONDS = 15.0
 _LANDING_ROWS = 60_000
 
@@ -46,7 +47,7 @@ _OUTCOMES = ("ok", "empty", "skipped", "unavailable", "refused")
 
 _EMPTY = "the answer was empty, over days with sessions"
 
-# How far back archived batches are looked for that were never loaded, because their run was killed between the two.
+# How far back to look for archived batches that were never loaded, because their run was killed before the load.
 _UNLOADED_DAYS = 7
 
 
@@ -72,17 +73,17 @@ class LedgerEntry:
 
 @dataclass(slots=True)
 class Extraction:
-    """What a run asked for, and what came of it.
+    """What a run asked for, and the results.
 
     Attributes:
         run_id: on every row, ledger entry and log line of the run.
         entries: the ledger, in the order of the answers.
-        landed_rows: rows that raw did not hold before, by raw table.
-        stopped: why a source was given up, by source.
-        seconds: how long each source was asked.
-        parts: batches written, by raw table.
-        requests: that were sent, by source; one may be for many symbols, and a symbol may take several.
-        failed_requests: of these, those that were refused, or not answered.
+        landed_rows: the number of rows that raw did not hold before, by raw table.
+        stopped: the reason why a source was given up, by source.
+        seconds: from a source's first request to its last answer, by source.
+        parts: the number of batches written, by raw table.
+        requests: the number of requests sent, by source; one may be for many symbols, and a symbol may need several.
+        failed_requests: how many of these were refused or not answered.
     """
 
     run_id: str
@@ -95,11 +96,11 @@ class Extraction:
     failed_requests: Counter[str] = field(default_factory=Counter)
 
     def served(self, due: date) -> set[str]:
-        """The symbols of which some source sent the bar of the due session, or a later one."""
+        """The symbols for which some source sent the bar of the due session, or a later one."""
         return {entry.symbol for entry in self.entries if entry.symbol and _reaches(entry, due)}
 
     def outcomes(self) -> dict[str, Counter[str]]:
-        """How many symbols had which outcome, by source: of a symbol that was asked for several times, the worst."""
+        """The number of symbols by source and outcome; if a symbol was requested several times, the worst counts."""
         worst: dict[tuple[str, str], str] = {}
         for entry in self.entries:
             if entry.symbol:
@@ -111,11 +112,11 @@ class Extraction:
         return counted
 
     def failures(self) -> list[LedgerEntry]:
-        """The entries of what was asked for and not answered with rows."""
+        """The entries of the requests that were not answered with rows."""
         return [entry for entry in self.entries if entry.outcome != "ok"]
 
     def late(self, due: date) -> dict[str, list[str]]:
-        """The symbols that a source answered without the bar of the due session, by source."""
+        """The symbols for which a source answered, but without the bar of the due session, by source."""
         late: dict[str, list[str]] = defaultdict(list)
         for entry in self.entries:
             if entry.symbol and entry.outcome == "ok" and entry.asked_to >= due and not _reaches(entry, due):
@@ -128,7 +129,7 @@ def _reaches(entry: LedgerEntry, due: date) -> bool:
 
 
 def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Replay:
-    """Load what an earlier run archived and did not load; return what that was, and what was refused.
+    """Load what earlier runs archived and did not load; return what was loaded and what was refused.
 
     Raises:
         PipelineError: the archive or the warehouse failed.
@@ -151,17 +152,18 @@ def extract(
     progress: Callable[[int, int], None],
     first_wait: float = FIRST_WAIT,
 ) -> None:
-    """Ask for everything, and return when it is answered and landed.
+    """Send all requests, and return when they are answered and landed.
 
     Args:
         requests: what to ask for.
         sources: the providers, by id.
-        archive: takes each batch before raw does.
-        warehouse: gives the warehouse when the first answers are there: asking may begin while it starts.
-        extraction: takes what comes of it; a run may ask several times.
+        archive: where each batch is written before it is loaded into raw.
+        warehouse: returns the warehouse; called when the first answers have come, so that requests begin while it
+            starts.
+        extraction: collects the results; a run may call this several times with it.
         clock: the time, with zone.
-        stop: set, no further request is sent.
-        progress: is told, after each answer, how many requests are done, and how many there are.
+        stop: if it is set, no further request is sent.
+        progress: called after each answer with the number of requests done, and of all.
         first_wait: seconds before a second attempt, at most.
 
     Raises:
@@ -191,7 +193,8 @@ def extract(
                         f"{len(requests) - done} requests were given up without an answer; run it again for the rest"
                     ) from None
             if landing.is_due(waiting):
-                # Taken off the list first: what fails while it lands is found in the archive, or asked for again.
+                # Taken off the list first, so that it is not landed twice after an error. What fails while it lands is
+                # found in the archive, or requested again, by the next run.
                 landed, waiting = waiting, []
                 landing.land(landed)
     except KeyboardInterrupt:
@@ -214,7 +217,7 @@ def extract(
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    """A request with what came of it: rows, or the error of the last attempt."""
+    """A request with its result: rows, or the error of the last attempt."""
 
     request: Request
     rows: Answer
@@ -226,7 +229,7 @@ class _Answered:
     answered_at: datetime
 
     def entries(self) -> Iterator[LedgerEntry]:
-        """The ledger's rows: one for each symbol asked for, or one for a provider's own list."""
+        """The rows of the ledger: one for each symbol of the request, or one for a provider's own list."""
         table = self.request.table
         assert table.source_id is not None
         rows = self.rows.get(table.name)
@@ -238,7 +241,7 @@ class _Answered:
             dates = _trade_dates(own, table) if own is not None else []
             count = own.num_rows if own is not None else 0
             is_empty = self.outcome == "ok" and not count
-            # A part that was left out is named, also where the rest is well.
+            # What was left out of an answer is recorded even if the rest is good.
             left_out = " ".join(f"{sentence}." for sentence in self.rows.left_out) or None
             message = str(self.error) if self.error else left_out or (_EMPTY if is_empty else None)
             yield LedgerEntry(
@@ -262,13 +265,13 @@ class _Answered:
 def _trade_dates(rows: pa.Table, table: RawTable) -> list[date]:
     if not table.dates or not rows.num_rows:
         return []
-    # A row without a price is no bar of its day: Yahoo's last row, on some evenings.
+    # A row without a price is not a bar: on some evenings, Yahoo's last row is such a row.
     bounds = pc.min_max(rows.filter(pc.is_valid(rows["close"]))[table.dates[-1]]).as_py().values()
     return [exchange_date(moment) for moment in bounds if moment]
 
 
 class _Asking:
-    """The threads that ask one source, and what they know of it together."""
+    """The threads that send requests to one source, and the state that they share."""
 
     def __init__(
         self,
@@ -292,7 +295,7 @@ class _Asking:
         self._unreached: set[str] = set()
 
     def start(self, planned: PlannedSource) -> list[threading.Thread]:
-        """Ask in the background. The threads are daemons: a stopped run does not wait for a silent provider."""
+        """Start the threads. They are daemons, so that a stopped run does not wait for a silent provider."""
         waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
         for request in planned.requests:
             waiting.put(request)
@@ -314,7 +317,7 @@ class _Asking:
     def _work(
         self, waiting: "queue.SimpleQueue[Request]", is_first: bool, first_is_over: threading.Event, began: float
     ) -> None:
-        # A provider's own list comes first and alone: the others need it.
+        # A provider's own list (Kite's instruments dump) is requested first and alone: the other requests need it.
         if not is_first:
             first_is_over.wait()
         try:
@@ -349,7 +352,7 @@ class _Asking:
             except SourceUnavailable as unavailable:
                 error, outcome = unavailable, "unavailable"
             except Exception as unforeseen:
-                # Ours to mend, and no reason to lose the other symbols.
+                # A fault in our code; it must not cost the other symbols.
                 error, outcome = unforeseen, "unavailable"
                 self._log.exception("request failed in an unforeseen way", raw_table=request.table.name)
             elapsed_ms = round(1000 * (time.monotonic() - began))
@@ -386,14 +389,14 @@ class _Asking:
         elapsed_ms: int,
         request: Request,
     ) -> None:
-        """Log a request that failed, for good. Where nothing answers at all, the first one says it for all."""
+        """Log a request that has failed for good. If the provider cannot be reached at all, warn only once."""
         reason = str(error)
         with self._lock:
             is_told = reason in self._unreached
             if isinstance(error, SourceUnavailable) and error.is_unreached:
                 self._unreached.add(reason)
         if error.stops_source:
-            # The line that tells that it is given up has the same reason.
+            # The log line "source given up" has the same reason.
             return
         self._log.log(
             logging.INFO if is_told else logging.WARNING,
@@ -406,7 +409,7 @@ class _Asking:
         )
 
     def _judge(self, error: Exception | None, outcome: str) -> None:
-        """Give the source up where its error says so, or where it is down."""
+        """Give the source up if its error says so, or if it is down."""
         with self._lock:
             self._unavailable_in_a_row = self._unavailable_in_a_row + 1 if outcome == "unavailable" else 0
             is_down = self._unavailable_in_a_row >= _DOWN_AFTER
@@ -418,7 +421,7 @@ class _Asking:
 
 
 def _described(request: Request) -> dict[str, object]:
-    """A request in a line of the log."""
+    """The fields of a request in a log line."""
     symbols = [instrument.symbol for instrument in request.instruments]
     return {
         "raw_table": request.table.name,
@@ -428,12 +431,12 @@ def _described(request: Request) -> dict[str, object]:
 
 
 def _is_too_long(error: Exception | None) -> bool:
-    """Whether the provider asks for a longer wait than a run can make."""
+    """Whether the provider asks for a longer wait than a run allows."""
     return isinstance(error, SourceUnavailable) and (error.retry_after or 0) > LONGEST_WAIT
 
 
 class _Landing:
-    """Archives and loads answers, a batch for each raw table at a time."""
+    """Archives and loads answers, one batch for each raw table at a time."""
 
     def __init__(
         self, archive: Archive, warehouse: Warehouse, extraction: Extraction, requests: Sequence[Request]
@@ -445,11 +448,11 @@ class _Landing:
         self._landed_at = time.monotonic()
 
     def held(self) -> dict[str, int]:
-        """How many days of symbols raw holds of what is asked for, by raw table."""
+        """The number of bars (symbol and day) that raw already holds of what is asked for, by raw table."""
         return {name: received.day_count for name, received in self._received.items()}
 
     def is_due(self, waiting: Sequence[_Answered]) -> bool:
-        """Whether enough has come, or time has passed, since the last landing."""
+        """Whether enough rows have come, or enough time has passed, since the last landing."""
         rows = sum(table.num_rows for answered in waiting for table in answered.rows.values())
         return rows >= _LANDING_ROWS or (bool(waiting) and time.monotonic() - self._landed_at >= _LANDING_SECONDS)
 
@@ -457,7 +460,7 @@ class _Landing:
         """Land the rows that raw lacks, and the ledger."""
         if not waiting:
             return
-        # The earliest answer dates the batch: none of its bars is then taken for a later one than it is.
+        # The batch gets the time of its earliest answer, so that no bar seems to have been received later than it was.
         extracted_at = min(answered.answered_at for answered in waiting)
         by_table: dict[str, list[pa.Table]] = defaultdict(list)
         entries: list[LedgerEntry] = []
@@ -467,7 +470,7 @@ class _Landing:
             entries += answered.entries()
         ledger = [asdict(entry) for entry in entries]
         by_table[EXTRACT_REQUESTS.name] = [pa.Table.from_pylist(ledger, EXTRACT_REQUESTS.provider_columns)]
-        # All is archived before anything is loaded: what fails there, the next run finds.
+        # Everything is archived before anything is loaded: if a load fails, the next run finds the batches.
         batches = []
         for name, tables in by_table.items():
             rows = pa.concat_tables(tables)
@@ -489,14 +492,14 @@ class _Landing:
 
     def _archived(self, table: RawTable, rows: pa.Table, extracted_at: datetime) -> Batch:
         part = self._extraction.parts[table.name]
-        # Taken before it is written: a run that is stopped here does not write another batch under this name.
+        # The number is taken before the write, so that a run that is stopped here never writes another batch under it.
         self._extraction.parts[table.name] = part + 1
         path = self._archive.write(table, rows, self._extraction.run_id, part, extracted_at)
         return self._archive.read(path)
 
 
 def _received(warehouse: Warehouse, requests: Sequence[Request]) -> dict[str, Received]:
-    """What raw holds of what is asked for, by raw table."""
+    """What raw already holds of what is asked for, by raw table."""
     asked: dict[str, list[Request]] = defaultdict(list)
     for request in requests:
         for table in _answering_tables(request.table):
@@ -514,6 +517,6 @@ def _received(warehouse: Warehouse, requests: Sequence[Request]) -> dict[str, Re
 
 
 def _answering_tables(table: RawTable) -> list[str]:
-    """The raw tables whose rows may have been received before, that an answer to a request for this one fills."""
+    """The raw tables that an answer to a request for this table fills, if received rows are compared with new ones."""
     names = {"yahoo_daily_bars": ["yahoo_daily_bars", "yahoo_corporate_actions"]}.get(table.name, [table.name])
     return [name for name in names if RAW_TABLES[name].values]

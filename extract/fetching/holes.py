@@ -1,8 +1,8 @@
-"""Holes: sessions of a listed share of which a provider was asked for the bar, answered, and sent none.
+"""Holes: sessions of a listed share for which a provider was asked, and answered without a bar.
 
-The ledger says when each day was asked for, and raw what came: there is no other record. A hole is asked for again when
-as much time has passed since the last answer as between the first and the last one, so ever more seldom; and no more
-when the provider has been asked three times, over a week or more: then it is taken to have no such bar.
+The ledger says when each day was asked for, and raw says what came: there is no other record. A hole is asked for again
+when as much time has passed since the last answer as between the first and the last one, so less and less often. After
+three answers over a week or more it is settled: the provider is taken to have no such bar, and is not asked again.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +18,7 @@ from extract.warehouse.connection import Warehouse
 
 _TABLES = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS)}
 
-# How far back a daily run asks: Kite counts requests and not rows, so a deep window costs what a short one does.
+# How far back a daily run asks. Kite counts requests and not rows, so a deep window costs no more than a short one.
 DEEP_DAYS = 1990
 
 _ASKED_TIMES = 3
@@ -27,17 +27,17 @@ _ASKED_OVER = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """Sessions of one symbol that a source was asked for at the same times, and has sent no bar of.
+    """Sessions of one symbol that a source was asked for at the same times, and for which it has sent no bar.
 
     Attributes:
         source_id: which source.
         symbol: whose bars.
         first_date: the first of the sessions.
-        last_date: the last one; of those between, some may be here.
-        session_count: how many are missing.
+        last_date: the last one; raw may hold bars of some sessions in between.
+        session_count: how many sessions are missing.
         asked_count: how often they were asked for.
-        first_asked_at: when that was first.
-        last_asked_at: when that was last.
+        first_asked_at: when they were first asked for.
+        last_asked_at: when they were last asked for.
     """
 
     source_id: str
@@ -55,15 +55,15 @@ class Hole:
         return self.asked_count >= _ASKED_TIMES and self.last_asked_at - self.first_asked_at >= _ASKED_OVER
 
     def is_due(self, now: datetime) -> bool:
-        """Whether it is to be asked for now, a time with zone."""
+        """Whether to ask for it again at this time, with zone."""
         return not self.is_settled and now - self.last_asked_at >= self.last_asked_at - self.first_asked_at
 
 
 def session_dates(warehouse: Warehouse, first: date, last: date) -> list[date]:
     """The trade dates of the sessions from ``first`` to ``last``, sorted.
 
-    Those of the seeds; beyond their end those of the last build, which knows what was announced, and which of the
-    assumed ones were none; and beyond that each weekday.
+    Up to the end of the seeds' calendar they are those of the seeds. After that they are those of the last build, which
+    knows the announced holidays and has dropped assumed sessions that did not take place; after those, each weekday.
 
     Raises:
         PipelineError: the warehouse failed.
@@ -94,11 +94,11 @@ def read_holes(
 ) -> list[Hole]:
     """The holes in the trade dates from ``first`` to ``last``, settled ones too, by source and symbol.
 
-    A day whose bar could only be provisional when it was asked for is in none.
+    A day does not count as asked for if its bar could only have been provisional at that time.
 
     Args:
         warehouse: with its raw tables.
-        source_ids: of whom; those that are asked by ranges count.
+        source_ids: which sources; only those that are asked for ranges count.
         instruments: whose bars.
         first: the first trade date.
         last: the last one.
@@ -120,7 +120,7 @@ def read_holes(
         """
         for table in tables
     )
-    # Its first day is a month's, and its last one may be some days after the due session.
+    # The length of a deep window varies: it begins on the first day of a month, and may end days after the due session.
     deep = (DEEP_DAYS - 40, DEEP_DAYS + 40)
     rows = warehouse.query(
         f"""
@@ -260,7 +260,7 @@ def read_holes(
 
 
 def told(holes: Iterable[Hole]) -> list[str]:
-    """The holes that are not settled, a sentence for each source; those of many symbols together."""
+    """The holes that are not settled, one sentence for each source."""
     by_source: dict[str, list[Hole]] = {}
     for hole in holes:
         if not hole.is_settled:

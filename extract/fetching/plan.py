@@ -1,4 +1,4 @@
-"""What to ask of whom: from the seeds, and from what raw lacks."""
+"""Plan the requests to the sources, from the seeds and from what raw lacks."""
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
@@ -30,13 +30,13 @@ DAILY_BARS = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_
 _LONGEST_RANGE = {"kite": 1990, "yahoo": 36_500}
 _DEEP_DAYS = DEEP_DAYS
 _QUOTES_PER_REQUEST = 500
-# 100 sessions, which is as far back as a free key of Alpha Vantage sees.
+# 100 sessions in calendar days: a free key of Alpha Vantage gets no more.
 _THIRD_OPINION_DAYS = 140
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """What one provider is to be asked, and how long its limit makes that take."""
+    """The requests to one provider, and how long its limit makes them take."""
 
     source_id: str
     requests: tuple[Request, ...]
@@ -52,8 +52,8 @@ def daily_requests(
     """The deep window of each symbol whose bar of the due session a source has not delivered; and older holes.
 
     Args:
-        warehouse: whose raw says what is missing.
-        source_ids: of whom.
+        warehouse: its raw dataset shows what is missing.
+        source_ids: the sources to ask.
         instruments: whose bars.
         due: the last session that has closed.
         now: a time with zone.
@@ -69,14 +69,14 @@ def daily_requests(
             for instrument in instruments
             if instrument.symbol not in served and instrument.is_listed(due)
         ]
-    # Within the deep window, a hole is asked for with all of it.
+    # A hole within the deep window is asked for together with the window.
     older = read_holes(warehouse, source_ids, instruments, FIRST_DAY, first - timedelta(days=1))
     requests += _hole_requests(older, instruments, now)
     return _with_instruments(warehouse, requests, today)
 
 
 def quote_requests(instruments: Sequence[Instrument], due: date, today: date) -> list[Request]:
-    """The quotes of all instruments that were traded since the due session: one request for each five hundred."""
+    """Requests for the quotes of all instruments since the due session: one request for each five hundred."""
     listed = [instrument for instrument in instruments if instrument.is_listed(today)]
     return [
         Request(KITE_QUOTES, tuple(listed[start : start + _QUOTES_PER_REQUEST]), due, today)
@@ -94,19 +94,19 @@ def range_requests(
     *,
     again: bool = False,
 ) -> list[Request]:
-    """What the sources have not yet answered of a range, in as few requests as their limits allow; and its holes.
+    """The part of a range that the sources have not yet answered, in as few requests as possible; and its holes.
 
     Args:
-        warehouse: whose ledger says what was answered.
-        source_ids: of whom.
+        warehouse: its ledger shows what was answered.
+        source_ids: the sources to ask.
         instruments: whose bars.
         first: the first trade date.
         last: the last one.
         now: a time with zone.
-        again: ask for all of it, whatever was answered before.
+        again: ask for the whole range, even if it was answered before.
     """
     requests: list[Request] = []
-    # With those that were assumed, and are taken to have been none: a person who asks for one may know better.
+    # Includes assumed sessions that the last build dropped: a person who asks for such a day may know better.
     assumed = {session.trade_date for session in trading_sessions(first, last)}
     sessions = sorted(assumed.union(session_dates(warehouse, first, last)))
     for source_id in source_ids:
@@ -129,7 +129,7 @@ def range_requests(
 def third_opinion_requests(
     warehouse: Warehouse, instruments: Sequence[Instrument], requests_per_day: int, now: datetime
 ) -> list[Request]:
-    """The symbols with open disputes, the latest first, as far as what is left of the day's requests goes."""
+    """Requests for the symbols with open disputes, the latest first, as many as the day's budget still allows."""
     left = requests_per_day - attempts_of_last_day(warehouse, "alpha_vantage", now)
     today = now.astimezone(EXCHANGE_ZONE).date()
     by_symbol = {instrument.symbol: instrument for instrument in instruments}
@@ -139,7 +139,7 @@ def third_opinion_requests(
 
 
 def by_source(requests: Iterable[Request]) -> list[PlannedSource]:
-    """The requests apart by provider, in their order."""
+    """The requests grouped by provider, in their order."""
     grouped: dict[str, list[Request]] = {}
     for request in requests:
         assert request.table.source_id is not None
@@ -148,7 +148,7 @@ def by_source(requests: Iterable[Request]) -> list[PlannedSource]:
 
 
 def _with_instruments(warehouse: Warehouse, requests: list[Request], today: date) -> list[Request]:
-    """Put Kite's instruments dump first, where Kite is asked for bars and raw lacks the dump of the day."""
+    """The requests, with Kite's instruments dump first if Kite is asked for bars and raw lacks the dump of the day."""
     asks_kite = any(request.table is KITE_DAILY_BARS for request in requests)
     if asks_kite and not has_instruments_of(warehouse, today):
         return [Request(KITE_INSTRUMENTS, (), today, today), *requests]
@@ -156,7 +156,7 @@ def _with_instruments(warehouse: Warehouse, requests: list[Request], today: date
 
 
 def _hole_requests(holes: Iterable[Hole], instruments: Sequence[Instrument], now: datetime) -> list[Request]:
-    """What is to be asked for of the holes now, in as few requests as the limits allow."""
+    """Requests for the holes that are due now, in as few requests as the limits allow."""
     due: dict[tuple[str, str], list[Hole]] = {}
     for hole in holes:
         if hole.is_due(now):
@@ -173,7 +173,7 @@ def _hole_requests(holes: Iterable[Hole], instruments: Sequence[Instrument], now
 
 
 def _missing(first: date, last: date, answered: Collection[tuple[date, date]]) -> list[tuple[date, date]]:
-    """What the answered ranges, sorted, leave of a range."""
+    """The parts of a range that the answered ranges, sorted, do not cover."""
     missing = []
     start = first
     for answered_from, answered_to in answered:
@@ -185,7 +185,7 @@ def _missing(first: date, last: date, answered: Collection[tuple[date, date]]) -
 
 
 def _windows(first: date, last: date, days: int) -> list[tuple[date, date]]:
-    """Cut a range into windows of at most so many days that end with months."""
+    """Cut a range into windows of at most ``days`` days, at the ends of months."""
     windows = []
     start = first
     while start <= last:
@@ -202,9 +202,10 @@ def _month(day: date) -> date:
 
 
 def deep_window(due: date) -> date:
-    """The first trade date of what a daily run asks for.
+    """The first trade date that a daily run asks for.
 
-    Whole months: the view operations_refetches tells by them what of a rewritten past has come anew.
+    It is the first day of a month, because the view operations_refetches counts by months what was fetched again of a
+    rewritten past.
     """
     return next_month(due - timedelta(days=_DEEP_DAYS))
 

@@ -1,4 +1,4 @@
-"""What raw holds already: the only memory of what was asked, what came, and what is missing. There is no state file."""
+"""What raw already holds: the only record of what was requested, received and is missing. There is no state file."""
 
 import hashlib
 import math
@@ -17,22 +17,23 @@ from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 
-# A provisional bar is worth asking for again after this long.
+# A provisional bar is asked for again when it is older than this.
 _FRESH = timedelta(hours=2)
 
-# The last trade date of which a bar received at a time is final, in SQL; ``final_through`` in Python.
+# The last trade date whose bar is final if received at a time, in SQL; ``final_through`` is the same in Python.
 FINAL_THROUGH = f"date_sub(date(timestamp_sub({{time}}, interval {FINAL_HOUR} hour), 'Asia/Kolkata'), interval 1 day)"
 
 # Prices have four decimals at most; the rounding is the same arithmetic in SQL and in Python.
 _SCALE = 10_000
 
-# Of a day in a digest, YYYYMMDD; and of what is kept of its md5: two versions of a bar share that once in 10^12.
+# The lengths of a day in a digest (YYYYMMDD), and of the part of its md5 that is kept: two versions of a bar share that
+# part once in 10^12.
 _DAY_LENGTH, _DIGEST_LENGTH = 8, 10
 
 
 def symbols_with_bar(warehouse: Warehouse, table: RawTable, trade_date: date, now: datetime) -> set[str]:
-    """The symbols whose bar of this session need not be asked for: it is final, or as fresh as can be."""
-    # As soon as a final bar can be had, a provisional one will not do, however fresh.
+    """The symbols whose bar of this session need not be asked for: it is final, or provisional and fresh."""
+    # Once the providers have the final bar, no provisional bar is fresh enough.
     fresh_since = now - _FRESH if final_through(now) < trade_date else now
     # No bar is received before its day, so older partitions cannot hold it.
     rows = warehouse.query(
@@ -66,9 +67,10 @@ def has_instruments_of(warehouse: Warehouse, day: date) -> bool:
 
 
 def answered_ranges(warehouse: Warehouse, table: RawTable) -> dict[str, list[tuple[date, date]]]:
-    """The ranges of trade dates for which a provider has answered, by symbol, in the order of their first days.
+    """The ranges of trade dates for which a provider has answered, by symbol, sorted by their first days.
 
-    A day whose bar was provisional is not among them. What the answers lacked is told by ``extract.fetching.holes``.
+    A day whose bar was provisional is not included. For sessions that the answers lacked, see
+    ``extract.fetching.holes``.
     """
     rows = warehouse.query(
         f"""
@@ -102,9 +104,9 @@ def attempts_of_last_day(warehouse: Warehouse, source_id: str, now: datetime) ->
 
 
 def open_disputes(warehouse: Warehouse) -> dict[str, date]:
-    """The symbols on whose recent bars the sources are apart or silent, each with the oldest such session.
+    """The symbols with recent bars on which the sources disagree or are silent, each with the oldest such session.
 
-    The latest dispute comes first; without marts there is none.
+    The symbol with the latest dispute comes first. Empty without marts.
     """
     view = f"{warehouse.dataset}_quality.quality_disputes"
     if not warehouse.exists(view):
@@ -122,9 +124,9 @@ def open_disputes(warehouse: Warehouse) -> dict[str, date]:
 
 
 def restated_histories(warehouse: Warehouse) -> dict[tuple[str, str], tuple[date, date]]:
-    """What a provider has rewritten and not been asked for since, by source and symbol: the first and last month.
+    """The first and last month that a provider has rewritten and not been asked for since, by source and symbol.
 
-    Without marts there is none.
+    Empty without marts.
     """
     view = f"{warehouse.dataset}_operations.operations_refetches"
     if not warehouse.exists(view):
@@ -140,13 +142,13 @@ def restated_histories(warehouse: Warehouse) -> dict[tuple[str, str], tuple[date
 
 
 class Received:
-    """What raw holds of one table, as a digest of each symbol's days: what came before is not landed again.
+    """Digests of the rows that raw holds of one table, by symbol and day, so that the same row is not landed again.
 
-    A digest that differs, for whatever reason, only lands a day once more; dbt keeps the freshest version.
+    If a digest differs without need, the day is landed once more, which is harmless: dbt keeps the freshest version.
     """
 
     def __init__(self, table: RawTable, digests: dict[str, dict[str, str]]) -> None:
-        """Know the digests, by symbol and day, YYYYMMDD."""
+        """Keep the digests, by symbol and day (YYYYMMDD)."""
         self._table = table
         self._digests = digests
 
@@ -154,7 +156,7 @@ class Received:
     def read(
         cls, warehouse: Warehouse, table: RawTable, symbols: Collection[str], first: date, last: date
     ) -> "Received":
-        """Read the digests of the symbols' latest versions, of trade dates from ``first`` to ``last``."""
+        """Read the digests of the symbols' latest versions, for trade dates from ``first`` to ``last``."""
         kinds = {field.name: field.type for field in table.schema}
         day = "date" if kinds["date"] == pa.date32() else "date(date, 'Asia/Kolkata')"
         values = ", ',', ".join(_as_text(name, kinds[name]) for name in table.values)
@@ -202,20 +204,21 @@ class Received:
 
     @property
     def day_count(self) -> int:
-        """How many days of symbols raw holds of what is asked for."""
+        """The number of bars (symbol and day) that raw already holds of what is asked for."""
         return sum(map(len, self._digests.values()))
 
     def new_rows(self, rows: pa.Table, extracted_at: datetime) -> pa.Table:
-        """The rows of those days of which raw holds something else, or nothing.
+        """The rows of those days for which raw holds other values, or none.
 
-        Days that are no longer told are logged, and stay in raw.
+        Days that the provider no longer sends are logged, and stay in raw.
 
         Args:
             rows: in the provider's columns.
             extracted_at: when the provider answered.
         """
         if self._digests.keys().isdisjoint(pc.unique(rows["symbol"]).to_pylist()):
-            # A backfill's rows are not looked at one by one: the threads that fetch share the processor with this one.
+            # Raw holds none of these symbols, as in a backfill: skip the comparison of each row, which would take
+            # processor time from the threads that fetch.
             return rows
         final = final_through(extracted_at)
         new = []

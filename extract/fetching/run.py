@@ -40,23 +40,23 @@ type Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A run on its way.
+    """A run and its state.
 
     Attributes:
         settings: of the command.
         instruments: whose bars are asked for.
         due: the last session that had closed when it began.
-        calendar_ends_on: the last day of which it is known whether it is a session.
-        run_id: on every row, ledger entry and log line of it.
-        archive: takes each batch before raw does.
-        warehouse: gives the warehouse, with its raw tables; it may start while the first requests are under way.
+        calendar_ends_on: the last day for which it is known whether it is a session.
+        run_id: on every row, ledger entry and log line of the run.
+        archive: where each batch is written before it is loaded into raw.
+        warehouse: returns the warehouse, with its raw tables; it may start while the first requests are under way.
         clock: the time, with zone.
-        progress: is told, after each answer, how many requests are done, and how many there are.
+        progress: called after each answer with the number of requests done, and of all.
         first_wait: seconds before a second attempt, at most.
-        is_dry: nothing is fetched, and nothing loaded.
+        is_dry: nothing is fetched or loaded.
         extraction: what has come so far.
-        builds: what dbt built so far, each time.
-        refused: the archived batches of the last days that raw cannot take, each with the reason.
+        builds: the builds so far.
+        refused: the reason why raw cannot take an archived batch of the last days, by the batch's path.
     """
 
     settings: Settings
@@ -75,7 +75,7 @@ class Job:
     refused: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Begin with nothing."""
+        """Begin with an empty extraction."""
         object.__setattr__(self, "extraction", Extraction(self.run_id))
 
     @property
@@ -84,7 +84,7 @@ class Job:
         return self.clock().astimezone(EXCHANGE_ZONE).date()
 
     def prepared_warehouse(self) -> Warehouse:
-        """The warehouse, after what an interrupted run archived and did not load was loaded into it."""
+        """The warehouse, after loading what an interrupted run archived and did not load."""
         warehouse = self.warehouse()
         if not self.is_dry:
             healed = load_unloaded(self.archive, warehouse, self.clock())
@@ -94,7 +94,10 @@ class Job:
 
 @dataclass(slots=True)
 class Refusing:
-    """A provider that cannot be asked, for a reason that is ours to mend: it refuses each request with it."""
+    """Stands for a provider that cannot be asked until we correct something; it refuses each request with the reason.
+
+    An example is Kite without a session.
+    """
 
     source_id: str
     reason: SourceRefused
@@ -106,20 +109,20 @@ class Refusing:
         raise self.reason
 
     def hold(self, seconds: float) -> None:
-        """Send nothing, as always."""
+        """Do nothing: this source sends no requests."""
 
 
 @contextmanager
 def connected(
     settings: Settings, source_ids: Sequence[str], clock: Clock, stop: threading.Event
 ) -> Iterator[dict[str, Source]]:
-    """Yield the sources by id. One that cannot be asked refuses, so that the others serve.
+    """Yield the sources by id. A source that cannot be asked refuses each request, so that the others still serve.
 
     Args:
         settings: addresses, keys and paces.
-        source_ids: which of them; the client of another is not even imported.
+        source_ids: which sources; the clients of others are not imported.
         clock: the time, with zone.
-        stop: set, no source waits for its pace any more.
+        stop: if it is set, no source waits for its pace any more.
     """
     sources: dict[str, Source] = {}
     with ExitStack() as leave:
@@ -162,7 +165,7 @@ def _kite(settings: Settings, clock: Clock, stop: threading.Event) -> Source:
     except SourceRefused as refused:
         return Refusing("kite", refused)
     except ConfigurationError as unusable:
-        # The day is served from the next source; the report says why.
+        # The next source serves the day, and the report says why Kite did not.
         return Refusing("kite", SourceRefused(str(unusable), stops_source=True))
     assert settings.kite.api_key is not None
     return Kite(
@@ -176,12 +179,12 @@ def _kite(settings: Settings, clock: Clock, stop: threading.Event) -> Source:
 
 
 def expected_sources(settings: Settings) -> list[str]:
-    """The sources that are asked for bars, the first choice first. Without a key for Kite, it is none of them."""
+    """The sources that are asked for bars, the first choice first; without Kite if it has no key."""
     return [source_id for source_id in source_order() if source_id != "kite" or settings.kite.is_configured]
 
 
 def daily_plan(job: Job, source: str = "auto") -> list[Request]:
-    """What is new: of each source that serves bars, and of the third opinion what its budget allows.
+    """Requests for what is new: to each source that serves bars, and to the third opinion within its budget.
 
     Raises:
         PipelineError: the warehouse failed.
@@ -196,7 +199,7 @@ def daily_plan(job: Job, source: str = "auto") -> list[Request]:
 
 
 def range_plan(job: Job, source: str, first: date, last: date, *, again: bool) -> list[Request]:
-    """What the sources have not answered yet of a range.
+    """Requests for the part of a range that the sources have not answered yet.
 
     Raises:
         PipelineError: the warehouse failed.
@@ -208,7 +211,7 @@ def range_plan(job: Job, source: str, first: date, last: date, *, again: bool) -
 
 
 def quotes_plan(job: Job) -> list[Request]:
-    """Today's bar of all symbols, in a request or two; without Kite, whose quotes they are, one by one."""
+    """Requests for today's bar of all symbols: one or two for Kite's quotes; without Kite, one for each symbol."""
     if KITE_QUOTES.source_id in expected_sources(job.settings):
         return quote_requests(job.instruments, job.due, job.today)
     table = DAILY_BARS[expected_sources(job.settings)[0]]
@@ -216,7 +219,7 @@ def quotes_plan(job: Job) -> list[Request]:
 
 
 def fetch(job: Job, requests: Sequence[Request]) -> None:
-    """Ask for what was planned, and land it.
+    """Send the planned requests, and land the answers.
 
     Raises:
         PipelineError: the archive or the warehouse failed.
@@ -239,14 +242,14 @@ def fetch(job: Job, requests: Sequence[Request]) -> None:
 
 
 def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
-    """Get the quotes, and from the next sources in order the bars of the symbols that had none.
+    """Fetch the quotes; then, from the other sources in order, the bars of the symbols that had no quote.
 
     Raises:
         PipelineError: the archive or the warehouse failed.
         KeyboardInterrupt: the run was stopped; what had been answered is landed.
     """
     fetch(job, requests)
-    # After the quotes, which are in a hurry.
+    # Only now, because the quotes are urgent.
     job.prepared_warehouse()
     asked = {planned.source_id for planned in by_source(requests)}
     for source_id in expected_sources(job.settings):
@@ -262,38 +265,38 @@ def fetch_quotes(job: Job, requests: Sequence[Request]) -> None:
 
 
 def restated_plan(job: Job) -> list[Request]:
-    """The histories of the symbols whose past a provider has rewritten, as far as they were not asked for since.
+    """Requests for the histories that a provider has rewritten, as far as they were not asked for since.
 
     Raises:
         PipelineError: the warehouse failed.
     """
     warehouse = job.warehouse()
-    # Of a share that was delisted, nobody serves the history any more.
+    # No provider serves the history of a delisted share any more.
     by_symbol = {instrument.symbol: instrument for instrument in job.instruments if instrument.is_listed(job.due)}
     requests: list[Request] = []
     for (source_id, symbol), (first, last) in restated_histories(warehouse).items():
         if symbol in by_symbol and source_id not in job.extraction.stopped:
             through = min(next_month(last) - timedelta(days=1), job.today)
             asked = ([source_id], [by_symbol[symbol]], first, through, job.clock())
-            # The instruments dump is asked for once.
+            # The instruments dump must be requested only once.
             requests += [r for r in range_requests(warehouse, *asked, again=True) if r not in requests]
     return requests
 
 
 def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> list[str]:
-    """Build; and where that finds a past rewritten, ask for all of it, and build again, so that it is on one scale.
+    """Build. If the build finds restatements, fetch the rewritten past and build again, so that it is on one scale.
 
     Args:
         job: what has been fetched.
-        progress: is told, after each dbt node, how many are done, and how many there are.
+        progress: called after each dbt node with the number of nodes done, and of all.
         is_hasty: leave a rewritten past to the next run.
 
     Returns:
-        The symbols whose past was rewritten and has come anew.
+        The symbols whose past was rewritten and has been fetched again.
 
     Raises:
         PipelineError: the archive or the warehouse failed, or dbt could not start.
-        KeyboardInterrupt: the run was stopped; the next one goes on.
+        KeyboardInterrupt: the run was stopped; the next run continues.
     """
     built = build(job.settings, job.warehouse(), progress)
     job.builds.append(built)
@@ -318,13 +321,13 @@ def _source_ids(job: Job, source: str) -> list[str]:
 
 
 def shortfalls(job: Job, asked: tuple[date, date] | None = None) -> list[str]:
-    """What was asked for and did not come, a sentence each; none where all is well.
+    """What was asked for and did not come, a sentence each; empty if nothing is missing.
 
-    The third opinion is no part of it: it has a budget, and is asked again.
+    The third opinion does not count: it has a budget, and is asked again.
 
     Args:
         job: what was asked for.
-        asked: the range that was asked for; None where it was what is new.
+        asked: the range that was asked for; None for what is new.
     """
     extraction, due = job.extraction, job.due
     order = expected_sources(job.settings)
@@ -339,7 +342,7 @@ def shortfalls(job: Job, asked: tuple[date, date] | None = None) -> list[str]:
     for source, symbols in extraction.late(due).items():
         if source in order:
             found.append(f"{source}: answered without the bar of {due} for {_names(symbols)}")
-    # Who was not asked has sent the bar before.
+    # A source that was not asked has sent the bar before.
     pairs = {(e.source_id, e.symbol) for e in extraction.entries if e.source_id in order and e.asked_to >= due}
     times_asked = Counter(symbol for _, symbol in pairs)
     served = extraction.served(due)
@@ -354,7 +357,7 @@ def shortfalls(job: Job, asked: tuple[date, date] | None = None) -> list[str]:
 
 
 def assumed_sessions(last: date, ends_on: date) -> list[str]:
-    """That sessions were assumed, and what to do; nothing where the calendar knows the last day that was asked for."""
+    """A sentence that sessions were assumed, and what to do; empty if the calendar reaches the last day asked for."""
     if last <= ends_on:
         return []
     year = ends_on.year + 1
@@ -365,20 +368,20 @@ def assumed_sessions(last: date, ends_on: date) -> list[str]:
 
 
 def holes_left(job: Job, source: str, asked: tuple[date, date] | None, since: datetime) -> list[str]:
-    """The sessions of which the sources have no bar though they were asked, a sentence for each source.
+    """The sessions for which the sources have sent no bar although they were asked, as sentences.
 
     Args:
         job: what was asked for.
-        source: whom; ``auto`` for all that serve bars.
-        asked: the range that was asked for; None where it was what is new, with the older holes that were due.
-        since: when the run began: of older holes, those count that it has asked for.
+        source: the source that was asked; ``auto`` for all that serve bars.
+        asked: the range that was asked for; None for what is new, with the older holes that were due.
+        since: when the run began; of older holes, only those count that were asked for since.
 
     Raises:
         PipelineError: the warehouse failed.
     """
     first, last = asked or (FIRST_DAY, deep_window(job.due) - timedelta(days=1))
     holes = read_holes(job.warehouse(), _source_ids(job, source), job.instruments, first, last)
-    # Those are told already.
+    # ``shortfalls`` reports these already.
     empty = {(entry.source_id, entry.symbol) for entry in job.extraction.failures()}
     return told(
         hole for hole in holes if (hole.source_id, hole.symbol) not in empty and (asked or hole.last_asked_at >= since)

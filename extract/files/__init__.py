@@ -1,4 +1,4 @@
-"""Files that a person downloaded: opened, decoded, told apart by their columns, and read row by row.
+"""Files that a person downloaded: opened, decoded, identified by their columns, and read row by row.
 
-A kind of file is one module with its columns and its record; ``read`` knows the kinds.
+Each kind of file has a module with its columns and its record; ``read`` lists the kinds.
 """

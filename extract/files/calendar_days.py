@@ -1,8 +1,8 @@
 """The exchange's list of a year's holidays, and files of special sessions in the columns of our own seed.
 
-The list is the file of the button of https://www.nseindia.com/resources/exchange-communication-holidays, or the answer
-of its web service, which has a list for each segment: ours is the cash segment, CM. Half a list would make sessions of
-holidays, so one is taken whole or not at all.
+The list is the file that the button of https://www.nseindia.com/resources/exchange-communication-holidays downloads, or
+the answer of the site's web service, which has a list for each segment: ours is the cash segment, CM. An incomplete
+list would turn holidays into sessions, so a list is taken whole or not at all.
 """
 
 import re
@@ -21,14 +21,14 @@ from extract.seeds import FIRST_DAY
 
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
-# Closed in each year since 2010 in which they were no weekend, as month and day.
+# Month and day of the holidays of each year since 2010, unless they fall on a weekend.
 _FIXED_HOLIDAYS = ((1, 26), (4, 14), (5, 1), (8, 15), (10, 2), (12, 25))
 
-# Weekdays in a list: from 10 (2010) to 18 (2014). A list of clearing holidays has those of the banks too.
+# A list has had between 10 (2010) and 18 (2014) weekdays. A list of clearing holidays has the bank holidays too.
 _FEWEST, _MOST = 9, 20
 _OF_BANKS = re.compile(r"bank.{0,20}clos|clos.{0,20}account|annual clos|settlement|clearing", re.IGNORECASE)
 
-# The day of Diwali has a star, for the hour that is traded in the evening.
+# The day of Diwali has an asterisk, for the hour of trading in the evening.
 _MUHURAT = re.compile(r"muh?urat|(?:diwali|deepavali|laxmi|lakshmi)[^*]*\*", re.IGNORECASE)
 _SPECIAL = re.compile(
     r"(?<!mock )(?<!no )(?:special|live|full)(?: live)? (?:trading )?(?:session|day)|live trading|trading session"
@@ -47,7 +47,7 @@ def _day(text: str | None, info: ValidationInfo) -> date:
     reading = info.context
     assert isinstance(reading, Reading)
     if text is None or is_blank(text) or plain_heading(text) in _HEADINGS["tradingDate"]:
-        # Weekend holidays stand below, under headings of their own.
+        # Weekend holidays follow below, under headings of their own.
         raise SaysNothing("it has no day")
     try:
         return read_day(text, month_first=reading.month_first)

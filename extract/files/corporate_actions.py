@@ -1,7 +1,7 @@
-"""The exchange's records of corporate actions: the file of its site's button, and the answer of its web service.
+"""The exchange's records of corporate actions: the file that its site's button downloads, or its web service's answer.
 
-The columns of the table are the web service's, https://www.nseindia.com/api/corporates-corporateActions; the button's
-file has others for the same, and no ISIN.
+The columns of the table are those of the web service, https://www.nseindia.com/api/corporates-corporateActions; the
+button's file has other names for them, and no ISIN.
 """
 
 import re
@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from extract.files.kind import ExDateField, IsinField, Kind, Record, SaysNothing, SymbolField, is_blank
 from extract.landing.raw import NSE_CORPORATE_ACTIONS
 
-# As the site's button names its file: CF-CA-equities-01-06-2024-to-30-06-2024.csv.
+# The name that the site gives the file: CF-CA-equities-01-06-2024-to-30-06-2024.csv.
 _PERIOD = re.compile(r"CF-CA-.*?(\d{2})-(\d{2})-(\d{4})-to-(\d{2})-(\d{2})-(\d{4})(?!\d)", re.IGNORECASE)
 
 

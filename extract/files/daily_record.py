@@ -1,7 +1,7 @@
 """The exchange's daily record of its equity market (bhavcopy), in its three forms: each file is one session.
 
-A record has thousands of rows, and a person has thousands of records. So a file is read by columns where nothing is
-wrong in it. Where anything is, ``read_by_rows`` reads it row by row, and names what is wrong.
+A record has thousands of rows, and a person has thousands of records. So a file without faults is read by columns,
+which is fast. If anything is wrong, ``read_by_rows`` reads the file row by row, and names the faults.
 """
 
 import re
@@ -26,10 +26,10 @@ from extract.landing.raw import NSE_DAILY_BARS
 
 FIRST_YEAR = 1994
 
-# Another day among the rows is a slip where it is as rare as this, and else a second session.
+# Up to this share of rows with another day counts as an error in those rows; more means that the file has two sessions.
 _RARE = 0.01
 
-# Beyond this, a float does not hold every whole number.
+# Above this, a float cannot represent every whole number.
 _MOST = 2**53
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
@@ -62,7 +62,7 @@ def _number(text: str | None, info: ValidationInfo) -> float | None:
         return None
     text = text.strip()
     number = float(text) if _NUMBER.fullmatch(text) else float("nan")
-    # An infinite number is none either, as one of 400 digits is.
+    # Rejects infinity too, to which a number of 400 digits is parsed.
     if not abs(number) < float("inf"):
         raise ValueError(f"its {_word(info)} {text[:30]!r} is no number")
     if number < 0:
@@ -154,7 +154,7 @@ class _Bar(Record):
         return self
 
 
-# Older files lack some of these, and people cut others.
+# Older files lack some of these columns, and people delete others.
 _OPTIONAL = {"isin", "exchange_token", "last", "turnover", "trades", "delivered_volume", "market"}
 
 
@@ -224,7 +224,7 @@ WITH_DELIVERY = _form(
 )
 DAILY_RECORDS = (LEGACY, UDIFF, WITH_DELIVERY)
 
-# Rupees in the unit of the file's turnover.
+# How many rupees the unit of the file's turnover is.
 _RUPEES = {LEGACY.name: 1.0, UDIFF.name: 1.0, WITH_DELIVERY.name: 100_000.0}
 
 _COLUMNS = NSE_DAILY_BARS.provider_columns
@@ -233,13 +233,13 @@ _TEXTS = ("symbol", "series", "isin", "date", "market", "segment", "instrument_t
 
 @dataclass(frozen=True, slots=True)
 class DailyRecord:
-    """One session, as a file tells it.
+    """One session, as read from a file.
 
     Attributes:
         kind: the file's form.
-        day: of the session.
+        day: the trade date.
         rows: in the columns of the raw table; as received, in rupees and shares.
-        left_out: rows that say nothing of a share.
+        left_out: rows that are not about a share, or repeat another row.
         refused: rows that cannot be read.
         remarks: what is odd about the whole file, as the end of a sentence about it.
     """
@@ -253,15 +253,15 @@ class DailyRecord:
 
 
 def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | None:
-    """Read a file in which nothing is wrong; None where something is, or where it is of another kind.
+    """Read a file without faults; None if it has any, or is of another kind.
 
     Args:
         body: the file's bytes.
-        basename: its name, which may tell its day.
+        basename: its name, which may contain its day.
         today: the exchange's date.
 
     Raises:
-        FileRefused: it is a record of another segment, or of a day that it cannot be of.
+        FileRefused: it is a record of another segment, or its day is impossible or differs from its name.
     """
     start, line_end, _ = body.partition(b"\n")
     form = _headings(start.removeprefix(b"\xef\xbb\xbf"))
@@ -303,14 +303,14 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
     try:
         rows = _table(kind, columns)
     except pa.ArrowInvalid:
-        # A count that is not whole.
+        # A count is not a whole number.
         return None
     return DailyRecord(kind, day, rows, left_out)
 
 
 @lru_cache
 def _headings(line: bytes) -> tuple[Kind, dict[str, int], int] | None:
-    """The form of the file that begins with this line, where each column stands, and how many there are."""
+    """The form of a file with this first line, the place of each column, and the number of columns."""
     if not line.isascii():
         return None
     headings = line.decode().split(",")
@@ -325,7 +325,7 @@ def _headings(line: bytes) -> tuple[Kind, dict[str, int], int] | None:
 
 
 def _refuse_other_segments(segments: Sequence[str | None], markets: Sequence[str | None]) -> None:
-    """Refuse a record that has no row of the exchange's equity market."""
+    """Refuse a record without a row of the exchange's equity market."""
     if "BSE" in markets and "NSE" not in markets:
         raise FileRefused("is a daily record of the BSE, and not of the NSE; leave it out")
     named = [_SEGMENTS[segment] for segment in segments if segment in _SEGMENTS]
@@ -334,7 +334,7 @@ def _refuse_other_segments(segments: Sequence[str | None], markets: Sequence[str
 
 
 def _shares(columns: dict[str, pa.ChunkedArray]) -> tuple[dict[str, pa.ChunkedArray], list[UnreadRow]]:
-    """The rows of the equity market's shares, with how many others there are; no columns where a row is of neither."""
+    """The rows of shares, and the counts of the other rows; no columns if a row is not of the equity market."""
     if "instrument_type" not in columns:
         return columns, []
     if columns["segment"].unique().to_pylist() != ["CM"]:
@@ -356,7 +356,7 @@ def _shares(columns: dict[str, pa.ChunkedArray]) -> tuple[dict[str, pa.ChunkedAr
 
 
 def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:
-    """Whether each row of these columns can be read, and none stands there twice."""
+    """Whether each row of these columns can be read, and none occurs twice."""
     if not len(columns["symbol"]):
         return False
     texts = {
@@ -385,12 +385,12 @@ def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:
 
 
 def _all(mask: pa.ChunkedArray) -> bool:
-    """Whether it is true wherever it says anything."""
+    """Whether all values that are not null are true."""
     return pc.all(mask, min_count=0).as_py() is not False
 
 
 def _table(kind: Kind, columns: Mapping[str, Any]) -> pa.Table:
-    """Columns as the raw table has them: absent ones null, the turnover in rupees, no text empty."""
+    """The columns of the raw table: absent ones as nulls, the turnover in rupees, empty texts as null."""
     count = len(columns["symbol"])
     made = []
     for wanted in _COLUMNS:
@@ -400,7 +400,7 @@ def _table(kind: Kind, columns: Mapping[str, Any]) -> pa.Table:
         elif wanted.name == "isin":
             column = pc.if_else(pc.equal(column, ""), None, column)
         elif wanted.name == "turnover" and _RUPEES[kind.name] != 1:
-            # A hundredth of a lakh is a thousand rupees; floats make of it a little more or less.
+            # The file has hundredths of a lakh, which are whole thousands of rupees; the product is a float, so round.
             column = pc.round(pc.multiply(column.cast(pa.float64()), _RUPEES[kind.name]), 2)
         made.append(column.cast(wanted.type))
     return pa.table(made, schema=_COLUMNS)
@@ -411,7 +411,7 @@ class SentRow:
     """A row that could be read by itself.
 
     Attributes:
-        place: ``line 3``.
+        place: its place in the file, such as ``line 3``.
         values: by column.
     """
 
@@ -419,7 +419,7 @@ class SentRow:
     values: dict[str, Any]
 
     def refused(self, reason: str) -> UnreadRow:
-        """The same row, where its company shows that it is wrong."""
+        """The row as a refused one: a comparison with other rows shows that it is wrong."""
         return UnreadRow(self.place, self.values["symbol"], reason)
 
 
@@ -430,14 +430,15 @@ def read_by_rows(
     today: date,
     read: Callable[[bool], tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]],
 ) -> DailyRecord:
-    """Read a file in which something is wrong, and name it.
+    """Read a file with faults, and name them.
 
     Args:
         kind: the file's form.
-        texts: of each column, what stands there.
-        basename: the file's name, which may tell its day.
+        texts: the cells of each column.
+        basename: the file's name, which may contain its day.
         today: the exchange's date.
-        read: reads each row by itself, days with the month first or not; the rows, those left out, those refused.
+        read: reads each row by itself, given whether days have the month first; returns the rows, those left out, and
+            those refused.
 
     Raises:
         FileRefused: it is a record of another segment or of another day, or has no row that can be taken.
@@ -483,10 +484,10 @@ def read_by_rows(
 
 
 def _is_month_first(texts: Sequence[str | None], basename: str) -> bool:
-    """Whether the day, where it is three numbers, has the month first; the file's name decides where both can be.
+    """Whether a day of three numbers has the month first. If both readings are possible, the file's name decides.
 
     Raises:
-        FileRefused: both can be, and the name does not tell.
+        FileRefused: both readings are possible, and the name does not decide.
     """
     readings = Counter((text or "").strip() for text in texts)
     text = readings.most_common(1)[0][0] if readings else ""
@@ -507,7 +508,7 @@ def _is_month_first(texts: Sequence[str | None], basename: str) -> bool:
 
 
 def _check_day(day: date, basename: str, today: date) -> None:
-    """Refuse a session that cannot be, or that is not the one in the file's name."""
+    """Refuse a day that cannot be a session, or that differs from the file's name."""
     if day > today:
         raise FileRefused(f"is of {day}, which has not come yet; today is {today}")
     if day.year < FIRST_YEAR:
@@ -518,7 +519,7 @@ def _check_day(day: date, basename: str, today: date) -> None:
         raise FileRefused(f"has the rows of {day}, and its name tells {told}; rename it, or download the right one")
 
 
-# Files of the exchange, and of another, that lie beside the record; by headings that each of them has.
+# Other files of the NSE and the BSE that people keep beside the record, each recognized by these headings.
 _NEIGHBOURS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"instrument", "expirydt", "openint"}), "a daily record of derivatives (F&O)"),
     (frozenset({"indexname", "closingindexvalue"}), "a daily record of indices"),
@@ -531,6 +532,6 @@ _NEIGHBOURS: tuple[tuple[frozenset[str], str], ...] = (
 
 
 def neighbour(headings: Sequence[str | None]) -> str | None:
-    """What a file with this row of headings is, where it is known and not taken."""
+    """The name of a known kind of file that is not taken, if its headings are these; else None."""
     plain = {plain_heading(heading or "") for heading in headings}
     return next((name for signs, name in _NEIGHBOURS if signs <= plain), None)

@@ -1,4 +1,4 @@
-"""A day as people and their programs write it."""
+"""Read a day as people and their programs write it."""
 
 import re
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ _DIGITS = re.compile(r"(?P<year>(?:19|20)[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-
 _NAMED_MONTH = re.compile(r"(?P<day>[0-9]{1,2})[-/. ]*(?P<month>[A-Za-z]{3,9})\.?[-/., ]*(?P<year>[0-9]{4}|[0-9]{2})")
 _MONTH_AND_DAY = re.compile(r"(?P<month>[A-Za-z]{3,9})\.? *(?P<day>[0-9]{1,2}),? +(?P<year>[0-9]{4})")
 _NUMBERS = re.compile(r"(?P<first>[0-9]{1,2})([-/.])(?P<second>[0-9]{1,2})\2(?P<year>[0-9]{4}|[0-9]{2})")
-# How a spreadsheet counts days: 36526 is 2000-01-01.
+# The number that a spreadsheet stores for a day: 36526 is 2000-01-01.
 _SERIAL = re.compile(r"[34][0-9]{4}(?:\.0+)?")
 _SERIAL_START = date(1899, 12, 30)
 
-# How a day stands in a file's name: 2024-07-05, 20240705, 05072024, 05JUL2024, 05-07-2024.
+# The forms of a day in a file's name: 2024-07-05, 20240705, 05072024, 05JUL2024, 05-07-2024.
 _IN_NAME = (
     re.compile(r"(?<!\d)[0-9]{4}([-_.])[0-9]{1,2}\1[0-9]{1,2}(?!\d)"),
     re.compile(r"(?<!\d)[0-9]{8}(?!\d)"),
@@ -45,7 +45,7 @@ _MONTHS = (
 
 
 def is_month_first(texts: Iterable[str | None]) -> bool:
-    """Whether 6/28/2024 stands among these days, and nothing like 28/6/2024: a spreadsheet of the USA wrote them."""
+    """Whether a day like 6/28/2024 is among these, and none like 28/6/2024, as a spreadsheet of the USA writes them."""
     firsts, seconds = [0], [0]
     for text in texts:
         if named := _NUMBERS.match((text or "").strip()):
@@ -58,11 +58,11 @@ def read_day(text: str, *, month_first: bool = False) -> date:
     """The day in a text such as ``03-Jun-2024``, ``3/6/24``, ``2024-06-03 00:00:00`` or ``20240603``.
 
     Args:
-        text: a day, with or without a time. A time with a zone is put on the exchange's date.
-        month_first: how to read a day of three numbers whose year is last; else the day is first, as in India.
+        text: a day, with or without a time. A time with a zone is converted to the exchange's date.
+        month_first: read three numbers with the year last as month, day, year; if False, day first, as in India.
 
     Raises:
-        ValueError: it is no day.
+        ValueError: it is not a day.
     """
     text = " ".join(text.split())
     if clock := _CLOCK.fullmatch(text):
@@ -85,12 +85,12 @@ def read_day(text: str, *, month_first: bool = False) -> date:
 
 
 def days_in_name(basename: str) -> set[date]:
-    """The days, of 1994 to 2099, that a file's name tells, as the exchange and as people write them."""
+    """The days from 1994 to 2099 in a file's name, in the forms that the exchange and people use."""
     found = set()
     for pattern in _IN_NAME:
         for match in pattern.finditer(basename):
             text = match[0].replace("_", "-")
-            # The exchange writes 05072024 as well as 20240705; no digits can be both, of these years.
+            # The exchange writes 05072024 as well as 20240705; in these years, no eight digits can be read as both.
             for spelling in (text, f"{text[:2]}-{text[2:4]}-{text[4:]}") if text.isdigit() else (text,):
                 with suppress(ValueError):
                     found.add(read_day(spelling))
@@ -101,7 +101,7 @@ def _year(text: str) -> int:
     year = int(text)
     if len(text) > 2:
         return year
-    # The exchange was founded in 1992.
+    # A year of two digits: the exchange was founded in 1992.
     return 2000 + year if year < 90 else 1900 + year
 
 
@@ -109,7 +109,7 @@ def _month(text: str) -> int:
     if text.isdigit():
         return int(text)
     found = [number for number, name in enumerate(_MONTHS, 1) if name.startswith(text.lower())]
-    # "Sept" is how the British write it; "Ju" is no month, and too short for the patterns.
+    # "Sept" is a British abbreviation; "Ju" is ambiguous, and too short for the patterns.
     if len(found) != 1:
         raise ValueError("no month")
     return found[0]

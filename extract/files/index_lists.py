@@ -1,4 +1,4 @@
-"""The lists of the exchange's indices, as https://www.niftyindices.com gives them."""
+"""The lists of the members of the exchange's indices, from https://www.niftyindices.com."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ from extract.files.kind import Download, IsinField, Kind, Record, SymbolField, i
 from extract.files.opened import FileRefused
 from extract.landing.raw import NSE_INDEX_CONSTITUENTS
 
-# How the exchange names the list of an index that is named by how many shares it holds.
+# The file name of the list of an index whose name contains its number of shares.
 _LIST_NAME = re.compile(r"ind_nifty(?P<kind>[a-z]*)(?P<count>\d+)_?list(?![a-z])", re.IGNORECASE)
 _INDEX_KINDS = {
     "": "",
@@ -35,10 +35,10 @@ class _Member(Record):
 
 
 def index_name(basename: str, index: str | None) -> str:
-    """Whose constituents a file lists: ``ind_nifty500list.csv`` those of the NIFTY 500; else what was given.
+    """The index whose constituents a file lists: the NIFTY 500 for ``ind_nifty500list.csv``; else the given one.
 
     Raises:
-        FileRefused: neither tells, or they contradict each other.
+        FileRefused: neither the name nor the argument says which index, or they contradict each other.
     """
     named = _LIST_NAME.search(basename)
     kind = _INDEX_KINDS.get(named["kind"].lower()) if named else None

@@ -1,4 +1,4 @@
-"""What is known of a kind of file: its columns by what they mean, and how one of its records is read."""
+"""The description of a kind of file: the headings of its columns, and how one of its records is read."""
 
 import re
 import unicodedata
@@ -14,23 +14,23 @@ from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
 from extract.landing.raw import RawTable
 
-# How people and programs write that there is nothing.
+# How people and programs write an empty value.
 _BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a")
 
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9&_.-]{0,29}")
 
 
 class SaysNothing(ValueError):
-    """A record that is left out, and costs nothing: it says nothing that can be kept."""
+    """A record that is left out without a fault: it has nothing that can be kept."""
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What is known of a file besides what it holds.
+    """What is known about a file besides its content.
 
     Attributes:
-        basename: its own name, without folders.
-        as_of: the day that it is of.
+        basename: its name, without folders.
+        as_of: the day of the file.
         index: the index that the person named.
     """
 
@@ -44,7 +44,7 @@ class Reading:
     """How the records of one file are read: pydantic's context.
 
     Attributes:
-        as_of: the day that the file is of.
+        as_of: the day of the file.
         month_first: see ``extract.files.days.read_day``.
     """
 
@@ -53,7 +53,7 @@ class Reading:
 
 
 class Record(BaseModel):
-    """The fields of a record that decide whether it can be kept; the others stay as received."""
+    """The fields of a record that decide whether it can be kept; the other fields stay as received."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -63,17 +63,17 @@ class Kind:
     """A kind of file.
 
     Attributes:
-        name: in the plural, as a person says it.
+        name: in the plural, in words for a person.
         table: where its rows go.
-        headings: by column of the table, the headings that mean it, as ``plain_heading`` writes them.
+        headings: by column of the table, the headings that stand for it, as ``plain_heading`` writes them.
         required: the columns without which a file is of another kind.
         days: the columns whose texts are days.
-        record: reads what decides about a record.
-        of_file: the columns that a file's records have in common, from its name and day.
-        covers: the first and last day that its name says it reaches over.
-        check: raises FileRefused where the records, those that cannot be read, and what is known of the file say that
-            it cannot be taken as a whole.
-        is_replaced: of two files of one day, the one that was taken later counts.
+        record: reads the fields that decide about a record.
+        of_file: returns the columns that all records of a file share, from its name and day.
+        covers: returns the first and last day that the list covers, from the file's name.
+        check: given the records, the unreadable ones and the download, raises FileRefused if the file as a whole
+            cannot be taken.
+        is_replaced: whether, of two files of one day, the one that was taken later counts.
     """
 
     name: str
@@ -88,10 +88,10 @@ class Kind:
     is_replaced: bool = False
 
     def columns(self, headings: Sequence[str | None]) -> dict[str, int]:
-        """Where in a row of headings each column of the table stands; of two headings for one, the more usual.
+        """The place of each column of the table in a row of headings; of two headings for a column, the more usual one.
 
         Raises:
-            FileRefused: a heading stands there twice.
+            FileRefused: a heading occurs twice.
         """
         plain = [plain_heading(heading or "") for heading in headings]
         places: dict[str, int] = {}
@@ -105,7 +105,7 @@ class Kind:
         return places
 
     def read(self, cells: Mapping[str, str | None], reading: Reading) -> dict[str, Any]:
-        """A row of the table, but for what all records of the file have in common.
+        """A row of the table, without the columns that all records of the file share.
 
         Raises:
             SaysNothing: the record is left out.
@@ -120,17 +120,17 @@ class Kind:
 
 
 def plain_heading(heading: str) -> str:
-    """A heading without what differs from file to file: case, blanks, line ends, signs, a byte order mark."""
+    """A heading without the differences between files: case, blanks, line ends, signs, a byte order mark."""
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", heading).lower())
 
 
 def is_blank(text: str | None) -> bool:
-    """Whether a cell says nothing."""
+    """Whether a cell has no value."""
     return text is None or text.strip().lower() in _BLANKS
 
 
 def is_symbol(text: str) -> bool:
-    """Whether a symbol of the exchange can be so."""
+    """Whether the text has the form of a symbol of the exchange."""
     return _SYMBOL.fullmatch(text) is not None
 
 
@@ -147,7 +147,7 @@ def _isin(text: str | None) -> str | None:
     if text is None or is_blank(text):
         return text
     isin = text.strip().upper()
-    # Some records of small companies have a code of six digits instead.
+    # Some records of small companies have a code of six digits instead of an ISIN.
     if not re.fullmatch("[A-Z0-9]{12}|[0-9]{6}", isin):
         raise ValueError(f"its ISIN {text.strip()!r} has not 12 letters and digits")
     return isin

@@ -1,4 +1,4 @@
-"""From what a person names, files, folders and zips, to the files within, one at a time."""
+"""Open the files, folders and zips that a person names, and yield the files within, one at a time."""
 
 import lzma
 import os
@@ -11,15 +11,15 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-# A year of the exchange's files of one kind has less than a tenth of this; a zip can promise any size.
+# The limit for a file, as a zip can claim any size. A year of the exchange's files of one kind has less than a tenth.
 _FILE_BYTES = 64 * 2**20
 _ZIP_BYTES = 4 * 2**30
 _ZIP_DEPTH = 3
 
-# What systems leave in folders and zips.
+# Files that operating systems leave in folders and zips.
 _CLUTTER = ("thumbs.db", "desktop.ini", "__macosx")
 
-# What the bytes of a damaged zip make Python raise.
+# What Python raises for a damaged zip.
 _TORN = (
     zipfile.BadZipFile,
     zlib.error,
@@ -28,7 +28,7 @@ _TORN = (
     EOFError,
     ValueError,
     struct.error,
-    # A version of the format that there is not.
+    # An unknown version of the format.
     NotImplementedError,
 )
 
@@ -39,7 +39,7 @@ class FileRefused(Exception):
     """A file that cannot be taken; the text says why, after the file's name, and what to do.
 
     Attributes:
-        is_usage: what is wrong is the command line, not what the file holds.
+        is_usage: the command line is wrong, and not the file's content.
     """
 
     def __init__(self, reason: str, *, is_usage: bool = False) -> None:
@@ -52,10 +52,10 @@ class OpenedFile:
     """One file, or why it cannot be read.
 
     Attributes:
-        name: as the person knows it: its path, or the zip's path and the path within.
+        name: the name for messages: its path, or the zip's path and the path within.
         kept_name: the same without the folders of this machine.
-        body: its bytes; none where it is refused.
-        refusal: why it cannot be read.
+        body: its bytes; empty if it is refused.
+        refusal: why it cannot be read; None if it can.
     """
 
     name: str
@@ -65,9 +65,9 @@ class OpenedFile:
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:
-    """The files of these paths in order; a folder's files are sorted, those of its folders too, links followed.
+    """The files of these paths in order; of a folder, all files below it, sorted, links followed.
 
-    A path that is not there, or cannot be entered, stays in the list: ``opened`` refuses it.
+    A path that does not exist, or cannot be entered, stays in the list: ``opened`` refuses it.
     """
     files: list[Path] = []
     for path in paths:
@@ -81,7 +81,7 @@ def listed(paths: Sequence[Path]) -> list[Path]:
             found.append(Path(error.filename))
 
         for folder, folders, names in os.walk(path, followlinks=True, onerror=unreadable):
-            # A link may lead back to a folder that it is in.
+            # A link may lead back to a folder above it.
             real = os.path.realpath(folder)
             if real in seen:
                 folders.clear()
@@ -94,11 +94,11 @@ def listed(paths: Sequence[Path]) -> list[Path]:
 
 
 def opened(path: Path) -> Iterator[OpenedFile]:
-    """The file of a path, or the files of a zip, whatever its name; each is read when it is asked for."""
+    """The file of a path, or the files of a zip, recognized by content; each is read when the iterator reaches it."""
     names = (str(path), path.name)
     try:
         if path.is_dir():
-            # Only an empty folder, or one that could not be entered, is in the list.
+            # A folder is only in the list if it is empty or could not be entered; the latter raises here.
             any(path.iterdir())
             yield _refused(names, "is a folder without files", is_usage=True)
         elif path.exists() and not path.is_file():
@@ -122,7 +122,7 @@ def _refused(names: tuple[str, str], reason: str, *, is_usage: bool = False) -> 
 
 @dataclass(slots=True)
 class _Budget:
-    """How many bytes a zip may still give."""
+    """How many bytes may still be unpacked from a zip."""
 
     left: int
 
@@ -157,7 +157,7 @@ def _of_zip(file: IO[bytes], names: tuple[str, str], depth: int, budget: _Budget
             except _TORN as error:
                 yield _refused(within, f"is torn; download the zip again ({_words(error)})")
             except RuntimeError as error:
-                # What Python raises for a password, and for a compression that it does not know.
+                # Python raises this for a password, and for an unknown compression.
                 yield _refused(within, f"cannot be unpacked; unpack it yourself ({error})")
             else:
                 if body.startswith(_ZIP_STARTS):

@@ -1,4 +1,4 @@
-"""What an import knows of each file that it was given, and of what the archive holds of earlier ones."""
+"""The result of an import for each file, and the batches of earlier imports in the archive."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,23 +15,23 @@ TAKEN, HERE, REFUSED = "taken", "already here", "refused"
 
 @dataclass(slots=True)
 class FileReport:
-    """What became of a file.
+    """The result for one file.
 
     Attributes:
-        name: as the person knows it; in a zip, with its place there.
+        name: its path; in a zip, the zip's path and the path within.
         outcome: ``taken``, ``already here`` or ``refused``.
         reason: why it was not taken.
-        kind: what it is; None where that was not told.
-        as_of: the day that it is of; of a daily record, its session.
-        received_on: the day (UTC) of its batch in the archive; None where it was refused.
-        row_count: records taken.
-        first_date: of these records; None where they have none.
-        last_date: the same.
-        left_out: records that say nothing.
+        kind: the kind of file; None if it was not recognized.
+        as_of: the day of the file; for a daily record, its session.
+        received_on: the day (UTC) of its batch in the archive; None if it was refused.
+        row_count: the number of records taken.
+        first_date: the first day of these records; None if they have no days.
+        last_date: the last such day.
+        left_out: records that have nothing to keep.
         refused: records that cannot be read.
-        remarks: what is odd about the file as a whole, though it was taken.
-        is_usage: what is wrong is the command line, and not what the file holds.
-        paths: of the batches that it is in.
+        remarks: what is odd about the file as a whole, although it was taken.
+        is_usage: the command line is wrong, and not the file's content.
+        paths: the paths of the batches that hold it.
     """
 
     name: str
@@ -51,22 +51,22 @@ class FileReport:
 
     @property
     def shortfalls(self) -> list[str]:
-        """What was refused or is odd, a sentence each."""
+        """What was refused, and what is odd, a sentence each."""
         if self.outcome == REFUSED:
             return [f"{self.name} {self.reason}"]
         return [*(f"{self.name}, {row}" for row in self.refused), *(f"{self.name} {remark}" for remark in self.remarks)]
 
 
 class Held:
-    """The batches that imports have made; a table's are listed once."""
+    """The batches that imports have archived; the archive is listed once for each table."""
 
     def __init__(self, archive: Archive) -> None:
-        """Look into an archive."""
+        """Use an archive; nothing is listed yet."""
         self._archive = archive
         self._paths: dict[str, dict[str, str]] = {}
 
     def of(self, table: RawTable) -> dict[str, str]:
-        """The paths of a table's batches, by name; what is made meanwhile is added here."""
+        """The paths of a table's batches, by name; the import adds its own batches to it."""
         if table.name not in self._paths:
             paths = self._archive.listed(prefix=f"{table.name}/")
             self._paths[table.name] = {PurePosixPath(path).name: path for path in paths if "/import-" in path}
@@ -74,11 +74,11 @@ class Held:
 
 
 def row_count(rows: Sequence[UnreadRow]) -> int:
-    """How many records these are."""
+    """The number of records."""
     return sum(row.count for row in rows)
 
 
 def unread_symbols(refused: Sequence[UnreadRow]) -> str | None:
-    """The symbols of the records that were refused, for ``nse_files``; ``?`` for one that cannot be told."""
+    """The symbols of the refused records, for ``nse_files``; ``?`` for one that cannot be read."""
     symbols = ((row.symbol or "").upper() for row in refused)
     return ",".join(sorted({symbol if is_symbol(symbol) else "?" for symbol in symbols})) or None

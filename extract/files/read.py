@@ -1,4 +1,4 @@
-"""A file's bytes as rows of its raw table: its kind is told by its columns, and each record is read by itself."""
+"""Turn a file's bytes into rows of its raw table: its columns tell the kind, and each record is read by itself."""
 
 import re
 from collections.abc import Iterator
@@ -33,13 +33,13 @@ _FOOTER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ReadFile:
-    """What was read of a file.
+    """What was read from a file.
 
     Attributes:
         rows: in the columns of the kind's table.
-        left_out: records that say nothing, and lines that are none.
-        refused: records that say something, and cannot be read.
-        covers: the first and last day that the file's name says it reaches over.
+        left_out: records that have nothing to keep, and lines that are not records.
+        refused: records that cannot be read.
+        covers: the first and last day that the list covers, from the file's name.
     """
 
     rows: list[dict[str, Any]]
@@ -53,12 +53,12 @@ class IdentifiedFile:
     """A file of a known kind, its headings found.
 
     Attributes:
-        kind: what it is.
-        columns: where in a row each column of the table stands.
-        width: how many cells a row has, to the last one with a heading.
-        widest: how many it may have; the others are blank.
+        kind: the kind of file.
+        columns: the place of each column of the table in a row.
+        width: the number of cells up to the last one with a heading.
+        widest: how many cells a row may have; those beyond ``width`` must be blank.
         records: the rows below the headings that are not blank.
-        ends_in_line: the text ends with the end of a line, or is JSON.
+        ends_in_line: whether the text ends with a line end, or is JSON.
     """
 
     kind: Kind
@@ -72,8 +72,8 @@ class IdentifiedFile:
         """Read each record.
 
         Raises:
-            FileRefused: no record can be taken, or the file was cut, so that nobody knows what it lacks, or its kind
-                asks more of it.
+            FileRefused: no record can be taken; or the file was cut, so that an unknown part is missing; or it fails
+                the check of its kind.
         """
         common = self.kind.of_file(download)
         days = (cell for row in self.records for cell in self._days(row))
@@ -95,7 +95,7 @@ class IdentifiedFile:
         return read
 
     def _read_whole(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
-        """Read each record, and refuse a last one whose last number may have been cut."""
+        """Read each record; refuse the last one if its last number may have been cut."""
         rows, left_out, refused = self._read_each(reading)
         last = self.records[-1]
         if not self.ends_in_line and rows[-1].place == last.place and len(last.cells) - 1 in self.columns.values():
@@ -157,10 +157,10 @@ class IdentifiedFile:
 
 
 def identify(body: bytes) -> IdentifiedFile:
-    """Tell what kind of file it is, by its columns, wherever they stand.
+    """Find out the kind of a file by its columns, in any order.
 
     Raises:
-        FileRefused: it is no text, or none of the kinds that we know.
+        FileRefused: it is not a text, or not of a kind that we know.
     """
     text = decoded(body)
     if is_json(text):
@@ -172,16 +172,16 @@ def identify(body: bytes) -> IdentifiedFile:
     delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))
     rows = list(csv_rows(text, delimiter))
     start = next(number for number, row in enumerate(rows) if row.place == headings.place)
-    # A comma at the end of the headings makes a column without a name, which the rows may not have.
+    # A comma at the end of the headings makes a column without a name, which the rows may lack.
     width = max(number for number, cell in enumerate(headings.cells, 1) if (cell or "").strip())
     records = [row for row in rows[start + 1 :] if row.filled]
-    # Where all rows end with a comma, and the headings do not, that is no value without its quotes.
+    # If all rows end with a comma and the headings do not, the extra cell does not mean that a value lacks its quotes.
     widest = max(len(headings.cells), min((len(row.cells) for row in records), default=0))
     return IdentifiedFile(kind, columns, width, widest, records, ends_in_line=text.endswith(("\n", "\r")))
 
 
 def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:
-    """The row of headings that says most."""
+    """The row of headings that has the most known columns."""
     found = []
     for top in tops:
         for row in top:

@@ -1,4 +1,4 @@
-"""Daily records on their way into the archive: many sessions make one batch, and each file is known again."""
+"""Archive daily records: many sessions in a batch, and a row of ``nse_files`` for each file, to recognize it again."""
 
 import hashlib
 import re
@@ -16,25 +16,26 @@ from extract.files.outcome import HERE, TAKEN, FileReport, Held, row_count, unre
 from extract.landing.archive import Archive, BatchRefused
 from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES
 
-# A load job takes a batch of this size at once (extract/warehouse/replay.py): eighty sessions of today's size.
+# One load job can take a batch of this size (extract/warehouse/replay.py): eighty sessions of today's size.
 _ROWS_PER_BATCH = 240_000
 
-# How the rows of nse_files lie there: those of one file that was read whole, under its digest; else of many.
+# The names of the batches of nse_files: `record` for one file without refused rows, with its digest; else `records`.
 _OF_FILES = re.compile(r"import-(?P<day>\d{8})-(?P<number>record|records)-(?P<digest>[0-9a-f]+)-0000\.parquet")
 
-# A session is compared with those about it: a share of their rows that no short or special session has fallen to.
+# A session is compared with those within so many days: with less than this share of their median number of rows, it is
+# odd. No short or special session has had so few.
 _NEAR = timedelta(days=30)
 _FEW = 0.6
 _FEWEST_NEIGHBOURS = 3
-# Of the files that were taken one by one, so many of the latest.
+# So many of the latest files that were taken one by one are read, to compare with.
 _LATEST_READ = 5
 
 
 class Records:
     """The daily records of one import.
 
-    A batch is archived when it is full, and then what is known of its files. So a process may die anywhere: what lacks
-    its row of ``nse_files`` is read again, makes the same batch, and lands once.
+    A batch is archived when it is full, and after it the rows of ``nse_files`` for its files. So a process may die at
+    any point: a file without its row of ``nse_files`` is read again, makes the same batch, and lands once.
     """
 
     def __init__(self, archive: Archive, held: Held, received_at: datetime, *, is_dry: bool) -> None:
@@ -42,7 +43,7 @@ class Records:
 
         Args:
             archive: where the batches go.
-            held: what it holds.
+            held: the batches in it.
             received_at: when the files came; a time with zone.
             is_dry: archive nothing.
         """
@@ -57,7 +58,7 @@ class Records:
         self._taken: list[FileReport] = []
 
     def is_here(self, sha256: str, report: FileReport) -> bool:
-        """Whether the file of these bytes was taken before, and wholly; then say so."""
+        """Whether a file with these bytes was already taken without refused rows; if so, note that in the report."""
         self._read_known()
         day, read = self._known.get(sha256[:16], (None, None))
         if day is None or read is not None:
@@ -66,7 +67,7 @@ class Records:
         return True
 
     def take(self, file_name: str, sha256: str, record: DailyRecord, report: FileReport) -> None:
-        """Take a record, and say so; it is archived when its batch is full."""
+        """Take a record, and note that in the report; it is archived when its batch is full."""
         report.kind, report.as_of = record.kind.name, record.day
         report.first_date = report.last_date = record.day
         report.row_count = record.rows.num_rows
@@ -74,7 +75,8 @@ class Records:
         self._read_known()
         day, read = self._known.get(sha256[:16], (None, None))
         if day and read == _read(record):
-            # A file of which a row was refused is read again when it comes again: we may have learnt to.
+            # A file with refused rows is read again when it comes again, because a newer release may read them. Here,
+            # the result is the same as before.
             self._say_here(day, report)
             return
         report.outcome = TAKEN
@@ -91,7 +93,7 @@ class Records:
         self._taken.append(report)
 
     def archive_pending(self) -> None:
-        """Archive what was read and is not in a batch yet.
+        """Archive the records that are not in a batch yet.
 
         Raises:
             PipelineError: the archive failed.
@@ -99,7 +101,7 @@ class Records:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        # Of two files of one session, the one that was named later counts: its batch is later.
+        # Each batch gets a later time, so that of two files of one session the one that was named later counts.
         received_at, self._received_at = self._received_at, self._received_at + timedelta(microseconds=1)
         if self._is_dry:
             return
@@ -124,7 +126,7 @@ class Records:
             report.paths = paths
 
     def finish(self) -> None:
-        """Archive the rest, and remark on each session that has far fewer rows than those about it."""
+        """Archive the rest, and add a remark to each session that has far fewer rows than those near it."""
         self.archive_pending()
         self._read_latest()
         sessions = {kind: sorted(told) for kind, told in self._sessions.items()}
@@ -146,7 +148,7 @@ class Records:
         report.received_on = day
 
     def _read_known(self) -> None:
-        """Read which files earlier imports have taken: one that came alone is in its batch's name."""
+        """Read which files earlier imports have taken; the digest of a file that came alone is in its batch's name."""
         if self._is_known_read:
             return
         self._is_known_read = True
@@ -160,7 +162,7 @@ class Records:
                     self._known[row["sha256"][:16]] = _day_of(path), read if row["refused_row_count"] else None
 
     def _read_latest(self) -> None:
-        """Read how many rows the sessions had that came one by one, where the import itself is small."""
+        """If this import is small, read how many rows the sessions of the last files had, to compare with."""
         if not self._taken or len(self._taken) > _FEWEST_NEIGHBOURS:
             return
         alone = sorted((name, path) for name, path in self._held.of(NSE_FILES).items() if "-record-" in name)
@@ -168,7 +170,7 @@ class Records:
             self._kept(path)
 
     def _kept(self, path: str) -> list[dict[str, Any]]:
-        """What ``nse_files`` keeps of a batch's files; none where it is damaged, which a replay names."""
+        """The rows of ``nse_files`` in a batch; empty if the batch is damaged, which a replay reports."""
         rows: list[dict[str, Any]] = []
         with suppress(BatchRefused):
             rows = self._archive.read(path).rows.to_pylist()
@@ -182,14 +184,14 @@ def _day_of(path: str) -> date:
 
 
 def _read(record: DailyRecord) -> tuple[object, ...] | None:
-    """What was read of a record of which something was not; None of a whole one."""
+    """What was read from a record with refused rows, to compare with a later reading; None for a whole record."""
     if not record.refused:
         return None
     return record.rows.num_rows, row_count(record.refused), unread_symbols(record.refused)
 
 
 def _kept(file_name: str, sha256: str, record: DailyRecord) -> dict[str, Any]:
-    """A file's row of ``nse_files``, but for the batch that it is in."""
+    """A file's row of ``nse_files``, without the path of its batch."""
     return {
         "file_name": file_name,
         "sha256": sha256,

@@ -1,4 +1,4 @@
-"""What an import tells a person, and a program, of the files that it was given."""
+"""The report of an import, for a person and for a program."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -11,15 +11,15 @@ from extract.files.text import UnreadRow
 
 type _Say = Callable[[str, str | None], None]
 
-# More of one file are counted, and `--json` lists them.
+# So many records of one file are listed; the rest are counted, and `--json` lists all.
 _ROWS_SHOWN = 10
 
-# Of more files, what was taken is told in sums; and so many of those that were refused, or are odd, by name.
+# With more files than this, the taken ones are summed up; so many of the refused or odd ones are named.
 _FILES_SHOWN = 20
 
 
 def import_refusal(files: Sequence[FileReport]) -> Exception | None:
-    """What to raise where every file was refused: a wrong argument, where all of them are of that sort."""
+    """The error to raise if every file was refused: one of usage if the command line is wrong for all; else None."""
     if any(file.outcome != REFUSED for file in files):
         return None
     reason = "; ".join(sentence for file in files[:_ROWS_SHOWN] for sentence in file.shortfalls)
@@ -29,12 +29,12 @@ def import_refusal(files: Sequence[FileReport]) -> Exception | None:
 
 
 def import_report(files: Sequence[FileReport]) -> dict[str, Any]:
-    """Each file with what became of it, for JSON."""
+    """Each file with its result, for JSON."""
     return {"files": [asdict(file) for file in files]}
 
 
 def shortfalls(files: Sequence[FileReport]) -> list[str]:
-    """What was not taken or is odd, a sentence each; of very many, how many more there are."""
+    """What was not taken or is odd, a sentence each; if they are very many, the rest are counted."""
     sentences = [sentence for file in files for sentence in file.shortfalls]
     if len(sentences) <= _FILES_SHOWN:
         return sentences
@@ -42,7 +42,7 @@ def shortfalls(files: Sequence[FileReport]) -> list[str]:
 
 
 def say_import(files: Sequence[FileReport], say: _Say, *, is_dry: bool = False) -> None:
-    """Tell of each file what became of it, and of each record that was not taken; of many files, the sums."""
+    """Print the result of each file, and each record that was not taken; for many files, the sums."""
     if len(files) > _FILES_SHOWN:
         _say_sums(files, say, is_dry=is_dry)
     else:
@@ -71,7 +71,7 @@ def _say_file(file: FileReport, say: _Say, *, is_dry: bool) -> None:
 
 
 def _say_sums(files: Sequence[FileReport], say: _Say, *, is_dry: bool) -> None:
-    """What became of many files: those taken by kind and year, and by name those that a person should look at."""
+    """Print the result of many files: counts of those taken, by kind and year, and the names of those to look at."""
     verb = "would be taken" if is_dry else "taken"
     for kind in sorted({file.kind for file in files if file.outcome == TAKEN and file.kind}):
         taken = [file for file in files if file.outcome == TAKEN and file.kind == kind]

@@ -1,4 +1,4 @@
-"""Take in files that a person downloaded: archive what they hold, and tell of each what became of it."""
+"""Import files that a person downloaded: archive their rows, and report the result for each file."""
 
 import hashlib
 import re
@@ -18,7 +18,7 @@ from extract.landing.archive import Archive
 from extract.landing.raw import NSE_FILES
 from extract.seeds import EXCHANGE_ZONE
 
-# A day's files are dated from when the exchange's day begins, so that the same file makes the same batch all day.
+# All lists of a day get this time of receipt, so that the same file makes the same batch all day.
 _DAY_BEGINS = time(8, 30)
 
 _DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
@@ -35,20 +35,20 @@ def take_files(
     received_at: datetime | None = None,
     is_dry: bool = False,
 ) -> list[FileReport]:
-    """Archive what files hold, and tell what became of each. A bad file costs itself alone.
+    """Archive the rows of files, and return the result for each. A bad file does not affect the others.
 
-    A list makes a batch, and many daily records make one together. A batch is named after what is in it: the same again
-    makes no other. Beside it goes a row of ``nse_files`` for each file, by which the same file is known again, and what
-    it reaches over.
+    A list makes a batch of its own; many daily records make one batch together. A batch is named after its content, so
+    the same content makes no second batch. Each file also gets a row of ``nse_files``, by which the same file is
+    recognized again, and which has the days that it covers.
 
     Args:
         archive: where the batches go.
         paths: files, folders and zips.
         today: the exchange's date.
-        progress: is told how many files are done, and how many there are; a zip is one.
-        as_of: the day that the lists are of; by default the date in a file's name, or today. A daily record
-            tells its own.
-        index: whose constituents the one list among them holds whose name does not tell.
+        progress: called with the number of files done, and of all; a zip counts as one.
+        as_of: the day of the lists; by default the date in a file's name, or today. A daily record has its day in
+            its rows.
+        index: the index of the one list among the files whose name does not say it.
         received_at: when the daily records came, a time with zone; by default, when today began.
         is_dry: archive nothing.
 
@@ -70,7 +70,7 @@ def take_files(
 
 
 class _Taking:
-    """One import: what it was told, and what it has seen."""
+    """One import: its arguments and its state."""
 
     def __init__(
         self,
@@ -121,7 +121,7 @@ class _Taking:
         report.kind, report.as_of = identified.kind.name, download.as_of
         common = identified.kind.of_file(download)
         self._note_index(identified, download, file.name)
-        # The same list under the name of another index says something else.
+        # The same list for another index is different content.
         known_by.update(repr([value for value in common.values() if not isinstance(value, date)]).encode())
         digest = known_by.hexdigest()[:16]
         held = sorted(name[7:15] for name in self._held(NSE_FILES) if name.endswith(f"-{digest}-0000.parquet"))
@@ -145,7 +145,7 @@ class _Taking:
     ) -> None:
         table = identified.kind.table
         rows = pa.Table.from_pylist(read.rows, table.provider_columns)
-        # Of what the rows say, so that another spelling of the same file makes no other batch.
+        # A digest of the rows and not of the bytes, so that the same list in another format makes no second batch.
         content = hashlib.sha256(repr(rows.to_pylist()).encode()).hexdigest()[:12]
         run_id = f"import-{download.as_of:%Y%m%d}-{content}"
         is_here = f"{run_id}-0000.parquet" in self._held(table)
@@ -157,10 +157,10 @@ class _Taking:
             report.first_date, report.last_date = min(days), max(days)
         received_at = datetime.combine(download.as_of, _DAY_BEGINS, EXCHANGE_ZONE)
         if identified.kind.is_replaced:
-            # A second later than the one before it of the same day.
+            # One second later for each earlier list of the same day, so that the latest one counts.
             of_day = f"import-{download.as_of:%Y%m%d}-"
             received_at += timedelta(seconds=sum(name.startswith(of_day) for name in self._held(table)))
-        # A file of which a record was refused is read again when it comes again: we may have learnt to.
+        # A file with refused records is read again when it comes again, because a newer release may read them.
         known_by = f"{digest}-{content}" if read.refused else digest
         kept_run_id = f"import-{download.as_of:%Y%m%d}-{known_by}"
         if self._is_dry:
@@ -189,7 +189,7 @@ class _Taking:
             self._held(NSE_FILES)[f"{kept_run_id}-0000.parquet"] = report.paths[-1]
 
     def _day_in(self, basename: str) -> date | None:
-        """The one date in a name, where the file can be of that day."""
+        """The only date in a name, if it is a possible day of the file."""
         found = set(_DATE_IN_NAME.findall(basename))
         try:
             (day,) = map(date.fromisoformat, found)
@@ -198,7 +198,7 @@ class _Taking:
         return day if day.year >= 1994 and day <= self._today else None
 
     def _note_index(self, identified: IdentifiedFile, download: Download, name: str) -> None:
-        """Let ``--index`` speak of one list alone: two lists cannot both be that index's."""
+        """Allow ``--index`` for one list only: two lists cannot both be of that index."""
         if self._index is None or "index_name" not in identified.kind.table.schema.names:
             return
         try:

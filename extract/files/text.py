@@ -1,4 +1,4 @@
-"""From a file's bytes to its rows of cells: charset, CSV or JSON. What the cells mean is not asked here."""
+"""Turn a file's bytes into rows of cells: charset, CSV or JSON. The meaning of the cells does not matter here."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from charset_normalizer import from_bytes
 
 from extract.files.opened import FileRefused
 
-# What is no text, and what to do with it.
+# File formats that are not text, and what to do with them.
 _BINARIES = {
     b"\xd0\xcf\x11\xe0": "is an Excel workbook; save it as CSV, and import that",
     b"%PDF": "is a PDF; download the CSV",
@@ -30,10 +30,10 @@ _BYTE_ORDER_MARKS = {
 
 _WITH_ZEROS = ["utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be"]
 
-# How the exchange's web service calls the segment in which shares are traded.
+# The name of the segment in which shares are traded, in the exchange's web service.
 _CASH_SEGMENT = "CM"
 
-# Stray quotes cost the rows that they are in; so many are no CSV file.
+# A row with a stray quote is refused; with so many such rows, the file is not CSV.
 _MOST_BAD_LINES = 100
 
 
@@ -43,8 +43,8 @@ class Row:
 
     Attributes:
         place: ``line 3``, counted from 1 as an editor does, or ``record 3`` of JSON.
-        cells: in the order of the file; None is JSON's null.
-        problem: why the cells could not be told apart.
+        cells: in the order of the file; None for a null of JSON.
+        problem: why the cells could not be separated; None if they could.
     """
 
     place: str
@@ -53,7 +53,7 @@ class Row:
 
     @property
     def filled(self) -> list[str]:
-        """The cells that are not blank, without the blanks about them."""
+        """The cells that are not blank, trimmed."""
         return [cell.strip() for cell in self.cells if cell and cell.strip()]
 
 
@@ -62,10 +62,10 @@ class UnreadRow:
     """A record that was not taken, or several for one reason.
 
     Attributes:
-        place: ``line 3``.
-        symbol: what it says there; None where that cannot be told.
-        reason: why, as a sentence about the record.
-        count: how many records.
+        place: its place in the file, such as ``line 3``.
+        symbol: the text of its symbol; None if it cannot be found.
+        reason: why it was not taken, as a sentence about the record.
+        count: the number of records.
     """
 
     place: str
@@ -79,10 +79,10 @@ class UnreadRow:
 
 
 def decoded(body: bytes) -> str:
-    """The text of a file: by its byte order mark, as UTF-8, else in the charset that it looks like.
+    """The text of a file, decoded by its byte order mark, else as UTF-8, else in the most likely charset.
 
     Raises:
-        FileRefused: it is empty, or no text.
+        FileRefused: it is empty, or not a text.
     """
     if not body.strip():
         raise FileRefused(f"is empty ({len(body)} bytes); download it again")
@@ -94,7 +94,7 @@ def decoded(body: bytes) -> str:
     with suppress(UnicodeDecodeError):
         text = body.decode(_BYTE_ORDER_MARKS[mark] if mark else "utf_8")
     if not mark and (not text or "\0" in text):
-        # What the spreadsheets of Windows save is told apart by its zero bytes; all else would be a guess by language.
+        # Spreadsheets on Windows save UTF-16, which has zero bytes, or cp1252. Other charsets would only be guesses.
         text = str(from_bytes(body, cp_isolation=_WITH_ZEROS if b"\0" in body else ["cp1252"]).best() or "")
     if not text or "\0" in text:
         raise FileRefused("is damaged, or no text; download it again, or save it as CSV in UTF-8")
@@ -107,17 +107,17 @@ def decoded(body: bytes) -> str:
 
 
 def is_json(text: str) -> bool:
-    """Whether the text is meant as JSON."""
+    """Whether the text looks like JSON."""
     return text.lstrip().startswith(("{", "["))
 
 
 def csv_rows(text: str, delimiter: str) -> Iterator[Row]:
-    """The rows of a CSV file, blank ones too; a row with a stray quote has a problem, and the next is read again.
+    """The rows of a CSV file, blank ones too; a row with a stray quote gets a ``problem``, and the next one is read.
 
     Raises:
         FileRefused: it has very many such rows.
     """
-    # Not by splitlines(), which breaks lines at characters that no program ends a line with.
+    # Not with splitlines(), which also breaks lines at characters that no program uses as a line end.
     lines = list(StringIO(text, newline=""))
     start, bad = 0, 0
     while start < len(lines):
@@ -139,10 +139,10 @@ def csv_rows(text: str, delimiter: str) -> Iterator[Row]:
 
 
 def json_rows(text: str) -> list[Row]:
-    """The records of JSON, below a row of their names: a list, one within an object, lines, or what pandas writes.
+    """The records of JSON, after a row of their field names: a list, a list in an object, lines, or a form of pandas.
 
     Raises:
-        FileRefused: it is torn, or holds no records.
+        FileRefused: it is cut off, or holds no records.
     """
     records = _records(_parsed(text))
     names = list(dict.fromkeys(name for record in records if isinstance(record, dict) for name in record))
@@ -162,7 +162,7 @@ def json_rows(text: str) -> list[Row]:
 
 
 def _parsed(text: str) -> Any:
-    # Numbers stay as they were sent.
+    # Numbers stay as written in the file.
     plain: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": str}
     try:
         return json.loads(text, **plain)
@@ -193,7 +193,7 @@ def _records(parsed: Any) -> list[Any]:
         return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in parsed["data"]]
     firsts = [value[0] for value in values if isinstance(value, list) and value]
     if any(isinstance(first, dict) and "tradingDate" in first for first in firsts):
-        # The web service's holidays, a list for each segment of the exchange.
+        # The holidays of the web service: a list for each segment of the exchange.
         if not isinstance(parsed.get(_CASH_SEGMENT), list) or not parsed[_CASH_SEGMENT]:
             raise FileRefused(f"has holidays, and none of the cash segment ({_CASH_SEGMENT}); download it again")
         return list(parsed[_CASH_SEGMENT])
@@ -203,7 +203,7 @@ def _records(parsed: Any) -> list[Any]:
     if len(lists) > 1:
         raise FileRefused("is JSON with several lists; leave one in it")
     if values and all(isinstance(value, dict) for value in values):
-        # pandas: by column and then by index, or by index and then by column.
+        # pandas, orient="columns" or orient="index": values by column and index, or by index and column.
         indices = list(dict.fromkeys(index for value in values for index in value))
         if all(str(index).isdigit() for index in indices):
             return [{name: column.get(index) for name, column in parsed.items()} for index in indices]

@@ -1,1 +1,1 @@
-"""What arrived, kept as it came: the archive, the raw tables' columns, and the lease of the one who writes."""
+"""Received data, kept as it came: the archive, the columns of the raw tables, and the lease of the one writer."""

@@ -1,4 +1,4 @@
-"""What the exchange has announced of its sessions, as the archive holds it: readable before the warehouse is open."""
+"""The exchange's announcements about its sessions, read from the archive: this needs no open warehouse."""
 
 from collections import defaultdict
 from datetime import date, time
@@ -14,9 +14,9 @@ _log = structlog.get_logger()
 
 
 def read_announcements(archive: Archive) -> Announcements:
-    """The latest list of each year, and the special sessions of all files; the model int_calendar_days says the same.
+    """The latest list of each year, and the special sessions of all files, as in the model int_calendar_days.
 
-    There are a few small batches a year. One that is damaged is left out; a replay names it.
+    There are only a few small batches a year. A damaged batch is left out; a replay reports it.
 
     Raises:
         PipelineError: the archive cannot be read.
@@ -29,7 +29,7 @@ def read_announcements(archive: Archive) -> Announcements:
             batches.append(archive.read(path).rows.to_pylist())
         except BatchRefused as refusal:
             _log.error("batch refused", path=refusal.path, reason=refusal.reason)
-    # The later one replaces the earlier.
+    # In order of receipt, so that a later list replaces an earlier one.
     for rows in sorted(batches, key=lambda rows: (rows[0]["_extracted_at"], rows[0]["_archive_path"])):
         years: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for row in rows:

@@ -19,7 +19,7 @@ from extract.errors import ConfigurationError, PipelineError
 from extract.landing.raw import PROVENANCE, RAW_TABLES, RawTable
 from extract.seeds import exchange_date
 
-# Shorter than the lease, which is kept here too.
+# Shorter than the expiry of the lease, whose records are also in the archive.
 _RETRY_TIMEOUT = timedelta(minutes=2)
 
 _RUN_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -53,9 +53,9 @@ class Batch:
 
     @property
     def oldest_dates(self) -> dict[date, list[str]]:
-        """The oldest day that this batch can change of each symbol, with the symbols of that day, sorted.
+        """The symbols, sorted, by the oldest day on which this batch can change something of them.
 
-        It is the symbol's first trade date, or the day the batch came, if that is older.
+        That day is the symbol's first trade date in the batch, or the day on which the batch came, if that is earlier.
         """
         columns = [*self.table.dates, "_extracted_at"]
         firsts = self.rows.group_by(self.table.symbol).aggregate([(column, "min") for column in columns])
@@ -75,7 +75,7 @@ class Archive:
 
         Args:
             uri: where it is.
-            must_exist: a folder that is not there is an error; by default, it is made.
+            must_exist: raise an error if the folder does not exist; by default, it is created.
 
         Raises:
             ConfigurationError: it cannot be opened.
@@ -90,7 +90,7 @@ class Archive:
                 self._store: ObjectStore = LocalStore(self.folder, mkdir=True)
             else:
                 self._store = from_url(uri, retry_config={"retry_timeout": _RETRY_TIMEOUT})
-        # Whatever its library raises: builtin errors among them.
+        # The store's library raises many kinds of errors, builtin ones included.
         except Exception as error:
             raise ConfigurationError(
                 f"the archive {uri} cannot be opened: {_cause(error)}; name another one by ARCHIVE_URI"
@@ -99,8 +99,8 @@ class Archive:
     def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:
         """Archive what a provider sent, and return the batch's path.
 
-        The file appears whole or not at all, and is never replaced. Writing the same batch again is no error, so an
-        interrupted run may repeat itself; writing another one under the same name is.
+        The file appears whole or not at all, and is never replaced. Writing the same batch again is not an error, so
+        an interrupted run may be repeated; writing another batch under the same name is an error.
 
         Args:
             table: the raw table that the batch is for.
@@ -110,7 +110,7 @@ class Archive:
             extracted_at: when the provider answered; a time with zone.
 
         Raises:
-            ValueError: the rows are none, or not of the table's schema.
+            ValueError: there are no rows, or they do not have the table's schema.
             PipelineError: the archive cannot be written, or holds something else under this name.
         """
         if not rows.num_rows:
@@ -137,7 +137,7 @@ class Archive:
             return False
 
     def create(self, path: str, body: bytes) -> bool:
-        """Write an object, whole or not at all; return False where there is one of this name, which stays.
+        """Write an object, whole or not at all; return False if the name is taken, and leave the existing object.
 
         Raises:
             PipelineError: the archive cannot be written.
@@ -150,7 +150,7 @@ class Archive:
         return True
 
     def body(self, path: str) -> bytes:
-        """What an object holds.
+        """The content of an object.
 
         Raises:
             PipelineError: the archive cannot be read.
@@ -163,14 +163,14 @@ class Archive:
         return sorted(path for path in self.listed() if path.endswith(".parquet"))
 
     def paths_since(self, day: date) -> list[str]:
-        """The paths of the batches that were extracted on ``day`` (UTC) or later, sorted; no older folder is listed."""
+        """The paths of the batches extracted on ``day`` (UTC) or later, sorted; older folders are not listed."""
         found: list[str] = []
         for table in RAW_TABLES:
             found += self.listed(prefix=f"{table}/", offset=f"{table}/extracted_on={day}")
         return sorted(path for path in found if path.endswith(".parquet"))
 
     def folders(self, prefix: str) -> list[str]:
-        """The folders right below a prefix, which ends with a slash.
+        """The folders directly below a prefix, which ends with a slash.
 
         Raises:
             PipelineError: the archive cannot be listed.
@@ -190,7 +190,7 @@ class Archive:
 
     @contextmanager
     def _told(self, what: str, path: str | None = None) -> Iterator[None]:
-        """Tell of what the store raises in one sentence; its library raises builtin errors too, such as for a 404."""
+        """Turn an error of the store into one sentence; its library raises builtin errors too, such as for a 404."""
         try:
             yield
         except Exception as error:
@@ -198,7 +198,7 @@ class Archive:
             raise PipelineError(f"{where} cannot be {what}: {_cause(error)}") from error
 
     def read(self, path: str) -> Batch:
-        """Read one batch and prove that it is what its name says.
+        """Read one batch, and check that its content agrees with its name.
 
         Raises:
             BatchRefused: it is torn, empty, of another schema, or lies under a wrong name.
@@ -226,14 +226,14 @@ class Archive:
             ) from error
         _check_rows(path, table, rows, named["run_id"], named["extracted_on"])
         for field in table.schema:
-            # An older release did not know it yet.
+            # An older release did not have this column yet.
             if field.name not in rows.column_names:
                 rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
         return Batch(path, table, rows.select(table.schema.names).cast(table.schema))
 
 
 def extraction_day(path: str) -> str | None:
-    """The day (UTC) on which a batch was extracted, as its path says it; None where it is no batch's path."""
+    """The day (UTC) on which a batch was extracted, from its path; None if this is not the path of a batch."""
     named = _BATCH_PATH.fullmatch(path)
     return named["extracted_on"] if named else None
 
@@ -284,7 +284,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _cause(error: Exception) -> str:
-    """What the store says of a failure, without its own names for it, and with what to do."""
+    """The store's reason for a failure, without its internal names, and with what to do."""
     told = re.sub(r"^Generic \w+ error: (Unable to [^:]*: )?| \(os error \d+\)$", "", _first_line(error))
     is_full = re.search("no space left|quota|file too large", told, re.IGNORECASE)
     return f"{told}; make room, then run the same command again" if is_full else told

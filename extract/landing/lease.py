@@ -1,7 +1,8 @@
 """One writer at a time: a lease that is kept as records in the archive, each created once and never changed.
 
-The archive's objects can be neither replaced nor deleted, so a lease is a numbered row of records, of which the last
-one counts. Whoever wants to change its state creates the next number, and the archive lets only one do that.
+The archive's objects can be neither replaced nor deleted, so a lease is a numbered sequence of records, of which the
+last one counts. A process changes the state by creating the record with the next number; the archive lets only one
+process create it.
 """
 
 import json
@@ -25,13 +26,13 @@ from extract.seeds import Clock, exchange_date
 
 _log = structlog.get_logger()
 
-# A holder whose record stands still for so long has lost the lease. Whoever waits measures that by what it has waited,
-# and the holder by its own time since it last renewed: no clock of one machine is compared with another's. The holder
-# renews ten times as often, and the store is tried for two minutes at most (``extract.landing.archive``).
+# A holder that writes no new record for so long has lost the lease. A waiting process measures how long it has waited,
+# and the holder measures the time since it last renewed: clocks of two machines are never compared. The holder renews
+# ten times as often, and a write is retried for two minutes at most (``extract.landing.archive``).
 EXPIRY = timedelta(minutes=5)
 RENEWAL_SECONDS = 30.0
 
-# A holder that cannot renew stops so long before the others may begin, and is ended by force when they may.
+# A holder that cannot renew begins to stop so long before the lease expires, and is ended by force when it expires.
 _STOPPING = timedelta(minutes=1)
 
 LOST = (
@@ -42,13 +43,13 @@ LOST = (
 _POLL_SECONDS = 5.0
 _LOOK_SECONDS = 1.0
 
-# Goes on while the machine sleeps, and is never set; where there is none, the next best.
+# A clock that also counts while the machine sleeps, and is never set; the monotonic clock where the system lacks it.
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 # A backfill of everything takes six minutes at Kite's limit; the job's own limit is an hour.
 LONGEST_WAIT = timedelta(minutes=45)
 
-# A look at the lease lists one folder of so many records; a day makes some thirty.
+# Reading the lease lists one folder, which has so many records at most; a day adds some thirty.
 _RECORDS_PER_FOLDER = 1000
 
 
@@ -57,17 +58,17 @@ class Record:
     """The state of the lease after one change of it.
 
     Attributes:
-        state: ``held`` or ``released``. A record that says nothing else is one that a person has written.
-        run_id: who.
+        state: ``held`` or ``released``. A record with no other field was written by a person.
+        run_id: the run that wrote the record.
         command: the holder's command, with what it is about.
         date: the exchange's date on which it began.
         expires_at: until when the record counts by the holder's clock, ISO 8601 in UTC; for people to read.
-        execution: the Cloud Run execution, of which one attempt follows the other; None elsewhere.
-        host: where it runs.
+        execution: the Cloud Run execution, whose attempts run one after the other; None elsewhere.
+        host: the machine on which it runs.
         pid: its process there.
-        space: the boot and the process namespace in which ``pid`` is one process; None where that cannot be told.
-        began: when that process began, in ticks since the boot: a number is given to another process later.
-        since: when its command came for the lease, ISO 8601 in UTC; for people to read.
+        space: the boot and process namespace in which ``pid`` is unique; None if it cannot be determined.
+        began: when that process began, in ticks since the boot, because a pid is reused by later processes.
+        since: when its command asked for the lease, ISO 8601 in UTC; for people to read.
     """
 
     state: str
@@ -84,10 +85,10 @@ class Record:
 
     @classmethod
     def parsed(cls, body: bytes) -> "Record":
-        """Read a record; a newer release may tell more, and an older one less.
+        """Read a record; one of a newer release may have more fields, and one of an older release fewer.
 
         Raises:
-            ValueError: it is none.
+            ValueError: it is not a record.
         """
         told = json.loads(body)
         if not isinstance(told, dict) or told.get("state") not in ("held", "released"):
@@ -105,16 +106,16 @@ class Record:
         if self.state != "held":
             return False
         if self.execution or execution:
-            # Cloud Run starts a task's next attempt when the last one is dead.
+            # Cloud Run starts the next attempt of a task only after the last one is dead.
             return self.execution != execution
         return self._is_alive() is not False
 
     def is_seen_alive(self) -> bool:
-        """Whether its holder is known to live: a process of this machine."""
+        """Whether its holder is known to be alive: a running process of this machine."""
         return not self.execution and self._is_alive() is True
 
     def _is_alive(self) -> bool | None:
-        """Whether the process lives; None where that cannot be seen from here."""
+        """Whether the process is alive; None if this cannot be seen from here."""
         if self.space is None or self.space != _process_space():
             return None
         return self.began == _began(self.pid)
@@ -132,21 +133,21 @@ def held(
 ) -> Iterator[threading.Event]:
     """Hold the lease, and renew it, until the block ends.
 
-    Where another command has it, it is waited for: both would ask the providers, whose limits are for one, and dbt
-    builds one table twice. A process that finds that it has lost the lease, or could not renew it for too long,
-    interrupts itself, and is ended a minute later where it goes on. What is yielded is set then.
+    If another command holds it, this one waits: together they would exceed the providers' limits, and dbt would build
+    the same tables twice. A process that has lost the lease, or could not renew it for too long, interrupts itself, and
+    is ended a minute later if it is still running. The event that is yielded is set then.
 
     Args:
-        archive: keeps the records, under ``leases/``.
+        archive: where the records are, under ``leases/``.
         run_id: of this run.
-        command: of this run, with what it is about; two of the same ``run`` on one date are one too many.
+        command: of this run, with its mode and symbols; a second ``run`` of the same kind on the same date is refused.
         clock: the time, with zone.
-        execution: the Cloud Run execution that this is an attempt of.
+        execution: the Cloud Run execution that this process is an attempt of.
         wait: waits for so many seconds.
-        tell: is told of each other command that is waited for, once.
+        tell: called once for each other command that this one waits for.
 
     Raises:
-        AlreadyRunning: this is ``run``, and what has the lease does the same since the same date, and lives.
+        AlreadyRunning: this is ``run``, and the holder is alive, and began the same command on the same date.
         PipelineError: the archive failed, or the lease was not free in ``LONGEST_WAIT``.
     """
     lease = _Lease(archive, run_id, command, clock, execution)
@@ -154,7 +155,7 @@ def held(
     seen: tuple[str, int] | None = None
     told: str | None = None
     while (holder := lease.take()) is not None:
-        # Of a holder that was killed elsewhere the record stands still: one that lives renews it.
+        # A new record of the same holder shows that it is alive; a holder that was killed writes no more records.
         is_renewed = seen is not None and seen[0] == holder.run_id and seen[1] != lease.number
         if seen != (holder.run_id, lease.number):
             seen, since = (holder.run_id, lease.number), waited
@@ -190,7 +191,7 @@ def held(
 
 
 def holder(archive: Archive, now: datetime) -> Record | None:
-    """Whoever has the lease, as far as one look can tell, or None.
+    """The holder of the lease, as far as one look can tell; None if it is free.
 
     Raises:
         PipelineError: the archive failed, or the lease cannot be read.
@@ -202,7 +203,7 @@ def holder(archive: Archive, now: datetime) -> Record | None:
 
 
 def _renew(lease: "_Lease", is_over: threading.Event) -> None:
-    """Renew until the command is over, or another one has the lease. ``_watch`` looks whether this does its work."""
+    """Renew until the command is over, or another one has the lease. ``_watch`` checks that this thread works."""
     while not is_over.wait(RENEWAL_SECONDS):
         try:
             if not lease.append("held"):
@@ -221,7 +222,7 @@ def _watch(lease: "_Lease", is_over: threading.Event) -> None:
     else:
         return
     _log.error("lease lost; stopping, so that there is one writer")
-    # To the process, not to this thread: the main one may be waiting in a call.
+    # A signal to the process, because the main thread may be waiting in a call.
     os.kill(os.getpid(), signal.SIGTERM)
     if not is_over.wait(_STOPPING.total_seconds()):
         _log.error("it did not stop in time; ending it")
@@ -232,9 +233,9 @@ class _Lease:
     """The lease as one process sees it.
 
     Attributes:
-        date: the exchange's date on which it came for it.
-        number: of the last record that it knows of.
-        is_lost: set when another one has it, or may have it soon.
+        date: the exchange's date on which the process asked for it.
+        number: the number of the last record that it knows.
+        is_lost: set when another process has it, or may have it soon.
     """
 
     def __init__(self, archive: Archive, run_id: str, command: str, clock: Clock, execution: str | None) -> None:
@@ -260,21 +261,21 @@ class _Lease:
         )
 
     def take(self) -> Record | None:
-        """Take the lease; return None, or the record of whoever has it."""
+        """Take the lease and return None; if another process holds it, return that record."""
         while True:
             self.number, last = _last_record(self._archive)
             if last is not None and last.may_write(self._execution):
                 return last
             if self.append("held"):
                 return None
-            # Another one was faster by a moment, and is what the next look finds.
+            # Another process was faster: the next iteration finds its record.
 
     def unrenewed(self) -> timedelta:
-        """How long ago what we wrote last was begun."""
+        """The time since the last successful write began."""
         return timedelta(seconds=time.clock_gettime(_ELAPSED) - self._renewed_at)
 
     def append(self, state: str) -> bool:
-        """Write the next record; False where that is another one's by now."""
+        """Write the next record; return False if another process has written it."""
         began = time.clock_gettime(_ELAPSED)
         expires_at = (self._clock().astimezone(UTC) + EXPIRY).isoformat()
         record = replace(self._ours, state=state, expires_at=expires_at)
@@ -282,7 +283,7 @@ class _Lease:
             there = _read(self._archive, self.number + 1)
             if there.run_id != record.run_id:
                 return False
-            # Ours: it was written, and its answer lost.
+            # It is our own record: it was written, but the answer was lost.
             self.number += 1
             if there.state == state:
                 self._ours = there
@@ -297,9 +298,9 @@ class _Lease:
 def _last_record(archive: Archive) -> tuple[int, Record | None]:
     for folder in sorted(archive.folders("leases/"), reverse=True):
         names = {path: PurePosixPath(path).stem for path in archive.listed(f"{folder}/")}
-        # What somebody else has put here is no record.
+        # Ignores files that do not have the name of a record.
         numbers = [int(name) for path, name in names.items() if name.isdecimal() and path == _path(int(name))]
-        # On a disk, a folder is there a moment before its first record.
+        # On a disk, a folder exists a moment before its first record.
         if numbers:
             return max(numbers), _read(archive, max(numbers))
     return 0, None
@@ -312,7 +313,7 @@ def _read(archive: Archive, number: int) -> Record:
         if archive.folder:
             remedy = f"rm {shlex.quote(str(archive.folder / _path(number)))}"
         else:
-            # Where nothing can be deleted, the next record counts.
+            # Nothing can be deleted from the bucket, so the remedy writes the next record, which counts.
             following = f"{archive.uri.rstrip('/')}/{_path(number + 1)}"
             remedy = f"""echo '{{"state": "released"}}' | gcloud storage cp - {shlex.quote(following)}"""
         raise PipelineError(
@@ -326,7 +327,7 @@ def _path(number: int) -> str:
 
 
 def _process_space() -> str | None:
-    """Where a number means one process: this boot of this machine, in this container; None where that is unknown."""
+    """The scope in which a pid is unique: this boot of this machine, and this container; None if unknown."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -335,9 +336,9 @@ def _process_space() -> str | None:
 
 
 def _began(pid: int) -> str | None:
-    """When a process began, in ticks since the boot; None where there is none, or none that still runs."""
+    """When a process began, in ticks since the boot; None if it does not exist or no longer runs."""
     try:
-        # The name of the process, in brackets, may hold anything.
+        # The name of the process, in brackets, may contain any character.
         state, *others = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""The raw tables: what each provider sends, under the provider's own names, with where each row came from."""
+"""The raw tables: the columns of each provider under its own names, and the provenance of each row."""
 
 from dataclasses import dataclass
 
@@ -6,7 +6,7 @@ import pyarrow as pa
 
 _TIMESTAMP = pa.timestamp("us", tz="UTC")
 
-# Every raw table ends with these.
+# The last columns of every raw table.
 PROVENANCE = (
     pa.field("_run_id", pa.string()),
     pa.field("_extracted_at", _TIMESTAMP),
@@ -20,12 +20,12 @@ class RawTable:
 
     Attributes:
         name: the table's name in the raw dataset and the first folder of its batches.
-        source_id: the provider that fills it; of the two ledgers, of requests and of runs, none.
+        source_id: the provider that fills it; None for the two ledgers, of requests and of runs.
         schema: all columns in order, provenance last.
-        keys: the columns without which a row means nothing; a batch with a null there is refused.
-        symbol: the column that names the instrument; of a run, its command.
-        dates: the columns that place a row in time; none where no bar depends on the table.
-        values: the columns that make a row another version of what was received before.
+        keys: the columns that a row must have; a batch with a null in one of them is refused.
+        symbol: the column that names the instrument; in the ledger of runs, the command.
+        dates: the columns that place a row in time; empty if no bar depends on the table.
+        values: the columns that are compared with the rows received before; a difference makes a new version.
     """
 
     name: str
@@ -116,7 +116,7 @@ YAHOO_DAILY_BARS = _table(
         "adj_close": pa.float64(),
         "volume": pa.int64(),
     },
-    # Not adj_close: each dividend rewrites all of it, and no model reads it.
+    # Without adj_close: each dividend rewrites its whole history, and no model reads it.
     values=_BAR_VALUES,
 )
 
@@ -168,7 +168,7 @@ NSE_CORPORATE_ACTIONS = _table(
             ),
             pa.string(),
         ),
-        # The text in exDate as a date, which places the row in time.
+        # exDate parsed to a date, which places the row in time.
         "ex_date": pa.date32(),
     },
     keys=("symbol", "subject", "ex_date"),
@@ -179,13 +179,13 @@ NSE_INDEX_CONSTITUENTS = _table(
     "nse_index_constituents",
     "nse",
     {
-        # The exchange writes a space where the name of a column can have none.
+        # The exchange's names have a space in place of each underscore, which a column's name cannot have.
         **dict.fromkeys(("Company_Name", "Industry", "Symbol", "Series", "ISIN_Code", "index_name"), pa.string()),
         "list_date": pa.date32(),
     },
     keys=("Symbol", "ISIN_Code", "index_name", "list_date"),
     symbol="Symbol",
-    # No bar depends on who is in an index.
+    # No bar depends on the members of an index.
     dates=(),
 )
 
@@ -213,14 +213,14 @@ NSE_CALENDAR_DAYS = _table(
         **dict.fromkeys(
             ("tradingDate", "weekDay", "description", "opens_at_ist", "closes_at_ist", "is_short"), pa.string()
         ),
-        # The text in tradingDate as a date; what it says of the day; and the year of the list, of which there is one.
+        # tradingDate parsed to a date; what the day is, such as a holiday or muhurat; of a holiday list, its year.
         "trade_date": pa.date32(),
         "kind": pa.string(),
         "list_year": pa.int64(),
     },
     keys=("tradingDate", "trade_date", "kind"),
     symbol="tradingDate",
-    # A build compares the whole calendar with that of the last one.
+    # Needs no window: a build compares the whole calendar with that of the last build.
     dates=(),
 )
 
@@ -234,7 +234,7 @@ NSE_FILES = _table(
     },
     keys=("file_name", "sha256", "raw_table", "batch_path"),
     symbol="file_name",
-    # A file's records move the window; what is known of the file goes with them.
+    # Needs no window of its own: the records of a file, which land with it, move the window.
     dates=(),
 )
 

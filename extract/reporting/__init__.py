@@ -1,1 +1,1 @@
-"""What people are told: the state of the data, alerts, and how a command ended."""
+"""Reports for people: the state of the data, alerts, and how a command ended."""

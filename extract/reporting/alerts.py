@@ -1,4 +1,4 @@
-"""What is wrong: the rows of the view operations_alerts, the verdict over them, and who is told."""
+"""Alerts: the rows of the view operations_alerts, the verdict over them, the log and the webhook."""
 
 import logging
 import re
@@ -16,12 +16,12 @@ from extract.warehouse.connection import Row, Warehouse
 
 _log = structlog.get_logger()
 
-# From the one that wants somebody now.
+# From the most urgent to the least.
 SEVERITIES = ("CRITICAL", "ERROR", "WARNING", "INFO")
 
 _SEND_SECONDS = 10.0
 
-# An alert that stands is sent once a day: by the evening's run, and not by the morning's.
+# An alert that stands is sent again after so long: once a day, by the evening's run and not by the morning's.
 _REPEATED_AFTER = timedelta(hours=20)
 
 
@@ -46,7 +46,7 @@ class Verdict:
 
     Attributes:
         state: ``ok``, ``incomplete`` or ``wrong``.
-        alerts: all of them, in order of weight.
+        alerts: all alerts, the most urgent first.
     """
 
     state: State
@@ -54,28 +54,28 @@ class Verdict:
 
     @property
     def reasons(self) -> list[Alert]:
-        """The alerts that count against the data: all but what is only worth knowing."""
+        """The alerts that count against the data: all except those of severity INFO."""
         return [alert for alert in self.alerts if alert.severity != "INFO"]
 
     def beside(self, warnings: Iterable[Alert]) -> "Verdict":
-        """The verdict with what the warehouse cannot know: each of these is a WARNING."""
+        """The verdict with further alerts that the warehouse cannot know; each of them is a WARNING."""
         place = sum(alert.severity in ("CRITICAL", "ERROR") for alert in self.alerts)
         return _judged([*self.alerts[:place], *warnings, *self.alerts[place:]])
 
     def after(self, command: str) -> "Verdict":
-        """The verdict when a command ends well that the view does not know yet: it makes earlier failures good.
+        """The verdict after a command that ended well and that the view does not know yet.
 
-        A run that failed waits for a run, as operations_alerts has it.
+        An alert about an earlier failure is over then; that about a run is over after a run, as in operations_alerts.
         """
-        return _judged([alert for alert in self.alerts if not _is_good_after(alert, command)])
+        return _judged([alert for alert in self.alerts if not _is_over(alert, command)])
 
 
-def _is_good_after(alert: Alert, command: str) -> bool:
+def _is_over(alert: Alert, command: str) -> bool:
     return alert.alert_id == "run_failed" and (command == "run" or not alert.subject.startswith("run-"))
 
 
 def _judged(alerts: list[Alert]) -> Verdict:
-    """The verdict over alerts in order of weight, as operations_verdict gives it."""
+    """The verdict over alerts, the most urgent first; computed as in operations_verdict."""
     worst = alerts[0].severity if alerts else "INFO"
     states: dict[str, State] = {"CRITICAL": "wrong", "ERROR": "wrong", "WARNING": "incomplete", "INFO": "ok"}
     return Verdict(states[worst], alerts)
@@ -94,7 +94,7 @@ def read_verdict(warehouse: Warehouse) -> Verdict:
 
 def log(alerts: Sequence[Alert]) -> None:
     """Log each alert, which Cloud Monitoring forwards."""
-    # Where nobody reads the log any more, the webhook is told all the same.
+    # If standard error is closed, do not fail: the alerts must still be sent to the webhook.
     with suppress(OSError, ValueError):
         for alert in alerts:
             # Cloud Monitoring's filter looks for alert_id; see infra/terraform/monitoring.tf.
@@ -103,16 +103,16 @@ def log(alerts: Sequence[Alert]) -> None:
 
 
 def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime, warehouse: Warehouse | None) -> None:
-    """Send to the webhook, where there is one, what is new, what is worse, what is gone, and once a day what stands.
+    """Send alerts to the webhook, if there is one: those that are new, worse or gone, and once a day those that stand.
 
-    A webhook that fails is logged, and is no failure of the run; the next run sends the same.
+    If the webhook fails, that is logged and does not fail the run; the next run sends the same alerts.
 
     Args:
-        alerts: what is wrong now.
+        alerts: the alerts of now.
         settings: with the address.
-        run_id: of the run that found it.
+        run_id: of the run that found them.
         now: a time with zone.
-        warehouse: remembers what was sent; None where it cannot be asked, and all is sent.
+        warehouse: has the alerts that were sent; None if it cannot be queried: then all are sent.
 
     Raises:
         PipelineError: the warehouse failed.
@@ -142,7 +142,7 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
 
 
 def _key(alert_id: str, subject: str) -> tuple[str, str]:
-    """What an alert is told apart by: that of a later session is the same one, which stands."""
+    """The identity of an alert. A date as subject does not count: the alert of a later session is the same alert."""
     return alert_id, "" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", subject) else subject
 
 
@@ -150,12 +150,12 @@ def _post(url: str, text: str) -> bool:
     import httpx
 
     try:
-        # The field that Slack, Mattermost and Google Chat read.
+        # Slack, Mattermost and Google Chat read this field.
         httpx.post(url, json={"text": text}, timeout=_SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:
         _warn(status=error.response.status_code)
     except Exception as error:
-        # Its text may quote the address, which is a secret.
+        # The error's text may quote the address, which is secret.
         _warn(reason=type(error).__name__)
     else:
         return True

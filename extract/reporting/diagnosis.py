@@ -1,4 +1,4 @@
-"""What the last runs and statements took and cost, and whether each thing that a run needs is there."""
+"""The time and cost of the last runs and statements, and whether everything that a run needs is there."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from extract.settings import Settings
 from extract.sources.kite_session import access_token
 from extract.warehouse.connection import Warehouse
 
-# A run ends well each evening and each morning; see the alert "No good run in 26 hours".
+# A run ends well each evening and each morning. The alert "No good run in 26 hours" has the same limit.
 LONGEST_SILENCE = timedelta(hours=26)
 
 _RECENT_DAYS = 10
@@ -29,10 +29,10 @@ class Check:
     """Something that a run needs.
 
     Attributes:
-        subject: what was looked at.
+        subject: what was checked.
         is_ok: whether it is as it must be.
-        text: what was seen.
-        remedy: what to type where it is not ok.
+        text: what was found.
+        remedy: what to do if it is not ok.
     """
 
     subject: str
@@ -63,7 +63,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class SourceRequests:
-    """How one source answered in the last run: its requests, and the milliseconds that they took, waits included."""
+    """How one source answered in the last run: its requests, and their duration in milliseconds, waits included."""
 
     source_id: str
     request_count: int
@@ -75,14 +75,14 @@ class SourceRequests:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One of the longest statements of the last day, as BigQuery remembers its jobs.
+    """One of the longest statements of the last day, from BigQuery's list of jobs.
 
     Attributes:
-        job_id: BigQuery's.
+        job_id: BigQuery's id of the job.
         kind: such as SELECT or MERGE.
-        seconds: that it ran.
-        bytes_billed: for it.
-        text: the model or test that it is of, or else its beginning.
+        seconds: how long it ran.
+        bytes_billed: the bytes that BigQuery billed.
+        text: the model or test that sent it; else the beginning of the statement.
     """
 
     job_id: str
@@ -94,7 +94,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What ``trading-data diagnose`` tells."""
+    """What ``trading-data diagnose`` reports."""
 
     checks: list[Check]
     alerts: list[Alert]
@@ -104,20 +104,20 @@ class Diagnosis:
 
     @property
     def is_well(self) -> bool:
-        """Whether nothing is to be done."""
+        """Whether there is nothing to do."""
         return all(check.is_ok for check in self.checks) and all(alert.severity == "INFO" for alert in self.alerts)
 
     def as_json(self) -> dict[str, Any]:
-        """Everything, with the times left to the encoder."""
+        """All fields; the JSON encoder converts the times."""
         return {"is_well": self.is_well} | asdict(self)
 
 
 def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: datetime) -> Diagnosis:
-    """Look at each thing that a run needs. What cannot be looked at is a failed check, and not an error.
+    """Check everything that a run needs. If a check cannot be made, it counts as failed and raises no error.
 
     Args:
         settings: of the command.
-        warehouse: gives the warehouse; it may fail.
+        warehouse: returns the warehouse; it may fail.
         now: a time with zone.
     """
     checks: list[Check] = []
@@ -152,7 +152,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
 
 
 def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> list[Run]:
-    """The last runs, the latest first; or one, with the attempts that followed it.
+    """The last runs, the latest first; or one run, with its later attempts.
 
     Raises:
         PipelineError: nothing has been built yet, or the warehouse failed.
@@ -200,7 +200,7 @@ def _kite_session(settings: Settings, now: datetime) -> Check:
 
 
 def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
-    """Whether there are marts; and where there are, how fresh they are."""
+    """Whether there are marts; and if there are, how fresh they are."""
     built_at = warehouse.last_built_at()
     if built_at is None or not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         return [Check("marts", False, "nothing was built yet, by this release", "trading-data run")]
@@ -221,7 +221,7 @@ def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
 
 
 def lasting(span: timedelta) -> str:
-    """A time in the unit that a person would use: ``1 minute``, ``26 hours``, ``3 days``."""
+    """A duration in the unit that a person would use: ``1 minute``, ``26 hours``, ``3 days``."""
     minutes = max(round(span / timedelta(minutes=1)), 1)
     if minutes < 90:
         count, unit = minutes, "minute"

@@ -1,4 +1,4 @@
-"""What a command says of itself when it ends: a row of the raw table ``extract_runs``."""
+"""The report that a command writes when it ends: a row of the raw table ``extract_runs``."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -20,14 +20,14 @@ _log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Outcome:
-    """What a command that writes has done so far: kept up as it goes, so that it can be reported however it ends.
+    """What a command that writes has done so far. It is updated as the command runs, so that an error can be reported.
 
     Attributes:
-        extraction: what was asked for, and what came; None where nobody is asked.
-        replayed: what was loaded of the archive; None where that is not looked at.
-        builds: what dbt built, each time.
-        shortfalls: what should have come and did not, a sentence each.
-        told: the report, when it stands in the archive.
+        extraction: what was requested and received; None if the command sends no requests.
+        replayed: what was loaded from the archive; None if the command does not replay.
+        builds: the builds.
+        shortfalls: what was expected and did not come, a sentence each.
+        told: the report, once it is in the archive.
     """
 
     extraction: Extraction | None = None
@@ -43,12 +43,12 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
-        """Of a command that came to its end; see ``extract.cli.main``."""
+        """The exit status of a command that was not stopped by an error; see ``extract.cli.main``."""
         return FAILED if self.built and self.built.failed else INCOMPLETE if self.shortfalls else OK
 
     @property
     def reason(self) -> str | None:
-        """Why that is not 0."""
+        """Why the exit status is not 0."""
         failed = [f"{node}: {reason}" for node, reason in self.built.failed] if self.built else []
         return "; ".join([*failed, *self.shortfalls]) or None
 
@@ -86,7 +86,7 @@ class Report:
             outcome: what it has done.
             started_at: a time with zone.
             ended_at: a time with zone.
-            error: what ended it before its time.
+            error: the error that ended it early; None if there was none.
         """
         extraction = outcome.extraction
         landed_row_count = outcome.replayed.rows if outcome.replayed else 0
@@ -129,7 +129,7 @@ def _words(error: BaseException) -> str:
 
 
 def archive_report(told: Report, run_id: str, archive: Archive) -> str:
-    """Archive a report, which stands from then on, and return its path.
+    """Archive a report, and return its path. From then on it is safe, even if it is not loaded yet.
 
     Raises:
         PipelineError: the archive failed.
@@ -139,7 +139,7 @@ def archive_report(told: Report, run_id: str, archive: Archive) -> str:
 
 
 def load_report(path: str, archive: Archive, settings: Settings) -> None:
-    """Load an archived report; where that fails for any reason, or the process dies before it, the next run does."""
+    """Load an archived report. If this fails, or the process dies before it, the next run loads the report."""
     try:
         with open_warehouse(settings) as warehouse:
             warehouse.load([archive.read(path)])

@@ -1,4 +1,4 @@
-"""The rows of an answer as text: a table for people, the other forms for programs. No value is cut or rounded."""
+"""Write the rows of an answer as text: a table for people, other forms for programs. No value is cut or rounded."""
 
 import base64
 import csv
@@ -15,30 +15,29 @@ from rich.cells import cell_len
 
 FORMS = ("table", "csv", "json", "jsonl", "markdown")
 
-# A table grows wider where a later row needs it: of a long one, so many rows are held and laid out at a time.
+# So many rows of a long table are held in memory and laid out at a time; columns grow wider when a later row needs it.
 _ROWS_AT_ONCE = 5_000
 
-# On a terminal, so many rows are turned on their side rather than lose a column.
+# If a table is too wide for the terminal, up to so many rows are written one value a line, so that no column is lost.
 _FEW_ROWS = 5
 
-# What Markdown would take for its own signs. An underscore within a word is none.
+# The characters that Markdown would interpret. An underscore within a word is not one of them.
 _MARKDOWN_SIGNS = re.compile(r"[\\`*\[\]<>|~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 
 
 def write_rows(
     names: Sequence[str], rows: Iterable[Sequence[object]], form: str, out: TextIO, *, width: int | None = None
 ) -> int:
-    """Write rows as they come, and return how many they were.
+    """Write rows as they arrive, and return their number.
 
     Args:
-        names: of the columns.
+        names: the names of the columns.
         rows: a value for each column.
         form: ``table``; ``csv``, a header and then a line for each row; ``json``, one array of objects; ``jsonl``, an
-            object on each line; or ``markdown``, a table of GitHub's.
-        out: where to.
-        width: of the terminal that a table is for, in cells; None where a program reads it, or a file keeps it. Where a
-            table is wider than the terminal, each of a few rows is turned on its side; of many, the columns that fit
-            are shown, and a line says how many they are.
+            object on each line; or ``markdown``, a table in GitHub's form.
+        out: where to write.
+        width: the width of the terminal for a table, in cells; None for a program or a file. If a table is wider, a few
+            rows are written one value a line; of many rows, the columns that fit are shown, and a line says how many.
     """
     counted = _Counted(rows)
     if form == "table":
@@ -61,7 +60,7 @@ def write_rows(
 
 
 class _Counted:
-    """Rows, counted as they pass."""
+    """An iterable of rows that counts them."""
 
     def __init__(self, rows: Iterable[Sequence[object]]) -> None:
         self._rows = rows
@@ -131,7 +130,7 @@ def _is_number(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    """A value in a cell: what would move the cursor is written out."""
+    """A value in a cell of a table; characters that would move the cursor are escaped."""
     text = plain(value)
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
@@ -165,7 +164,7 @@ def _told(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    """JSON in which a NUMERIC keeps all of its digits; what JSON has no number for is a text."""
+    """JSON in which a NUMERIC keeps all its digits; NaN and infinity, which JSON lacks, become texts."""
     written: dict[type, Callable[..., str]] = {
         dict: lambda v: "{" + ", ".join(f"{json.dumps(str(name))}: {_json(inner)}" for name, inner in v.items()) + "}",
         list: lambda v: "[" + ", ".join(map(_json, v)) + "]",

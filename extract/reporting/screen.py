@@ -1,4 +1,4 @@
-"""What a person reads on a terminal of 80 columns: the status, and the diagnosis."""
+"""The status and the diagnosis, laid out for a terminal of 80 columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -17,17 +17,17 @@ _STYLES = {"CRITICAL": "bold red", "ERROR": "red", "WARNING": "yellow", "INFO": 
 
 
 def show(console: Console, parts: Iterable[RenderableType]) -> None:
-    """Print the parts of a screen; a line of text stays whole, so that it can be copied."""
+    """Print the parts of a screen; lines of text are not wrapped, so that they can be copied."""
     for part in parts:
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def status_screen(status: Status, kept_warehouse: str | None = None) -> list[RenderableType]:
-    """The verdict, what counts against the data with what mends it, and then the state in numbers.
+    """The verdict, the reasons against the data with their remedies, and then the state in numbers.
 
     Args:
         status: the state.
-        kept_warehouse: where the embedded warehouse keeps running, and how to stop it.
+        kept_warehouse: where the embedded warehouse keeps running, and how to stop it; None if it does not.
     """
     table = _labelled()
     for label, value in _status_rows(status):
@@ -43,7 +43,7 @@ def status_screen(status: Status, kept_warehouse: str | None = None) -> list[Ren
 
 
 def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
-    """What was looked at, the last runs, who answered how, the longest statements, and what is wrong."""
+    """The checks, the last runs, the requests by source, the longest statements, and the alerts."""
     checks = _labelled()
     for check in diagnosis.checks:
         checks.add_row(check.subject, Text(check.text, style="" if check.is_ok else "red"))
@@ -74,7 +74,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
         statements = _columns("Seconds", "MB billed", "Kind", "Statement")
         for statement in diagnosis.statements:
             told = (f"{statement.seconds:.2f}", f"{statement.bytes_billed / 1e6:,.0f}", statement.kind)
-            # The names are whole, and of the statement what is left of the line.
+            # The statement is cut to what is left of the line.
             statements.add_row(*told, Text(statement.text[:46], no_wrap=True, overflow="ellipsis"))
         parts += ["", Text("The longest statements of the last day", style="bold"), statements]
     return [*parts, *_titled("Alerts", diagnosis.alerts)]

@@ -1,4 +1,4 @@
-"""The state of the data: a row that the view data_status tells, and what the pipeline itself knows."""
+"""The state of the data: the row of the view data_status, and what the pipeline itself knows."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ order by source_id
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """What came of one source in the last run that fetched; a row of operations_extractions, in part."""
+    """The result of one source in the last run that fetched; part of a row of operations_extractions."""
 
     source_id: str
     symbol_count: int
@@ -39,9 +39,9 @@ class SourceStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The row of data_status, whose model describes each column; what waits to be built; and what is wrong.
+    """The row of data_status, whose model describes each column; the batches to build; and what is wrong.
 
-    ``missing_bars`` has a sentence for each source that answered without bars, and has not been asked often enough yet.
+    ``missing_bars`` has a sentence for each source that answered without some bars, and will be asked for them again.
     """
 
     unserved_symbols: list[str]
@@ -73,17 +73,17 @@ class Status:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether anything is wrong, or missing that was expected."""
+        """Whether anything is wrong, or anything expected is missing."""
         return self.verdict.state != "ok"
 
     @property
     def alerts(self) -> list[Alert]:
-        """All alerts, in order of weight."""
+        """All alerts, the most urgent first."""
         return self.verdict.alerts
 
     @property
     def session(self) -> str:
-        """The session that is judged, in a line."""
+        """One line about the session that is assessed."""
         if self.assessed_trade_date is None:
             return "no session has a valid bar yet"
         counts = f"{self.latest_valid_record_count} of {self.instrument_count} symbols"
@@ -94,11 +94,11 @@ class Status:
 
     @property
     def headline(self) -> str:
-        """The verdict in words, and the session that it is about."""
+        """The verdict in words, and the line about the session."""
         return f"{VERDICTS[self.verdict.state]}. {self.session}."
 
     def as_json(self) -> dict[str, Any]:
-        """The row with ISO dates, the verdict, and what counts against the data."""
+        """The row with ISO dates, the verdict, its reasons, and all alerts."""
         plain = {k: v.isoformat() if isinstance(v, date) else v for k, v in asdict(self).items()}
         sources = [asdict(s) | {"started_at": s.started_at.isoformat()} for s in self.last_run]
         return plain | {
@@ -119,7 +119,7 @@ def read_status(warehouse: Warehouse) -> Status:
     require_marts(warehouse)
     base = f"{warehouse.client.project}.{warehouse.dataset}"
     today = exchange_date(datetime.now(UTC))
-    # At once: each takes the warehouse longer than it takes us to ask all of them.
+    # All at once: the warehouse needs longer for each query than we need to send all of them.
     with ThreadPoolExecutor(thread_name_prefix="status") as pool:
         holes = pool.submit(read_holes, warehouse, source_order(), listed_instruments(), FIRST_DAY, today)
         verdict = pool.submit(read_verdict, warehouse)

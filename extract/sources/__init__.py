@@ -1,4 +1,4 @@
-"""One module for each place that bars come from: it turns the place's answers and errors into ours, nothing else."""
+"""One module for each source of bars: it translates the source's answers and errors into ours, and does no more."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,15 +12,15 @@ from extract.errors import SourceUnavailable
 from extract.landing.raw import RawTable
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
 
-# Of rows that are left out, so many are named.
+# A message names at most so many of the rows that are left out.
 _NAMED = 5
 
 
 class Answer(dict[str, pa.Table]):
-    """What a provider sent, by the raw table that it belongs to.
+    """What a provider sent, by raw table.
 
     Attributes:
-        left_out: what it sent and is not among the rows, and why; a sentence each.
+        left_out: what was sent but left out of the rows, and why; a sentence each.
     """
 
     def __init__(self, tables: Mapping[str, pa.Table], left_out: Iterable[str] = ()) -> None:
@@ -31,11 +31,11 @@ class Answer(dict[str, pa.Table]):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a provider is asked for.
+    """A request to a provider.
 
     Attributes:
-        table: the raw table that the answer belongs to.
-        instruments: whose rows; one, but for quotes; none, where it is the provider's own list.
+        table: the raw table for the answer.
+        instruments: whose rows; one instrument, several only for quotes, and none for the provider's own list.
         first: the first trade date asked for.
         last: the last one.
     """
@@ -51,7 +51,7 @@ class Source(Protocol):
 
     Attributes:
         source_id: as in the seed ``source_precedence``.
-        workers: how many requests may be under way at once, so that a slow answer does not slow the pace.
+        workers: how many requests may be under way at once, so that slow answers do not reduce the pace.
         requests_per_second: its limit for bars.
     """
 
@@ -60,11 +60,11 @@ class Source(Protocol):
     requests_per_second: float
 
     def fetch(self, request: Request) -> Answer:
-        """Make one attempt, and return the rows in the columns of their raw tables; none is an answer too.
+        """Make one attempt, and return the rows in the columns of their raw tables; an answer may have no rows.
 
         Raises:
             SourceRefused: asking again will not help.
-            SourceUnavailable: asking again may.
+            SourceUnavailable: asking again may help.
         """
         ...
 
@@ -74,10 +74,10 @@ class Source(Protocol):
 
 
 def as_table(table: RawTable, rows: list[dict[str, Any]]) -> pa.Table:
-    """The rows in the provider's columns of a raw table; columns that are not given are null.
+    """The rows in the provider's columns of a raw table; missing columns are null.
 
     Raises:
-        SourceUnavailable: a value is of another type than the provider documents.
+        SourceUnavailable: a value has another type than the provider documents.
     """
     try:
         return pa.Table.from_pylist(rows, table.provider_columns)
@@ -88,7 +88,7 @@ def as_table(table: RawTable, rows: list[dict[str, Any]]) -> pa.Table:
 def bounded(
     provider: str, table: RawTable, rows: pa.Table, first: date, last: date, now: datetime
 ) -> tuple[pa.Table, list[str]]:
-    """The rows of the days that were asked for and have come, one for each day; and what is left out.
+    """The rows of days that were asked for and are not in the future, one for each day; and what is left out.
 
     Args:
         provider: its name, for the messages.
@@ -99,7 +99,7 @@ def bounded(
         now: a time with zone.
 
     Raises:
-        SourceUnavailable: a day comes twice, with different values.
+        SourceUnavailable: a day occurs twice, with different values.
     """
     end = min(last, exchange_date(now))
     kept: dict[date, int] = {}
@@ -117,7 +117,7 @@ def bounded(
 
 
 def outside(provider: str, days: Iterable[date], first: date, last: date, now: datetime) -> list[str]:
-    """What is to be said of the days in an answer that were not asked for, or have not come; see ``bounded``."""
+    """Sentences about days in an answer that were not asked for, or are in the future; see ``bounded``."""
     today = exchange_date(now)
     to_come = sorted(day for day in days if day > today)
     not_asked = sorted(day for day in days if day <= today and not first <= day <= last)
@@ -129,13 +129,13 @@ def outside(provider: str, days: Iterable[date], first: date, last: date, now: d
 
 
 def listed(names: Iterable[str]) -> str:
-    """The first of some names, and how many there are where those are not all."""
+    """The first of some names; if there are more, how many there are."""
     every = list(names)
     return ", ".join(every[:_NAMED]) + (f", ... ({len(every)} in all)" if len(every) > _NAMED else "")
 
 
 def exchange_dates(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The exchange's date of each time of a column, which are in UTC."""
+    """The exchange's date for each time of a column in UTC."""
     return pc.local_timestamp(times.cast(pa.timestamp("us", EXCHANGE_ZONE.key))).cast(pa.date32())
 
 

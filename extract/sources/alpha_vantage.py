@@ -1,6 +1,6 @@
-"""Alpha Vantage: the BSE's prices, as a third opinion where the other two are apart or absent.
+"""Alpha Vantage: the BSE's prices, as a third opinion where the other two sources disagree or lack a bar.
 
-It does not serve the NSE. Every refusal comes as status 200 with a sentence, which is told apart here.
+It does not serve the NSE. Every refusal comes with status 200 and a sentence; this module recognizes the sentences.
 https://www.alphavantage.co/documentation/
 """
 
@@ -18,7 +18,7 @@ from extract.sources import Answer, Request, as_table, bounded
 from extract.sources.pace import Pacer, Sleep
 
 BASE_URL = "https://www.alphavantage.co"
-# What a free key is shown: the last 100 sessions.
+# A free key gets the last 100 sessions.
 SESSIONS = 100
 _REQUESTS_PER_SECOND = 1.0
 _TIMEOUT_SECONDS = 7.0
@@ -77,7 +77,7 @@ class AlphaVantage:
             days = [(date.fromisoformat(day), _fields(fields)) for day, fields in series.items()]
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
-        # It sends 100 sessions, whatever is wanted of them.
+        # It always sends 100 sessions.
         rows = [
             {"symbol": instrument.symbol, "ticker": ticker, "date": day} | f for day, f in days if day >= request.first
         ]
@@ -88,7 +88,7 @@ class AlphaVantage:
         return Answer({ALPHA_VANTAGE_DAILY_BARS.name: table}, left_out)
 
     def _require(self, ticker: str, body: dict[str, Any]) -> None:
-        """Refuse a series that is not of what was asked for."""
+        """Refuse a series that is not the one that was asked for."""
         described = body.get("Meta Data")
         told = described.get("2. Symbol") if isinstance(described, dict) else None
         if not isinstance(told, str) or told.strip().upper() != ticker.upper():
@@ -102,7 +102,7 @@ class AlphaVantage:
         text = " ".join(str(body[key]) for key in ("Information", "Note", "Error Message") if key in body)
         told = self._redacted(text)
         refusals: list[tuple[tuple[str, ...], Exception]] = [
-            # The sentence for a burst names the daily limit as well: it is looked for first.
+            # First, because the sentence about too many requests at once also names the daily limit.
             (
                 ("sparingly", "per second"),
                 SourceUnavailable("Alpha Vantage found us too fast", retry_after=1.0, is_rate_limit=True),
@@ -145,17 +145,17 @@ class AlphaVantage:
 
 
 def _fields(fields: dict[str, str]) -> dict[str, str]:
-    """The five values by name: with adjusted closes among them, their numbers change."""
+    """The five values by name, without their numbers, which differ if adjusted closes are included."""
     named = {key.partition(". ")[2]: value for key, value in fields.items()}
     return {name: named[name] for name in ("open", "high", "low", "close", "volume")}
 
 
 class _Twice(ValueError):
-    """A name stands twice in a JSON object, with different values."""
+    """A name occurs twice in a JSON object, with different values."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object, of which Python would keep the last of two values under one name."""
+    """A JSON object without repeated names; by default, Python would keep the last of two values under one name."""
     kept: dict[str, Any] = {}
     for name, value in pairs:
         if kept.setdefault(name, value) != value:

@@ -1,7 +1,7 @@
 """Kite Connect, through its own client: the instruments dump, daily candles, and quotes.
 
-The client neither retries, nor keeps to the limits, nor checks the status of what looks like an answer; its documented
-and observed errors are mapped here. https://kite.trade/docs/connect/v3
+The client does not retry, does not keep to the limits, and does not check the status of what looks like an answer. Its
+documented and observed errors are mapped here. https://kite.trade/docs/connect/v3
 """
 
 import math
@@ -44,7 +44,7 @@ _ADDRESS_REFUSED = (
     " or run it where the address is allowed"
 )
 _OTHER_REFUSAL = f"Kite forbids this call ({{told}}); look at the app {_CONSOLE}"
-# What the texts have in common, by their cause: Kite's types of errors do not tell the causes apart.
+# Words that show the cause of an error, because Kite's error types do not distinguish the causes.
 _REFUSALS = (
     (re.compile(r"\bIPs?\b|\bip.?address|white.?list|allow.?list", re.IGNORECASE), _ADDRESS_REFUSED),
     (re.compile(r"\bnot (been )?enabled\b|\bdisabled\b", re.IGNORECASE), _NOT_ENABLED),
@@ -55,16 +55,16 @@ _RANGE = re.compile(r"interval exceeds max limit: (\d+) days")
 
 
 class _Client(KiteConnect):  # type: ignore[misc]
-    """Kite's client, which hands over the candles and the instruments dump as they were sent.
+    """Kite's client, changed to return candles and the instruments dump as they were sent.
 
-    It would read their dates leniently: it takes almost anything for one, and 0.15 s of the processor for an answer.
+    The original parses their dates: it accepts almost anything as a date, and uses 0.15 s of the processor an answer.
     """
 
     def _format_historical(self, data: dict[str, Any]) -> Any:
         return data["candles"]
 
     def _parse_instruments(self, data: bytes) -> bytes:
-        # It would refuse all of the dump for one odd row.
+        # The original would refuse the whole dump because of one odd row.
         return data
 
 
@@ -72,7 +72,7 @@ class Kite:
     """The primary source."""
 
     source_id = "kite"
-    # So many that one is always waiting for its turn, also where an answer takes Kite more than a second.
+    # Enough that a request is always ready to be sent, even if Kite takes more than a second for an answer.
     workers = 8
 
     def __init__(
@@ -88,7 +88,7 @@ class Kite:
         """Connect with a live token, to Kite or to the server at ``base_url`` (scheme, host and port alone)."""
         self.requests_per_second = requests_per_second
         self._client = _Client(api_key, access_token, root=base_url, timeout=_TIMEOUT_SECONDS)
-        # The client hides status and headers of its answers; a session's hook sees them, in the thread that asked.
+        # The client hides the status and headers of answers; a hook of its session sees them, in the thread that asked.
         self._client.reqsession.hooks["response"].append(self._see)
         self._seen = threading.local()
         self._pacer = Pacer(requests_per_second, sleep=sleep)
@@ -98,7 +98,7 @@ class Kite:
         self._tokens: dict[str, int] = {}
         self._dumped_at: datetime | None = None
         self._dump_lock = threading.Lock()
-        # A dump that nobody asked for goes with the next answer: like everything received, it is archived.
+        # A dump that was fetched without a request for it is returned with the next answer, so that it is archived too.
         self._unasked_dump: Answer | None = None
 
     def hold(self, seconds: float) -> None:
@@ -123,7 +123,7 @@ class Kite:
         if not rows:
             raise SourceUnavailable("Kite's instruments dump is empty" + (f": {listed(odd)}" if odd else ""))
         table = as_table(KITE_INSTRUMENTS, rows)
-        # A suspended share appears with a suffix for its series, which is part of its name here.
+        # A share in another series, such as a suspended one, has a suffix for the series in its name.
         self._tokens = {row["tradingsymbol"]: row["instrument_token"] for row in rows if row["segment"] == "NSE"}
         self._dumped_at = self._clock()
         left_out = [f"{len(odd)} rows of Kite's instruments dump are left out: {listed(odd)}"] if odd else []
@@ -137,7 +137,7 @@ class Kite:
             if limit := _RANGE.search(str(error)):
                 self._window_days = int(limit[1]) - 10
             elif "invalid token" in str(error):
-                # Seen for tokens that had changed since the dump, and falsely in bursts.
+                # Kite says this for a token that has changed since the dump, and sometimes wrongly, in bursts.
                 with self._dump_lock:
                     if self._dumped_at is None or self._dumped_at <= asked_at:
                         self._unasked_dump = self._instruments()
@@ -162,7 +162,7 @@ class Kite:
             with self._errors():
                 candles = self._client.historical_data(
                     token,
-                    # Of an aware time the client would drop the zone; without hours, `to` means midnight.
+                    # Without zone, because the client would drop it; with hours, because `to` alone means midnight.
                     datetime.combine(start, time()),
                     datetime.combine(end, time(23, 59, 59)),
                     "day",
@@ -173,7 +173,7 @@ class Kite:
             windows.append(table)
             left_out += beyond
             start = end + timedelta(days=1)
-        # Of a range that ends before it begins, there is nothing to ask.
+        # There are no windows if the range ends before it begins: the answer is empty.
         return Answer({KITE_DAILY_BARS.name: pa.concat_tables([as_table(KITE_DAILY_BARS, []), *windows])}, left_out)
 
     def _token(self, instrument: Instrument) -> int:
@@ -194,7 +194,8 @@ class Kite:
         self._quotes_pacer.wait()
         with self._errors():
             answer = self._client.quote(list(keys))
-            # A key without data is absent from the answer, or comes without prices; an old trade is no bar of today.
+            # A share without data is absent from the answer, or has no prices; a quote of an older trade is not a bar
+            # of today.
             quotes = [_quote(answer.get(key), instrument, request.first) for key, instrument in keys.items()]
         traded = [quote for quote in quotes if quote]
         rows = [quote for quote in traded if quote["last_trade_time"].date() <= last]
@@ -211,7 +212,7 @@ class Kite:
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Turn what the client raises into our two errors; InputException passes, for its caller to look at."""
+        """Turn errors of the client into our two errors; InputException passes, for the caller to examine."""
         self._seen.response = None
         try:
             yield
@@ -222,7 +223,7 @@ class Kite:
                 raise SourceRefused(reason, stops_source=True) from error
             if isinstance(error, kiteconnect.exceptions.InputException):
                 raise
-            # Of what could not be read, the client quotes the whole: a page, or half an answer.
+            # If an answer cannot be parsed, the client's message quotes all of it: a page, or half an answer.
             is_unreadable = isinstance(error, kiteconnect.exceptions.DataException)
             raise SourceUnavailable(
                 f"Kite answered {status}: {'no JSON' if is_unreadable else shortened(str(error))}",
@@ -239,26 +240,26 @@ class Kite:
             ) from error
         response = self._seen.response
         if response is not None and response.status_code >= 400:
-            # The client takes a body that does not say "error" for an answer.
+            # The client accepts any body that does not say "error" as an answer.
             if response.status_code == requests.codes.forbidden:
                 raise SourceRefused(_OTHER_REFUSAL.format(told="it does not say why"), stops_source=True)
             raise SourceUnavailable(f"Kite answered {response.status_code}", retry_after=retry_after(response))
 
 
 def retry_after(response: requests.Response) -> float | None:
-    """The seconds that a ``Retry-After`` header asks for; None without one, or where it names a date."""
+    """The seconds that a ``Retry-After`` header asks for; None without one, or if it has a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdigit() else None
 
 
 def _refusal(error: kiteconnect.exceptions.KiteException, status: int) -> str | None:
-    """Why Kite refuses whatever it is asked, with what mends it; None where it does not."""
+    """Why Kite refuses all requests, with what to do; None if the error is not such a refusal."""
     is_of_token = isinstance(error, kiteconnect.exceptions.TokenException)
     is_of_rights = isinstance(error, kiteconnect.exceptions.PermissionException)
     if status != requests.codes.forbidden and not is_of_token and not is_of_rights:
         return None
     if isinstance(error, kiteconnect.exceptions.DataException):
-        # A page comes from what stands before Kite, which looks at addresses alone.
+        # A page instead of JSON comes from the proxy in front of Kite, which checks only the caller's IP address.
         return _ADDRESS_REFUSED.format(told="a page with status 403")
     told = shortened(str(error))
     reasons = (reason for words, reason in _REFUSALS if words.search(told))
@@ -267,17 +268,17 @@ def _refusal(error: kiteconnect.exceptions.KiteException, status: int) -> str | 
 
 def _start(sent: str) -> datetime:
     start = datetime.fromisoformat(sent)
-    # In another zone, or in none, it may be another day's.
+    # With another zone, or without one, it may be of another day.
     if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start):
         raise ValueError(f"a candle starts at {sent}, which is no time of {EXCHANGE_ZONE.key}")
     return start
 
 
 def _bar(candle: Sequence[Any], instrument: Instrument, token: int) -> dict[str, Any]:
-    # An open interest may follow.
+    # A seventh value, the open interest, may follow.
     sent_date, *values = candle[:6]
     opened, high, low, close, volume = values
-    # To Python, true is a number too.
+    # In Python, a boolean is an int too: hence type() and not isinstance().
     are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
     if not are_numbers or volume != int(volume):
         raise ValueError(f"a candle of {instrument.symbol} holds {values}")
@@ -294,7 +295,7 @@ def _bar(candle: Sequence[Any], instrument: Instrument, token: int) -> dict[str,
 
 
 def _quote(quote: Any, instrument: Instrument, first: date) -> dict[str, Any] | None:
-    """The quote of a share that was traded since ``first``; None where it was not, or the quote is not whole."""
+    """The quote of a share that was traded since ``first``; None if it was not, or if the quote is incomplete."""
     try:
         row = {
             "symbol": instrument.symbol,

@@ -1,4 +1,4 @@
-"""Kite's instruments dump, a CSV file of some thousand rows: an odd row of somebody else's share costs itself alone."""
+"""Kite's instruments dump, a CSV file of some thousand rows. An odd row is left out, and does not affect the others."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pyarrow as pa
 from extract.errors import SourceUnavailable
 from extract.landing.raw import KITE_INSTRUMENTS
 
-# What is asked for, and the last column of each row: where a dump is cut, the last row lacks it.
+# The exchange that is asked for. It is also the last column of each row: if a dump is cut, the last row lacks it.
 _EXCHANGE = "NSE"
 
 
@@ -18,14 +18,14 @@ def read_dump(dump: bytes) -> tuple[list[dict[str, Any]], list[str]]:
     """Read the dump.
 
     Returns:
-        The rows, in the columns of the raw table ``kite_instruments``, and what is wrong with those that are left out,
-        each by its line and name.
+        The rows, in the columns of the raw table ``kite_instruments``; and a text for each row that is left out, with
+        its line, its name and the reason.
 
     Raises:
         SourceUnavailable: it is cut off, or lacks a column.
         ValueError: it is not text in UTF-8.
     """
-    # Spreadsheets, and some servers, put a byte-order mark first.
+    # Spreadsheets and some servers put a byte-order mark first.
     lines = csv.reader(io.StringIO(dump.decode("utf-8-sig"), newline=""))
     rows: list[dict[str, Any]] = []
     odd: list[str] = []
@@ -53,10 +53,10 @@ def read_dump(dump: bytes) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _row(sent: dict[str, str]) -> dict[str, Any]:
-    """A row of the dump; what is blank is null.
+    """A row of the dump; blank values are null.
 
     Raises:
-        ValueError: a column holds what it cannot, or the row is of another exchange.
+        ValueError: a column has an invalid value, or the row is of another exchange.
     """
     row: dict[str, Any] = {}
     for field in KITE_INSTRUMENTS.provider_columns:

@@ -1,6 +1,6 @@
-"""Kite's daily session: a person logs in, and the token that comes of it is kept where the next run finds it.
+"""Kite's daily session: a person logs in, and the resulting token is stored where the next run finds it.
 
-The exchange wants a person to log in once a day, and Kite asks not to automate it. There is nothing here that does.
+The exchange requires that a person logs in once a day, and Kite asks not to automate it. This code does not.
 https://kite.trade/docs/connect/v3/user
 """
 
@@ -28,7 +28,7 @@ from extract.settings import KITE_IS_NOT_CONFIGURED, KiteSettings
 
 _log = structlog.get_logger()
 
-# "will expire at 6 AM on the next day"; there is no such field on the wire.
+# Kite's documentation says "will expire at 6 AM on the next day"; the answer has no field for it.
 _EXPIRES_AT = time(6, tzinfo=EXCHANGE_ZONE)
 
 _SECRET = re.compile(r"projects/[^/]+/secrets/[A-Za-z0-9_-]+")
@@ -40,7 +40,7 @@ LOGIN = "run `trading-data kite-login`"
 
 @dataclass(frozen=True, slots=True)
 class KiteSession:
-    """A live session: its access token, and until when it holds."""
+    """A live session: its access token, and when it ends."""
 
     access_token: str
     expires_at: datetime
@@ -50,7 +50,7 @@ def access_token(settings: KiteSettings, now: datetime) -> str:
     """Today's access token: the one in the settings, or the one that ``kite-login`` put into the token store.
 
     Raises:
-        SourceRefused: there is none that is still alive; the text says what to do.
+        SourceRefused: there is no token that is still valid; the text says what to do.
         ConfigurationError: the token store cannot be used.
     """
     if not settings.is_configured:
@@ -74,7 +74,7 @@ def access_token(settings: KiteSettings, now: datetime) -> str:
 
 
 def login_url(settings: KiteSettings) -> str:
-    """The page on which a person logs in; Kite then redirects to the app's address, with a request token in it.
+    """The page on which a person logs in. Kite then redirects the browser to the app's address, with a request token.
 
     Raises:
         ConfigurationError: there is no key or no secret.
@@ -87,7 +87,7 @@ def login_url(settings: KiteSettings) -> str:
 
 
 def log_in(settings: KiteSettings, answer: str, now: datetime) -> KiteSession:
-    """Exchange what the person brought back from the login page, and store the session.
+    """Exchange the request token that the person copied from the browser for a session, and store the session.
 
     Args:
         settings: with key and secret.
@@ -95,7 +95,7 @@ def log_in(settings: KiteSettings, answer: str, now: datetime) -> KiteSession:
         now: a time with zone.
 
     Raises:
-        ConfigurationError: the answer holds no request token, or the token store cannot be used.
+        ConfigurationError: the answer has no request token, or the token store cannot be used.
         PipelineError: Kite refuses the exchange, or cannot be reached.
     """
     import kiteconnect.exceptions
@@ -169,7 +169,7 @@ def _read(settings: KiteSettings) -> str | None:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise ConfigurationError(f"{path} can be read by others than its owner; run `chmod 600 {path}`")
-        # What is no text is no session either.
+        # Bytes that are not text are replaced: such a file is not a session, and is refused later.
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return None
@@ -201,7 +201,7 @@ def _write(settings: KiteSettings, text: str) -> None:
     path = _file(settings)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Such a file is readable by its owner only, from its first byte on.
+        # mkstemp creates a file that only its owner can read, from its first byte on.
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "w") as file:
             file.write(text)
@@ -240,7 +240,7 @@ def _number(version: dict[str, Any]) -> int:
 
 @contextlib.contextmanager
 def _secret_manager(settings: KiteSettings) -> Iterator[tuple[requests.Session, str]]:
-    """A session for Secret Manager's REST interface, and its address."""
+    """A session for the REST API of Secret Manager, and its address."""
     import google.auth
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import AuthorizedSession

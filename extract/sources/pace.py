@@ -1,4 +1,4 @@
-"""How fast a provider is asked, and how often again."""
+"""How fast requests are sent to a provider, and how often they are retried."""
 
 import threading
 import time
@@ -9,15 +9,15 @@ import tenacity
 
 from extract.errors import SourceUnavailable
 
-# With full jitter the waits before the second to the fifth attempt are at most 0.5, 1, 2 and 4 s: where a fifth of all
-# requests fails at random, one symbol in three thousand stays unserved.
+# With full jitter, the waits before the second to the fifth attempt are at most 0.5, 1, 2 and 4 s. If a fifth of all
+# requests fail at random, one symbol in three thousand stays unserved.
 ATTEMPTS = 5
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
 
 
 class Sleep(Protocol):
-    """Wait for some seconds; may return early, where the run is to stop."""
+    """Wait for some seconds; may return early if the run is to stop."""
 
     def __call__(self, seconds: float, /) -> object:
         """Wait."""
@@ -30,9 +30,9 @@ class Pacer:
     def __init__(
         self, requests_per_second: float, clock: Callable[[], float] = time.monotonic, sleep: Sleep = time.sleep
     ) -> None:
-        """Let ``requests_per_second`` pass, and no two closer together than that."""
-        # A hundredth more than the limit asks for: on their way, the second of two requests may gain some milliseconds
-        # on the first, and the provider counts arrivals.
+        """Allow ``requests_per_second``, evenly spaced."""
+        # The interval is 1 % longer than the limit requires: the provider counts arrivals, and a request may arrive
+        # some milliseconds closer to the one before than it was sent.
         self._interval = 1.01 / requests_per_second
         self._clock = clock
         self._sleep = sleep
@@ -48,16 +48,16 @@ class Pacer:
             self._sleep(seconds)
 
     def hold(self, seconds: float) -> None:
-        """Send nothing for some seconds: the provider said that we are too fast."""
+        """Send nothing for some seconds, because the provider said that we send too many requests."""
         with self._lock:
             self._next = max(self._next, self._clock() + seconds)
 
 
 def attempts(stop: threading.Event, first_wait: float) -> tenacity.Retrying:
-    """Attempts for as long as a provider is unavailable and waiting may help; the last error is raised.
+    """Retry while a provider is unavailable and waiting may help; at the end, the last error is raised.
 
     Args:
-        stop: set, no further attempt is made, and no wait goes on.
+        stop: if it is set, no further attempt is made, and a wait ends.
         first_wait: seconds before the second attempt, at most; each further wait is twice as long.
     """
     backoff = tenacity.wait_random_exponential(multiplier=first_wait, max=LONGEST_WAIT)

@@ -1,7 +1,7 @@
 """Yahoo Finance, through yfinance: unadjusted daily bars, dividends and splits, one ticker at a time.
 
-yfinance hides most failures unless told not to, and several tickers in one call were mixed up in the past; an empty
-frame is never taken for an answer here. Seen in yfinance 1.7.0.
+By default, yfinance hides most failures, and it has mixed up several tickers in one call in the past. Here, an empty
+frame is never taken as an answer. Observed in yfinance 1.7.0.
 """
 
 import functools
@@ -46,7 +46,7 @@ class Yahoo:
     """The fallback, and the second opinion."""
 
     source_id = "yahoo"
-    # There is no documented limit; more than one request at a time is what gets blocked.
+    # No limit is documented, but clients with more than one request at a time get blocked.
     workers = 1
 
     def __init__(self, *, base_url: str | None, requests_per_second: float, clock: Clock, sleep: Sleep) -> None:
@@ -57,7 +57,7 @@ class Yahoo:
         _cache_folder()
         yf.config.debug.hide_exceptions = False
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
-        # What yfinance still owes pandas is no news to whoever reads our log.
+        # Warnings about yfinance's own use of pandas do not belong in our log.
         warnings.filterwarnings("ignore", module=r"yfinance\.")
         self._session = _Session(base_url)
         self._former_symbols = former_symbols()
@@ -74,9 +74,9 @@ class Yahoo:
         """Fetch the bars and corporate actions of one instrument; see ``Source``."""
         (instrument,) = request.instruments
         ticker = instrument.yahoo_ticker
-        # Known, so that it need not be asked for with a request of its own.
+        # Store the known time zone: otherwise, yfinance sends a request for it.
         yfinance.cache.get_tz_cache().store(ticker, EXCHANGE_ZONE.key)
-        # Of a range in the past, yfinance keeps the answer, also a bad one.
+        # yfinance caches answers about past ranges, even bad ones.
         yfinance.data.YfData.cache_get.cache_clear()
         self._pacer.wait()
         self._session.expect({ticker, *(f"{symbol}.NS" for symbol in self._symbols(instrument))})
@@ -99,17 +99,17 @@ class Yahoo:
                 return Answer({YAHOO_DAILY_BARS.name: YAHOO_DAILY_BARS.provider_columns.empty_table()})
             raise self._session.wrong or _refusal(error, ticker, self._session.address) from error
         except _FORESEEN as error:
-            # What was seen in the answer itself says more than what yfinance made of it.
+            # A fault that was found in the answer itself is more precise than yfinance's error.
             raise self._session.wrong or _refusal(error, ticker, self._session.address) from error
         if self._session.wrong:
             raise self._session.wrong
         asked = (request.first, request.last, self._clock())
-        # Of a last bar beyond the range, yfinance does not tell.
+        # yfinance silently drops a last bar beyond the range, so the days come from the answer itself.
         left_out = self._session.left_out + outside("Yahoo", self._session.days, *asked)
         return Answer({table.name: bounded("Yahoo", table, rows, *asked)[0] for table, rows in parts}, left_out)
 
     def _symbols(self, instrument: Instrument) -> set[str]:
-        """The NSE symbols under which Yahoo may answer: of a renamed share, the new one or the old one."""
+        """The NSE symbols under which Yahoo may answer: for a renamed share, the new or the old one."""
         today = exchange_date(self._clock())
         former = self._former_symbols.get(instrument.instrument_id, {})
         return {instrument.symbol} | {symbol for symbol, last_used_on in former.items() if today <= last_used_on}
@@ -119,7 +119,7 @@ _FORESEEN = (
     YFException,
     curl_cffi.requests.exceptions.RequestException,
     pa.ArrowException,
-    # JSON's, and those of numbers, among them.
+    # Includes errors of JSON and of numbers.
     ValueError,
     KeyError,
     TypeError,
@@ -130,7 +130,7 @@ _FORESEEN = (
 
 
 def _refusal(error: Exception, ticker: str, address: str) -> SourceRefused | SourceUnavailable:
-    """One of our two errors for what yfinance raised."""
+    """One of our two errors for an error of yfinance."""
     if isinstance(error, YFRateLimitError):
         return blocked("429, too many requests", is_rate_limit=True)
     if isinstance(error, YFPricesMissingError):
@@ -149,9 +149,9 @@ def _refusal(error: Exception, ticker: str, address: str) -> SourceRefused | Sou
 
 @functools.cache
 def _cache_folder() -> tempfile.TemporaryDirectory[str]:
-    """Where yfinance keeps its caches: one folder for a process, as it keeps one of each, removed with the process.
+    """The folder of yfinance's caches: one for this process, removed when it ends.
 
-    Home folders are read-only in containers, and processes lock each other out of one database.
+    The default is the home folder, which is read-only in containers; and processes block each other on one database.
     """
     folder = tempfile.TemporaryDirectory(prefix="yfinance-")
     yf.set_tz_cache_location(folder.name)
@@ -159,24 +159,24 @@ def _cache_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 class _Session(curl_cffi.requests.Session):
-    """yfinance's own client; it looks at the answers before yfinance makes of them what it can.
+    """The HTTP client that yfinance uses; it checks each answer before yfinance parses it.
 
     Attributes:
-        wrong: why the last answer is none, whatever yfinance makes of it.
-        left_out: the parts of it that yfinance was not shown, a sentence each.
-        days: of its bars.
-        address: of the last request.
+        wrong: why the last answer cannot be used, whatever yfinance returns for it; None if it can.
+        left_out: the parts that were removed from the answer before yfinance parsed it, a sentence each.
+        days: the days of its bars.
+        address: the address of the last request.
     """
 
     def __init__(self, base_url: str | None) -> None:
-        """Send every request to another server than Yahoo's, whose hosts yfinance has written into it, or to Yahoo."""
+        """Send every request to the server at ``base_url`` in place of Yahoo's hosts, which yfinance has built in."""
         super().__init__(impersonate=None if base_url else "chrome")
         self._base = urlsplit(base_url) if base_url else None
         self.address = base_url or ""
         self.expect(set())
 
     def expect(self, tickers: set[str]) -> None:
-        """Take the next answer where it is of one of these tickers."""
+        """Accept the next answer only if it is of one of these tickers."""
         self._tickers = tickers
         self.wrong: SourceRefused | SourceUnavailable | None = None
         self.left_out: list[str] = []
@@ -201,7 +201,7 @@ class _Session(curl_cffi.requests.Session):
 def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
     prices = {ours: pa.array(frame[theirs].to_numpy(float), from_pandas=True) for theirs, ours in _PRICES.items()}
     volume = frame["Volume"].fillna(0).astype("int64")
-    # A corporate action on a day without a bar comes as a row without one.
+    # A corporate action on a day without a bar has a row without prices.
     is_bar = frame[list(_PRICES)].notna().any(axis=1) | (volume > 0)
     rows = pa.table(_of(instrument, frame) | prices | {"volume": pa.array(volume.to_numpy())})
     schema = YAHOO_DAILY_BARS.provider_columns

@@ -1,4 +1,4 @@
-"""What Yahoo's answers say, before yfinance makes of them what it can: it looks at no status, currency or ticker."""
+"""Check Yahoo's answers before yfinance parses them: yfinance checks no status, currency or ticker."""
 
 import json
 import re
@@ -13,22 +13,23 @@ from extract.errors import SourceRefused, SourceUnavailable
 from extract.network import shortened
 from extract.seeds import EXCHANGE_ZONE
 
-# How Yahoo writes rupees and the NSE. It marks a hundredth of a currency by its case, as GBp: INr would be none.
+# How Yahoo writes rupees and the NSE. A lower-case last letter marks a hundredth of a currency, as in GBp, so INr would
+# not be rupees.
 _RUPEES = {"INR", "inr"}
 _NSE = {"NSI", "NSE", "NATIONAL STOCK EXCHANGE OF INDIA"}
-# Where it does not want to answer; 999 is its own.
+# The statuses with which Yahoo blocks a client; 999 is Yahoo's own.
 _BLOCKED = {401, 403, 999}
-# What of an event must be above zero, by its kind.
+# The numbers of an event that must be above zero, by kind of event.
 _EVENTS = {"dividends": ("date", "amount"), "splits": ("date", "numerator", "denominator")}
 
 
 class _Sent(BaseModel):
-    """A part of a chart; numbers are none that stand in quotes, no booleans, and finite."""
+    """A part of a chart; numbers must be finite, and not strings or booleans."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-# yfinance makes it a 64-bit integer: a fraction would be lost, and what is beyond would become another number.
+# yfinance converts it to a 64-bit integer: a fraction would be lost, and a larger number would become another one.
 _Volume = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 _Column = list[float | None]
 
@@ -67,13 +68,13 @@ class _Events(_Sent):
 
 
 class _Meta(_Sent):
-    # yfinance dates the bars in the zone that is named here, or by so many seconds from UTC where it is a number.
+    # yfinance dates the bars in this time zone, and accepts a number of seconds from UTC too.
     exchangeTimezoneName: Literal["Asia/Kolkata"]  # noqa: N815 Yahoo's name.
     dataGranularity: Literal["1d"]  # noqa: N815
 
 
 class _Chart(_Sent):
-    """What is read of an answer that holds prices."""
+    """The parts of an answer with prices that are checked."""
 
     meta: _Meta
     timestamp: list[int]
@@ -82,7 +83,7 @@ class _Chart(_Sent):
 
 
 def blocked(told: str, *, is_rate_limit: bool) -> SourceUnavailable:
-    """That Yahoo does not want to answer us, which is over for this run."""
+    """The error for an answer with which Yahoo blocks us; it stops the source for this run."""
     what = "limits our requests" if is_rate_limit else "blocks our requests"
     return SourceUnavailable(
         f"Yahoo {what} ({told.strip()}): it has blocked this machine's address for now; the next run asks again for"
@@ -94,9 +95,9 @@ def blocked(told: str, *, is_rate_limit: bool) -> SourceUnavailable:
 
 
 def read_chart(response: curl_cffi.requests.Response) -> dict[str, Any] | None:
-    """The prices and their description in an answer, as JSON; None where it holds neither."""
+    """The prices and their description in an answer, as JSON; None if it has neither."""
     try:
-        # The bytes, as yfinance's client reads them: it takes no offence at a byte-order mark.
+        # Parsed from bytes, as yfinance's client does: this accepts a byte-order mark.
         chart = json.loads(response.content)["chart"]["result"][0]
     except (ValueError, KeyError, TypeError, IndexError):
         return None
@@ -104,7 +105,7 @@ def read_chart(response: curl_cffi.requests.Response) -> dict[str, Any] | None:
 
 
 def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -> SourceUnavailable | None:
-    """What is wrong with an answer; of Yahoo's own errors in JSON, and of an answer without prices, yfinance tells."""
+    """What is wrong with an answer. Yahoo's own errors in JSON, and answers without prices, are left to yfinance."""
     if chart is None:
         return _page(response)
     if "timestamp" not in chart:
@@ -127,7 +128,7 @@ def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -
 
 
 def _page(response: curl_cffi.requests.Response) -> SourceUnavailable | None:
-    """What an answer says that holds no chart, where it is not one of Yahoo's own errors in JSON."""
+    """The error for an answer without a chart; None if it is one of Yahoo's own errors in JSON."""
     status = response.status_code
     text = response.content[:5000].decode("utf-8-sig", errors="replace").strip()
     words = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:80]
@@ -142,12 +143,12 @@ def _page(response: curl_cffi.requests.Response) -> SourceUnavailable | None:
 
 
 def _repeated(chart: _Chart) -> date | None:
-    """The first day that comes twice, with different values; yfinance would take one of the two."""
+    """The first day that occurs twice, with different values; yfinance would take one of the two."""
     (quote,) = chart.indicators.quote
     columns = zip(quote.open, quote.high, quote.low, quote.close, quote.volume, strict=True)
     rows = sorted(zip(chart.timestamp, columns, strict=True), key=lambda row: row[0])
     if len(rows) > 1 and rows[-2][0] < rows[-1][0] and _day(rows[-2][0]) == _day(rows[-1][0]):
-        # The day of the last bar comes as of its opening and as of the last trade: yfinance takes the latter.
+        # The last day may have two bars, one at its opening and one at the last trade: yfinance takes the latter.
         del rows[-2]
     seen: dict[date, tuple[float | None, ...]] = {}
     for second, values in rows:
@@ -158,7 +159,7 @@ def _repeated(chart: _Chart) -> date | None:
 
 
 def chart_days(chart: dict[str, Any]) -> list[date]:
-    """The days of a chart's bars; none where they cannot be read."""
+    """The days of a chart's bars; empty if they cannot be read."""
     try:
         return [_day(second) for second in chart.get("timestamp", [])]
     except (TypeError, ValueError, OverflowError, OSError):
@@ -170,9 +171,9 @@ def _day(second: int) -> date:
 
 
 def other_instrument(chart: dict[str, Any], tickers: set[str]) -> SourceRefused | None:
-    """That a chart is not of what was asked for, which is one share on the NSE, in rupees."""
+    """The error if a chart is not of the share that was asked for, on the NSE and in rupees; else None."""
     if not isinstance(meta := chart.get("meta"), dict):
-        # Which is malformed, and told so.
+        # ``fault`` reports this as malformed.
         return None
     told = {
         name: str(meta.get(name) or "").strip() for name in ("symbol", "currency", "exchangeName", "fullExchangeName")
@@ -198,7 +199,7 @@ def other_instrument(chart: dict[str, Any], tickers: set[str]) -> SourceRefused 
 
 
 def take_odd_events(chart: dict[str, Any]) -> list[str]:
-    """Take out of a chart the corporate actions that say nothing, such as a split to nought; name them."""
+    """Remove corporate actions without content, such as a split to zero shares, from a chart; return their texts."""
     events = chart.get("events")
     if not isinstance(events, dict):
         return []
@@ -215,5 +216,5 @@ def take_odd_events(chart: dict[str, Any]) -> list[str]:
 
 
 def _says_nothing(value: object) -> bool:
-    """Whether a number is absent or not above zero; what is no number is wrong in another way."""
+    """Whether a number is absent or not above zero; a value that is not a number is a different fault."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value <= 0)

@@ -1,4 +1,4 @@
-"""Run dbt: over what the marts have not seen yet, or over everything, where the models have changed."""
+"""Run dbt: over the batches that the marts lack, or over everything if the models have changed."""
 
 import hashlib
 import importlib
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-# The models that keep rows between builds. Where one is missing, a window would leave its past empty.
+# The models that keep rows between builds. If one is missing, a build of a window would leave its past empty.
 INCREMENTAL_MODELS = (
     "fct_daily_bar_revisions",
     "fct_daily_bars",
@@ -40,17 +40,17 @@ INCREMENTAL_MODELS = (
 )
 
 
-# A test of a model returns one row for each rule that is broken, of which there are a few.
+# A test of a model returns one row for each broken rule; there are only a few rules.
 _ROWS_OF_A_FAILED_TEST = 5
 
-# The models that say what to merge, and whether the corporate actions are judged again.
+# The views that say what to merge, and whether to judge the corporate actions again.
 _WINDOW = "operations_build_window"
 _CHANGES = "operations_action_changes"
 
 # What is measured of prices by the factors of the actions, and all that is judged by it.
 _MEASURED_BY_FACTORS = "tag:actions,int_kite_levels__measured+ tag:actions,int_scale_breaks__found+"
 
-# What macros/window_start.sql reads.
+# The environment variables that macros/window_start.sql reads.
 WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
 
@@ -59,11 +59,11 @@ class Window:
     """What a build merges.
 
     Attributes:
-        start: the first trade date, of every symbol.
-        deep_start: the first trade date of the few symbols whose past has changed.
-        deep_symbols: which these are.
-        has_unmeasured_actions: whether an action was reported whose prices no build has looked at.
-        has_changed_actions: whether what the actions are judged by has changed since they were.
+        start: the first trade date for every symbol.
+        deep_start: the first trade date for the few symbols whose past has changed.
+        deep_symbols: these symbols.
+        has_unmeasured_actions: whether an action was reported whose prices no build has examined.
+        has_changed_actions: whether the evidence for the actions has changed since they were judged.
     """
 
     start: date
@@ -84,13 +84,13 @@ class Build:
     """What a build did.
 
     Attributes:
-        window_start: the first trade date that was merged of any symbol, or would have been, had anything come; None
-            when everything was built.
-        merged_batches: batches that the marts now hold and did not before.
-        passed: dbt nodes (models, seeds, tests) that passed.
-        failed: dbt nodes that did not, as (name, what dbt says).
-        bytes_processed: what BigQuery read for the models and seeds.
-        bytes_billed: what it bills for that.
+        window_start: the first trade date of the window, of any symbol, even if there was nothing to build; None if
+            everything was built.
+        merged_batches: the number of batches that the build merged into the marts.
+        passed: the number of dbt nodes (models, seeds, tests) that passed.
+        failed: the dbt nodes that did not pass, as (name, dbt's message).
+        bytes_processed: the bytes that BigQuery read for the models and seeds.
+        bytes_billed: the bytes that BigQuery bills for that.
     """
 
     window_start: date | None
@@ -108,28 +108,28 @@ def build(
     *,
     full_refresh: bool = False,
 ) -> Build:
-    """Run ``dbt build`` over the window that the unmerged batches ask for, and note them as merged.
+    """Run ``dbt build`` over the window of the unmerged batches, and note them as merged.
 
-    Everything is built where nothing was built before, or where a model, macro or seed has changed since; nothing where
-    raw holds nothing that the marts lack.
+    Everything is built if nothing was built before, or if a model, macro or seed has changed since. Nothing is built if
+    the marts lack no batch.
 
     Args:
         settings: where dbt keeps its files.
         warehouse: where it builds.
-        progress: is told, after each dbt node, how many are done, and how many there are.
+        progress: called after each dbt node with the number of nodes done, and of all.
         full_refresh: build everything, whatever has changed.
 
     Raises:
-        PipelineError: the warehouse failed, or dbt could not start. The next build takes the same batches in again.
+        PipelineError: the warehouse failed, or dbt could not start. The next build merges the same batches again.
     """
     warehouse.create_raw()
-    # Asked before dbt starts: a batch that another process loads meanwhile is left for the next build.
+    # Read before dbt starts: a batch that is loaded meanwhile is left for the next build.
     merged = warehouse.unmerged_batches()
     expected = _expected_symbols(settings)
     digest = _project_digest(expected)
     window = None if full_refresh else _window(warehouse, digest)
     outcome = Build(min(window.start, window.deep_start) if window else None, len(merged))
-    # Unit tests judge a commit, not a day's data; `make test` runs them.
+    # Unit tests check a commit and not a day's data; `make test` runs them.
     arguments = ["build", "--exclude-resource-type", "unit_test"]
     if settings.is_embedded:
         arguments += ["--target-path", str(settings.warehouse_dir / "dbt" / "target")]
@@ -140,19 +140,20 @@ def build(
         _run_dbt([*arguments, *selected], variables, warehouse, outcome, progress)
         return None if window is None or outcome.failed else _open_window(warehouse)
 
-    # The models without a tag are views and tables of seeds, which are as the last full build left them.
+    # Models without a tag are views and tables of seeds: they stay as the last full build left them.
     if window is None:
         run(None, "--full-refresh")
     elif not window.has_changed_actions:
-        # On most evenings only bars came. They may tell of an action, or be the first ones of an ex-date or after it.
-        # Where nothing came, the marts are as the last build left them.
+        # On most evenings only bars came. But bars can show an action, or be the first ones on or after an ex-date:
+        # so whether the actions must be judged is read again after this step. If no batch came, nothing is built.
         window = run(window, "--select", "tag:bars") if merged else None
     if window and window.has_changed_actions:
-        # The corporate actions come first: where they change the scale of a share, all of its bars are merged anew.
+        # The corporate actions come first: if they change the scale of a share, all its bars are merged again.
         window = run(window, "--select", "tag:actions")
         if window:
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
-            # What was measured of the past by the old factors, or not at all, is measured now, and judged again.
+            # The factors of some shares have changed: measure their past again by the new ones, and judge by that. An
+            # action of an older day was reported whose prices no build has examined: judge all actions again.
             again = [_MEASURED_BY_FACTORS] if window.deep_symbols else []
             again = ["tag:actions"] if window.has_unmeasured_actions else again
             run(window, "--select", "tag:windowed", *again)
@@ -163,21 +164,21 @@ def build(
 
 
 def document(settings: Settings, warehouse: Warehouse) -> Path:
-    """Write dbt's documentation, with the lineage graph and the columns as the warehouse has them, and return its page.
+    """Write dbt's documentation, with the lineage graph and the columns in the warehouse, and return its page.
 
-    The page is whole in one file, alone in its folder, and loads nothing from other hosts.
+    The page is a single file, alone in its folder, and loads nothing from other hosts.
 
     Raises:
-        PipelineError: nothing was built yet, the warehouse failed, or dbt did.
+        PipelineError: nothing was built yet, or the warehouse or dbt failed.
     """
     require_marts(warehouse)
-    # Not where a build keeps its files: one may be under way.
+    # In a folder of its own, because a build may be under way in the other one.
     folder = (settings.warehouse_dir / "dbt" if settings.is_embedded else PROJECT_DIR / "target") / "docs"
     arguments = ["docs", "generate", "--static", "--target-path", str(folder)]
     if settings.is_embedded:
         arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
     with warnings.catch_warnings():
-        # dbt looks for the owner of a table, which BigQuery's catalogue does not have.
+        # dbt warns that it misses the owner of a table, which BigQuery's catalogue does not have.
         warnings.filterwarnings("ignore", '"table_owner"', RuntimeWarning)
         result = _invoke_dbt(arguments, {}, warehouse)
     if not result.success:
@@ -189,21 +190,21 @@ def document(settings: Settings, warehouse: Warehouse) -> Path:
 
 
 def _expected_symbols(settings: Settings) -> dict[str, str]:
-    """The environment variable that models/marts/dim_instruments.sql reads; none where all symbols are expected."""
+    """The environment variable that models/marts/dim_instruments.sql reads; empty if all symbols are expected."""
     if settings.symbols.upper() == "ALL":
         return {}
     return {"EXPECTED_SYMBOLS": ",".join(sorted(i.symbol for i in meant(settings.symbols).instruments))}
 
 
 def _project_digest(expected: dict[str, str]) -> str:
-    """What the marts are made by: the files that dbt reads, the project's variables, and the symbols that are expected.
+    """A digest of what determines the marts: the files and variables of the dbt project, and the expected symbols.
 
-    Those with descriptions count too: a full build writes them into the warehouse.
+    Files with descriptions count too, because a full build writes the descriptions into the warehouse.
     """
     files = [PROJECT_DIR / "dbt_project.yml"]
     for folder in ("models", "macros", "seeds"):
         for suffix in ("csv", "md", "sql", "yml"):
-            # Like dbt, which passes over what editors and file managers leave beside a file.
+            # Like dbt, skip the temporary files that editors and file managers leave beside a file.
             files += (PROJECT_DIR / folder).rglob(f"[!.#~]*.{suffix}")
     digest = hashlib.sha256(",".join(expected.values()).encode())
     for path in sorted(files):
@@ -212,10 +213,10 @@ def _project_digest(expected: dict[str, str]) -> str:
 
 
 def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
-    """What to merge; None where the marts are not there, or another project made them."""
+    """The window to merge; None if the marts do not exist, or were built by another version of the project."""
     dataset = warehouse.dataset
     datasets = {"int": f"{dataset}_intermediate", "fct": dataset}
-    # Without what the last merge was made by, nothing tells what has changed.
+    # These tables hold the evidence of the last merge. Without them, nobody can tell what has changed since.
     made_by = ("int_action_evidence", "int_scales", "int_suspect_sessions", "int_trading_sessions")
     kept = (*INCREMENTAL_MODELS, *(f"{model}__merged" for model in made_by))
     needed = [f"{datasets[model.split('_')[0]]}.{model}" for model in kept]
@@ -232,7 +233,7 @@ def _open_window(warehouse: Warehouse) -> Window:
     symbols = row["deep_window_symbols"]
     start = row["window_start"]
     if changed := changes["first_changed_session"]:
-        # The bars of all symbols are chosen anew, from the month of that session on.
+        # The bars of all symbols are chosen again, from the month of that session on.
         start = min(start, changed.replace(day=1))
     return Window(
         start,
@@ -244,7 +245,7 @@ def _open_window(warehouse: Warehouse) -> Window:
 
 
 def preload_dbt() -> None:
-    """Start importing dbt, which takes seconds, while the warehouse starts."""
+    """Import dbt in the background: it takes seconds, in which the warehouse starts."""
     threading.Thread(target=importlib.import_module, args=("dbt.cli.main",), daemon=True).start()
 
 
@@ -255,12 +256,12 @@ def _run_dbt(
     outcome: Build,
     progress: Callable[[int, int], None],
 ) -> None:
-    # Imported here, because it takes seconds that `status` and `query` need not spend.
+    # Imported here, because the import takes seconds, and `status` and `query` do not need it.
     from dbt.artifacts.schemas.run import RunExecutionResult
 
     def listen(event: "EventMsg") -> None:
         if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
-            # Tests name their total otherwise than models do.
+            # Events of tests have their total in another field than those of models.
             progress(event.data.index, getattr(event.data, "total", 0) or event.data.num_models)
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
@@ -268,7 +269,7 @@ def _run_dbt(
     result = _invoke_dbt(arguments, variables, warehouse, listen)
     assert isinstance(result.result, RunExecutionResult)
     for node in result.result.results:
-        # The adapter tells it of models and seeds, not of tests.
+        # The adapter reports bytes for models and seeds, but not for tests.
         outcome.bytes_processed += node.adapter_response.get("bytes_processed") or 0
         outcome.bytes_billed += node.adapter_response.get("bytes_billed") or 0
         if node.status in ("success", "pass"):
@@ -282,7 +283,7 @@ def _run_dbt(
 
 
 def _returned_rows(warehouse: Warehouse, test: str) -> str:
-    """The first rows that a failed test returns, which say what is wrong; dbt itself tells how many there are."""
+    """The first rows that a failed test returns, which say what is wrong; dbt reports only their number."""
     try:
         rows = [dict(row) for row in warehouse.query(f"select * from (\n{test}\n) limit {_ROWS_OF_A_FAILED_TEST}")]
     except PipelineError as error:
@@ -293,7 +294,7 @@ def _returned_rows(warehouse: Warehouse, test: str) -> str:
 def _invoke_dbt(
     arguments: list[str], variables: dict[str, str], warehouse: Warehouse, *listeners: "Callable[[EventMsg], None]"
 ) -> "dbtRunnerResult":
-    """Let dbt run on this project.
+    """Run dbt on this project.
 
     Raises:
         PipelineError: it could not start.
@@ -308,7 +309,7 @@ def _invoke_dbt(
             ["--log-level", "none", "--log-level-file", "debug", *arguments, *project]
         )
     if isinstance(result.exception, KeyboardInterrupt):
-        # dbt takes it for an error of its own.
+        # dbt reports an interruption as an error of its own.
         raise result.exception
     if result.exception is not None:
         raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
@@ -317,7 +318,7 @@ def _invoke_dbt(
 
 @contextmanager
 def _environment(warehouse: Warehouse, variables: dict[str, str]) -> Iterator[None]:
-    """Tell dbt where the warehouse is, and the window; and take back the root logger, which it changes."""
+    """Tell dbt the warehouse and the window by environment variables; afterwards restore these and the root logger."""
     settings = variables | {"BIGQUERY_DATASET": warehouse.dataset, "BIGQUERY_LOCATION": warehouse.location}
     if warehouse.address:
         settings["BIGQUERY_EMULATOR_HOST"] = warehouse.address

@@ -1,4 +1,4 @@
-"""BigQuery, wherever it is: in the cloud, at an emulator's address, or embedded, and started by the first command."""
+"""The connection to BigQuery: in the cloud, at an emulator's address, or embedded and started by the first command."""
 
 import contextlib
 import hashlib
@@ -26,30 +26,30 @@ from extract.landing.raw import RAW_TABLES
 from extract.network import unreached
 from extract.settings import Settings
 
-# The client offers data frames and a second interface for downloads. We use neither, and they are half of its import.
+# Without data frames and the Storage API, which this module does not use: they take half of the time of the import.
 with without("pandas", "pandas_gbq", "google.cloud.bigquery_storage_v1"):
     from google.cloud import bigquery
 
-# The client's own retries go on for ten minutes, even against a refused connection.
+# The client's default is to retry for ten minutes, even if the connection is refused.
 _TIMEOUT = 60.0
 _RETRY: Retry = bigquery.DEFAULT_RETRY.with_timeout(120.0)
 _NO_RETRY: Retry = Retry(predicate=lambda _: False)
 _LOAD_SECONDS = 600.0
-# An emulator is on this machine, or beside it.
+# An emulator is on this machine or near it, so it answers soon.
 _HELLO_SECONDS = 10.0
 
-# An empty warehouse takes 6 MB, and a day of bars less than one.
+# An empty warehouse takes 6 MB, and a day of bars less than 1 MB.
 _LEAST_BYTES_FREE = 20_000_000
 
-# As many tables are looked at together.
+# So many tables are looked up at once.
 _LOOKS_AT_ONCE = 8
 
-# Of one statement. A whole build reads 2 GB in fifty statements; a wrong join has no bound of its own, and the budget's
-# mail comes hours later. profiles.yml says the same to dbt.
+# The limit for one statement. A whole build reads 2 GB in fifty statements; a wrong join could read without limit, and
+# the budget's mail comes hours later. profiles.yml sets the same limit for dbt.
 _MOST_BYTES_BILLED = 20_000_000_000
 
-# A load job keeps its id for months, also when it failed; the next one takes the next number. A table that is made anew
-# has ids of its own.
+# BigQuery keeps the id of a load job for months, even if the job failed, so each further attempt has the next number.
+# A table that is dropped and created again has other ids.
 _LOAD_ATTEMPTS = 20
 
 _BIGQUERY_TYPES = {
@@ -60,8 +60,8 @@ _BIGQUERY_TYPES = {
     pa.timestamp("us", tz="UTC"): "TIMESTAMP",
 }
 
-# Which batches the marts have yet to see. A batch is noted here before it is loaded and again after the build that
-# merged it, so that a process may die between any two steps and the next build still reaches back far enough.
+# The batches that the marts have yet to merge. A batch is noted here before it is loaded, and again after the build
+# that merged it, so that a process may die between any two steps and the next build still reaches back far enough.
 BATCH_EVENTS = "batch_events"
 _BATCH_EVENTS_SCHEMA = pa.schema(
     [
@@ -75,7 +75,7 @@ _BATCH_EVENTS_SCHEMA = pa.schema(
 
 type Row = bigquery.table.Row
 
-# What the webhook was told, and when.
+# The alerts that were sent to the webhook, and when.
 ALERT_EVENTS = "alert_events"
 _ALERT_EVENTS_SCHEMA = pa.schema(
     [
@@ -88,7 +88,7 @@ _ALERT_EVENTS_SCHEMA = pa.schema(
     ]
 )
 
-# Which project of models and seeds made the marts; another one makes all of them anew.
+# The version of the models and seeds that built the marts; another version builds all of them again.
 BUILDS = "builds"
 _BUILDS_SCHEMA = pa.schema(
     [
@@ -106,10 +106,10 @@ class Warehouse:
     Attributes:
         client: the client, connected.
         dataset: the base name of the datasets.
-        location: where they are.
-        address: the API's address where it is not Google's, for dbt.
+        location: where the datasets are.
+        address: the address of the API, for dbt; None for Google's.
         seconds: how long a statement may take.
-        retry: what is tried again, and for how long.
+        retry: which errors are retried, and for how long.
     """
 
     client: bigquery.Client
@@ -120,10 +120,10 @@ class Warehouse:
     retry: Retry = _RETRY
 
     def hurried(self, seconds: float) -> "Warehouse":
-        """The same for who would rather be told soon that there is no answer.
+        """The same warehouse with shorter timeouts, for callers that prefer an early error to a late answer.
 
         Args:
-            seconds: that a statement may take; what fails is tried again for a fifth of that.
+            seconds: how long a statement may take; failures are retried for a fifth of that.
         """
         return replace(self, seconds=seconds, retry=_RETRY.with_timeout(seconds / 5))
 
@@ -133,13 +133,13 @@ class Warehouse:
 
     @property
     def raw(self) -> str:
-        """The raw dataset, qualified by its project."""
+        """The name of the raw dataset, with its project."""
         return f"{self.client.project}.{self.dataset}_raw"
 
     def create_raw(self) -> None:
-        """Create the raw dataset and its tables where they do not exist, and add the columns that a table lacks.
+        """Create the raw dataset and its tables if they do not exist, and add the columns that a table lacks.
 
-        A column is added to what an older release made. One that a newer release added stays.
+        A table of an older release gets the new columns. Columns that a newer release added stay.
 
         Raises:
             PipelineError: BigQuery refused or failed; the text is its own.
@@ -181,11 +181,11 @@ class Warehouse:
             return job.result(timeout=self.seconds, retry=self.retry)
 
     def ask(self, sql: str, *, is_dry: bool = False) -> bigquery.QueryJob:
-        """Begin one statement in which a table without a dataset is a mart; its errors are the client's own.
+        """Start one statement, in which a table without a dataset is a mart; errors are the client's own.
 
         Args:
             sql: the statement.
-            is_dry: do not run it, but tell what it is.
+            is_dry: do not run it, but return its type and schema.
         """
         marts = bigquery.DatasetReference(self.client.project, self.dataset)
         config = bigquery.QueryJobConfig(default_dataset=marts)
@@ -194,7 +194,7 @@ class Warehouse:
         return self.client.query(sql, job_config=config, timeout=self.seconds, retry=self.retry, job_retry=None)
 
     def recent_queries(self, since: datetime) -> list[bigquery.QueryJob]:
-        """The statements that ended since a moment, of this account, the latest first; at most a thousand.
+        """The statements of this account that ended since a moment, the latest first; at most a thousand.
 
         Raises:
             PipelineError: BigQuery refused or failed; the text is its own.
@@ -215,7 +215,7 @@ class Warehouse:
         return True
 
     def loaded_paths(self, since: date | None = None) -> set[str]:
-        """The archive paths of the batches that raw holds: of all, or of those extracted on a day (UTC) or later."""
+        """The archive paths of the batches that raw holds: all, or those extracted on a day (UTC) or later."""
         where = f" where _extracted_at >= timestamp('{since}')" if since else ""
         selects = (f"select distinct _archive_path from `{self.raw}.{name}`{where}" for name in RAW_TABLES)
         return {row["_archive_path"] for row in self.query("\nunion all\n".join(selects))}
@@ -223,12 +223,13 @@ class Warehouse:
     def load(self, batches: Sequence[Batch]) -> None:
         """Append batches of one raw table in one atomic job: all of them or none.
 
-        The job's id is derived from the batches' paths and the table's birth, and BigQuery takes an id once: where two
-        processes load the same batches at once, or an answer was lost, the second finds the first one's job instead of
-        loading again. A table that was dropped and made again, as a candidate's is each week, was never loaded.
+        The job's id is derived from the batches' paths and the table's creation time, and BigQuery accepts an id only
+        once. If two processes load the same batches, or an answer was lost, the second attempt finds the first job
+        instead of loading again. A table that was dropped and created again, as a candidate's is each week, has another
+        creation time, so it is loaded.
 
         Raises:
-            PipelineError: BigQuery refused or failed; nothing of these batches is in raw.
+            PipelineError: BigQuery refused or failed; none of these batches is in raw.
         """
         table = f"{self.raw}.{batches[0].table.name}"
         paths = {batch.path for batch in batches}
@@ -249,9 +250,9 @@ class Warehouse:
         raise PipelineError(f"loading into {table} failed {_LOAD_ATTEMPTS} times; see the jobs {job_id}_*")
 
     def note_landing(self, batches: Sequence[Batch]) -> None:
-        """Note what batches that are about to be loaded can change: from which day on, and of which symbols.
+        """Note for batches that are about to be loaded which symbols they can change, and from which day on.
 
-        Those that no bar depends on are not noted.
+        Batches on which no bar depends are not noted.
         """
         self._note(
             {
@@ -266,7 +267,7 @@ class Warehouse:
         )
 
     def note_merged(self, paths: Iterable[str]) -> None:
-        """Note that a build has taken these batches in."""
+        """Note that a build has merged these batches."""
         self._note({"_archive_path": path, "event": "merged"} for path in paths)
 
     def _note(self, events: Iterable[dict[str, object]]) -> None:
@@ -274,7 +275,7 @@ class Warehouse:
         rows = [event | {"recorded_at": now} for event in events]
         if rows:
             with as_pipeline_error(f"writing into {self.raw}.{BATCH_EVENTS} failed"):
-                # Repeating a note is harmless, so each has an id of its own.
+                # A repeated note is harmless, so each job has a new id.
                 self._append(
                     f"{self.raw}.{BATCH_EVENTS}",
                     pa.Table.from_pylist(rows, _BATCH_EVENTS_SCHEMA),
@@ -282,14 +283,14 @@ class Warehouse:
                 )
 
     def note_build(self, project_digest: str, window_start: date | None) -> None:
-        """Note a build in which every model and test passed; without a window it was a full one."""
+        """Note a build in which every model and test passed; ``window_start`` is None for a full build."""
         row = {"project_digest": project_digest, "window_start": window_start, "built_at": datetime.now(UTC)}
         with as_pipeline_error("noting the build failed"):
             rows = pa.Table.from_pylist([row], _BUILDS_SCHEMA)
             self._append(f"{self.raw}.{BUILDS}", rows, f"note_build_{uuid.uuid4().hex}")
 
     def alerts_sent(self) -> list[Row]:
-        """What was sent last of each alert that has not been told to be gone, as columns of ``alert_events``."""
+        """The last message of each alert that was sent and has not gone since, in columns of ``alert_events``."""
         return list(
             self.query(
                 f"""
@@ -305,19 +306,19 @@ class Warehouse:
         )
 
     def note_alerts(self, events: Iterable[tuple[str, str, str, str, str]], now: datetime) -> None:
-        """Note what was sent: alert_id, subject, severity, text, and ``raised`` or ``gone``."""
+        """Note the alerts that were sent: alert_id, subject, severity, text, and ``raised`` or ``gone``."""
         names = _ALERT_EVENTS_SCHEMA.names
         rows = pa.Table.from_pylist([dict(zip(names, (*e, now), strict=True)) for e in events], _ALERT_EVENTS_SCHEMA)
         with as_pipeline_error(f"writing into {self.raw}.{ALERT_EVENTS} failed"):
             self._append(f"{self.raw}.{ALERT_EVENTS}", rows, f"note_alerts_{uuid.uuid4().hex}")
 
     def last_project_digest(self) -> str | None:
-        """The digest of the project that made the marts as they are; None where nothing was built."""
+        """The digest of the project that built the marts; None if nothing was built."""
         rows = list(self.query(f"select project_digest from `{self.raw}.{BUILDS}` order by built_at desc limit 1"))
         return rows[0]["project_digest"] if rows else None
 
     def last_built_at(self) -> datetime | None:
-        """When the last build ended in which every model and test passed; None where none did."""
+        """When the last build ended in which every model and test passed; None if there is none."""
         if not self.exists(f"{self.dataset}_raw.{BUILDS}"):
             return None
         (row,) = self.query(f"select max(built_at) as built_at from `{self.raw}.{BUILDS}`")
@@ -327,7 +328,7 @@ class Warehouse:
     def unmerged_batches(self) -> list[str]:
         """The paths of the batches that raw holds and that were not yet noted as merged, sorted.
 
-        A batch that was noted as landing and never loaded is not among them: it lands again, and must be merged then.
+        A batch that was noted as landing but never loaded is not included: it will land again, and is merged then.
         """
         noted = self.query(
             f"""
@@ -340,10 +341,10 @@ class Warehouse:
         return sorted(self._held_paths({row["_archive_path"] for row in noted}))
 
     def _held_paths(self, paths: set[str]) -> set[str]:
-        """Those of the given batches that raw holds."""
+        """Those of the given paths whose batches raw holds."""
         if not paths:
             return set()
-        # Only the days on which they were extracted are read, however long the history.
+        # Read only the partitions since the first day on which they were extracted, however long the history is.
         first_day = min(path.split("extracted_on=")[1][:10] for path in paths)
         selects = (
             f"select distinct _archive_path from `{self.raw}.{name}`"
@@ -371,7 +372,7 @@ class Warehouse:
 
 @contextlib.contextmanager
 def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
-    """Connect to the warehouse that the settings name, and start the embedded one where they name none.
+    """Connect to the warehouse that the settings name; if they name none, start the embedded one.
 
     Raises:
         ConfigurationError: there are no credentials, nothing answers at the emulator's address, or the embedded
@@ -418,13 +419,13 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
 
 
 def _require_room(folder: Path) -> None:
-    """Go on only where the embedded warehouse has room to write.
+    """Check that the embedded warehouse has room to write.
 
-    On a full disk DuckDB refuses each statement, and the server keeps those waiting that asked.
+    On a full disk, DuckDB refuses each statement, and the server lets its clients wait.
 
     Raises:
-        PipelineError: there is next to none.
-        OSError: the folder cannot be made.
+        PipelineError: the disk is almost full.
+        OSError: the folder cannot be created.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if (free := shutil.disk_usage(folder).free) < _LEAST_BYTES_FREE:
@@ -441,7 +442,7 @@ def _connect(settings: Settings, project: str | None, address: str | None) -> Wa
             location=settings.location,
             credentials=AnonymousCredentials() if address else None,  # type: ignore[no-untyped-call]
             client_options={"api_endpoint": address} if address else None,
-            # The embedded warehouse bills nothing, and knows no limit.
+            # The embedded warehouse bills nothing, and does not support the limit.
             default_query_job_config=None
             if address
             else bigquery.QueryJobConfig(maximum_bytes_billed=_MOST_BYTES_BILLED),
@@ -456,7 +457,7 @@ def _connect(settings: Settings, project: str | None, address: str | None) -> Wa
 
 @contextlib.contextmanager
 def as_pipeline_error(what: str) -> Iterator[None]:
-    """Tell what BigQuery, or the way there, answers as a PipelineError: what failed, and its own words."""
+    """Turn an error of BigQuery, or of the connection, into a PipelineError: what failed, and the original message."""
     try:
         yield
     except (
@@ -480,7 +481,7 @@ def _reason(error: Exception) -> str:
 
 
 def raw_tables(dataset: str) -> list[bigquery.Table]:
-    """The tables of the raw dataset as they are created; the dataset is named with its project."""
+    """The definitions of the tables of the raw dataset, which is named with its project."""
     return [
         *(_table(f"{dataset}.{t.name}", t.schema, "_extracted_at", [t.symbol]) for t in RAW_TABLES.values()),
         _table(f"{dataset}.{BATCH_EVENTS}", _BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
@@ -505,12 +506,12 @@ def _digest(parts: Iterable[str]) -> str:
 
 
 def require_marts(warehouse: Warehouse) -> None:
-    """Go on only where something was built.
+    """Check that something was built.
 
     Raises:
         PipelineError: nothing has been built yet, or the warehouse failed.
     """
-    # The view of the alerts reads all the others.
+    # The view of the alerts reads all others, so it is built last.
     if not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         raise PipelineError(
             f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet, by this release; run"

@@ -1,4 +1,4 @@
-"""The archive as a source: load the batches that raw lacks. Recovery from any loss, and how historical files enter."""
+"""Load the archived batches that raw lacks: to recover from a loss, or to load another archive."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,13 +14,14 @@ from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 
-# One load job takes many batches, because BigQuery allows 1,500 load jobs a table a day and 16 years of daily batches
-# are 4,000; and not too many, because a job may touch 4,000 of the table's daily partitions. Rows bound the memory.
+# One load job takes many batches, because BigQuery allows 1,500 load jobs a day for a table, and 16 years of daily
+# batches are 4,000. It does not take too many, because a job may change at most 4,000 daily partitions of a table. The
+# number of rows is limited to bound the memory.
 _BATCHES_PER_LOAD = 500
 _ROWS_PER_LOAD = 250_000
 
-# A year of two sources is 15,000 objects, each a request of 50 ms and more: half an hour one after the other, and two
-# minutes so. What is read ahead of the load, and so in memory, is no more than this.
+# So many objects are read at once, and held in memory before the load. A year of two sources is 15,000 objects, each a
+# request of 50 ms or more: that takes half an hour one after the other, and two minutes in parallel.
 _READS_AT_ONCE = 16
 
 
@@ -29,10 +30,10 @@ class Replay:
     """What a replay did.
 
     Attributes:
-        found: batches in the archive, refused ones included.
-        loaded: batches that raw lacked and now has.
-        rows: their rows.
-        refused: what was refused, as (path, reason).
+        found: the number of batches in the archive, refused ones included.
+        loaded: the number of batches that were loaded into raw.
+        rows: the number of their rows.
+        refused: the refused batches, as (path, reason).
     """
 
     found: int = 0
@@ -49,14 +50,14 @@ def replay(
     since: date | None = None,
     outcome: Replay | None = None,
 ) -> Replay:
-    """Load every batch of the archive that raw lacks; what cannot be loaded is refused by name, and the others load.
+    """Load every batch of the archive that raw lacks; a batch that cannot be loaded is refused by name.
 
     Args:
         archive: where the batches are.
         warehouse: where they go.
-        progress: is told, after each load, how many of the missing batches are done, and how many there are.
-        since: look only at what was extracted on this day (UTC) or later.
-        outcome: is kept up as it goes, and returned; by default, a new one.
+        progress: called after each load with the number of missing batches done, and of all.
+        since: only batches that were extracted on this day (UTC) or later.
+        outcome: updated as the replay goes on, and returned; by default, a new one.
 
     Raises:
         PipelineError: the archive or the warehouse failed. What was loaded before stays; run it again for the rest.
@@ -81,7 +82,7 @@ def replay(
 
 
 def _accepted(archive: Archive, paths: list[str], outcome: Replay) -> Iterator[Batch]:
-    """The batches in the order of their paths, read ahead; what is refused is noted, and left out."""
+    """The batches in the order of their paths, read ahead; a refused batch is noted in ``outcome``, and left out."""
     waiting = iter(paths)
     with ThreadPoolExecutor(_READS_AT_ONCE, thread_name_prefix="archive") as readers:
         reading = deque(readers.submit(archive.read, path) for path in islice(waiting, _READS_AT_ONCE))

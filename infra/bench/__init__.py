@@ -1,1 +1,1 @@
-"""What others load, merge and fetch daily bars with, each in an environment of its own: ``make bench`` compares."""
+"""Other tools that load, merge and fetch daily bars, each in its own environment; ``make bench`` compares with them."""

@@ -1,4 +1,4 @@
-"""What everybody is given: the bars of both providers, as received, and a day's delta that restates 25 of them."""
+"""The input for all tools: the bars of both providers, as received, and a delta of one day that restates 25 of them."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -17,7 +17,7 @@ from infra.local.market import DEFAULT_SEED, TICKS_PER_RUPEE, clean_bars, write_
 # From this day on, both providers have sent 1.17 million bars.
 FIRST = date(2016, 5, 12)
 
-# Every fifth of the middle instruments: the market plants its defects among the first, and an outage among the last.
+# Every fifth of the middle instruments, because the market plants its defects in the first, and an outage in the last.
 RESTATED = range(30, 155, 5)
 
 
@@ -31,9 +31,9 @@ class Given:
         bars: the same bars as one Parquet file, for the peers.
         delta: the delta as one Parquet file.
         restated: the closes that the delta restates, by symbol.
-        restated_on: of which session.
-        received: how many bars there are.
-        distinct: how many keys of ``KEY``, and how many of symbol and trade date alone, after the delta.
+        restated_on: the session of these closes.
+        received: the number of bars.
+        distinct: the number of keys of ``KEY``, and of keys of symbol and trade date alone, after the delta.
     """
 
     archive: Path
@@ -47,7 +47,7 @@ class Given:
 
 
 def write_bars(folder: Path, last: date, first: date = FIRST) -> Given:
-    """Write a simulated market, and a delta of its last two sessions: one sent again, and one new."""
+    """Write a simulated market, and a delta with its last two sessions, of which one is sent again and one is new."""
     sessions = trading_sessions(first, last)
     restated_on = sessions[-2].trade_date
     archive = Archive(str(folder / "archive"))
@@ -80,7 +80,7 @@ def write_bars(folder: Path, last: date, first: date = FIRST) -> Given:
 
 
 def _delta(first: date, last: date) -> tuple[pa.Table, dict[str, float]]:
-    """Kite's final bars of the last two sessions, and the closes of the first of them that are other than before."""
+    """Kite's final bars of the last two sessions, and the closes of the earlier one that differ from before."""
     sessions = trading_sessions(first, last)
     instruments = [i for i in listed_instruments() if i.listed_on <= sessions[-2].trade_date]
     truth = clean_bars(instruments, sessions, DEFAULT_SEED)
@@ -89,7 +89,7 @@ def _delta(first: date, last: date) -> tuple[pa.Table, dict[str, float]]:
         for day in (-2, -1):
             ticks = {name: int(getattr(truth, name)[number, day]) for name in ("open", "high", "low", "close")}
             if number in RESTATED and day == -2:
-                # Inside the bar, so that it stays possible.
+                # Between low and high, so that the bar stays possible.
                 ticks["close"] += 1 if ticks["close"] < ticks["high"] else -1
                 ticks["low"] = min(ticks["low"], ticks["close"])
                 restated[instrument.symbol] = ticks["close"] / TICKS_PER_RUPEE

@@ -1,4 +1,4 @@
-"""Commands as a user would start them, with what they took: for the benchmark."""
+"""Run commands for the benchmark as a user would start them, and measure them."""
 
 import json
 import os
@@ -23,19 +23,19 @@ def settings_of(place: Path) -> dict[str, str]:
         "BIGQUERY_PROJECT": "",
         "BIGQUERY_EMULATOR_HOST": "",
         "BIGQUERY_DATASET": "",
-        # No server outlives what was measured of it.
+        # The server ends with the measured command.
         "WAREHOUSE_IDLE_SECONDS": "0",
     }
 
 
 @dataclass(slots=True)
 class Ended:
-    """What a command took and said.
+    """The measurements and the output of a command.
 
     Attributes:
         seconds: from its start to its end.
-        own_peak: megabytes of its own process at its largest.
-        largest_peak: megabytes of the largest of its processes, the embedded warehouse among them.
+        own_peak: the peak memory of its own process, in megabytes.
+        largest_peak: the peak memory of its largest process, in megabytes; the embedded warehouse counts too.
         output: what it wrote to standard output.
         log: what it wrote to standard error.
     """
@@ -57,7 +57,7 @@ def run(command: str, environment: dict[str, str], *arguments: str, expected: tu
     """Run one command of ``trading-data`` to its end.
 
     Raises:
-        SystemExit: it ended with another status than one of those expected.
+        SystemExit: it ended with a status that was not expected.
     """
     ended = Ended()
     began = time.monotonic()

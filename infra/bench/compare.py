@@ -1,6 +1,7 @@
-"""Ours and the peers in turns, on the same bars, each into a warehouse of its own; a result counts if its bars do.
+"""Run our code and the peers in turns, on the same bars, each with its own warehouse; a wrong result does not count.
 
-A round is everybody once: a machine that is busy for a while is busy for all of them. Ratios are made within a round.
+In a round, each tool runs once, so that a busy phase of the machine affects all of them. Ratios are computed within a
+round.
 """
 
 import json
@@ -23,10 +24,10 @@ from infra.bench.peer import DATASET, PROJECT, TABLE
 from infra.local import warehouse as embedded
 
 _SETTINGS = {
-    # Nobody reports to its maker that it ran here.
+    # Turns telemetry off.
     "RUNTIME__DLTHUB_TELEMETRY": "false",
     "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
-    # The embedded warehouse takes no compressed JSON, in which dlt loads its state; its bars come as Parquet.
+    # dlt loads its state as JSON, which the embedded warehouse does not accept in compressed form. Bars are Parquet.
     "DATA_WRITER__DISABLE_COMPRESSION": "true",
     "NORMALIZE__DATA_WRITER__DISABLE_COMPRESSION": "true",
 }
@@ -36,19 +37,19 @@ type Job = bigquery.LoadJob | bigquery.QueryJob
 
 
 class NotComparableError(Exception):
-    """Somebody did not run here, or left other bars than it was given; the text says which."""
+    """A tool did not run here, or its result has other bars than its input; the text says which."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Something that a user would pick instead.
+    """Another tool that a user might choose.
 
     Attributes:
-        name: as the table shows it.
-        environment: its requirements are ``requirements-<environment>.txt``.
-        module: of ``infra.bench``.
-        does: what was timed.
-        variables: how it is to do it.
+        name: its name in the table.
+        environment: its requirements are in ``requirements-<environment>.txt``.
+        module: its module in ``infra.bench``.
+        does: what is timed.
+        variables: environment variables that configure it.
     """
 
     name: str
@@ -70,11 +71,11 @@ THREADS = Peer("yfinance threads", "notebook", "yfinance_loop", "eight at once, 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one step took, in seconds.
+    """The duration of one step, in seconds.
 
     Attributes:
-        work: from the first thing done to the last, without the start of the process.
-        warehouse: in which the warehouse was at work on load jobs and statements.
+        work: from the first action to the last, without the start of the process.
+        warehouse: during which the warehouse worked on load jobs and statements.
         command: from the start of the process to its end.
     """
 
@@ -91,8 +92,8 @@ class Line:
         who: ours, or a peer.
         what: the part of the work.
         does: what was timed.
-        seconds: of each round.
-        ratios: of each round, to ours.
+        seconds: by round.
+        ratios: the seconds divided by ours, by round.
     """
 
     who: str
@@ -103,35 +104,35 @@ class Line:
 
 
 class Comparison:
-    """The lines of a comparison, and who is not among them."""
+    """The lines of a comparison, and the tools that were left out."""
 
     def __init__(self) -> None:
-        """Begin with nothing."""
+        """Begin without lines."""
         self._lines: dict[tuple[str, str], Line] = {}
         self.skipped: dict[str, str] = {}
 
     def note(self, who: str, what: str, does: str, seconds: float) -> None:
-        """Take a result of this round; ours comes first in it."""
+        """Record a result of this round; ours must be the first of a round."""
         line = self._lines.setdefault((who, what), Line(who, what, does))
         line.seconds.append(seconds)
-        # A full run takes long, and may be stopped: what is known so far is told.
+        # A full run takes long and may be stopped, so print each result at once.
         sys.stderr.write(f"  {who}, {what}: {seconds:.2f} s\n")
         line.ratios.append(seconds / self._lines["ours", what].seconds[-1])
 
     def note_taken(self, who: str, step: str, does: str, taken: Taken) -> None:
-        """Take all three results of a step."""
+        """Record all three durations of a step."""
         self.note(who, f"{step}: the work itself", does, taken.work)
         self.note(who, f"{step}: of it in the warehouse", does, taken.warehouse)
         self.note(who, f"{step}: the whole command", does, taken.command)
 
     def lines(self) -> list[Line]:
-        """All lines, those of one part of the work together."""
+        """All lines, grouped by part of the work."""
         parts = list(dict.fromkeys(what for _, what in self._lines))
         return sorted(self._lines.values(), key=lambda line: parts.index(line.what))
 
 
 def environment_of(folder: Path, name: str) -> Path:
-    """The Python of a peer's environment, which is made where it is missing or its requirements have changed.
+    """The Python of a peer's environment, which is created if it is missing or its requirements have changed.
 
     Raises:
         NotComparableError: it cannot be installed here.
@@ -154,7 +155,7 @@ def environment_of(folder: Path, name: str) -> Path:
 
 
 def run_peer(peer: Peer, step: str, path: Path, folder: Path, address: str, **variables: str) -> tuple[float, float]:
-    """Let a peer do one step; return the seconds of the step, and of the whole command.
+    """Run one step of a peer; return the seconds of the step, and of the whole command.
 
     Raises:
         NotComparableError: it cannot be installed, failed, or took longer than ``_STEP_SECONDS``.
@@ -189,7 +190,7 @@ def run_peer(peer: Peer, step: str, path: Path, folder: Path, address: str, **va
 
 
 def peer_round(comparison: Comparison, peer: Peer, given: Given, folder: Path) -> None:
-    """Let a peer load the bars and merge the delta, in an empty warehouse, and look at what it left."""
+    """Load the bars and merge the delta with a peer, in an empty warehouse, and check the result."""
     place = folder / "peer"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -214,7 +215,7 @@ def peer_round(comparison: Comparison, peer: Peer, given: Given, folder: Path) -
 
 def jobs_since(client: bigquery.Client, moment: datetime) -> list[Job]:
     """The load jobs and statements of the warehouse since a moment, all of which have ended."""
-    # It notes them by the millisecond.
+    # The warehouse records times in milliseconds.
     since = moment.replace(microsecond=moment.microsecond // 1000 * 1000)
     return [
         job
@@ -234,10 +235,10 @@ def covered(spans: Iterable[tuple[datetime, datetime]]) -> float:
 
 
 def check(bars: int, closes: dict[str, float], expected_bars: int, restated: dict[str, float]) -> None:
-    """Refuse a result that does not hold each bar once, with the restated closes.
+    """Check that a result has each bar once, with the restated closes.
 
     Raises:
-        NotComparableError: what is wrong with it.
+        NotComparableError: it does not; the text says what is wrong.
     """
     if bars != expected_bars:
         raise NotComparableError(f"left {bars:,} bars instead of {expected_bars:,}")

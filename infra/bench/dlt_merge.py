@@ -13,17 +13,17 @@ from google.auth.credentials import AnonymousCredentials
 
 from infra.bench.peer import DATASET, KEY, PROJECT
 
-# `delete-insert` is dlt's default, and deduplicates; `upsert` is one MERGE, and needs keys that are unique in what is
-# sent: its user deduplicates.
+# `delete-insert` is dlt's default, and deduplicates; `upsert` is one MERGE, and needs unique keys in the input, so its
+# user must deduplicate.
 _STRATEGY = os.environ.get("DLT_STRATEGY", "delete-insert")
 
 
-# dlt makes credentials of its own class of whatever it is given, and these would sign.
+# dlt converts all credentials to a class of its own, which would sign requests.
 GcpServiceAccountCredentials.to_native_credentials = lambda _: AnonymousCredentials()  # type: ignore[no-untyped-call]
 
 
 def load(path: Path) -> None:
-    """Merge what is in a file."""
+    """Merge the rows of a file."""
     rows = pq.read_table(path)
     if _STRATEGY == "upsert":
         rows = _latest(rows)

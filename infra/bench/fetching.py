@@ -15,17 +15,17 @@ from infra.local.providers import ACCESS_TOKEN
 
 LATENCY = 0.1
 
-# One request of Kite's spans at most 1,990 days: everybody is asked for as much.
+# One request to Kite spans at most 1,990 days, so each source is asked for this range.
 _DAYS = 1985
 _UNLIMITED = 1_000_000
 _NO_LIMITS = {"kite_candles": _UNLIMITED, "kite_others": _UNLIMITED, "yahoo": _UNLIMITED}
 
-# Of 250 symbols, the market has one that Kite does not serve, and one that Yahoo does not.
+# Each provider serves all symbols of the market but one.
 _SERVED = len(listed_instruments()) - 1
 
 
 def fetching_round(comparison: Comparison, address: dict[str, str], last: date, folder: Path) -> None:
-    """Let ours and yfinance fetch the same days of the same symbols into empty warehouses, without a vendor's limit."""
+    """Fetch the same days and symbols with our code and with yfinance, into empty warehouses, without rate limits."""
     slow = [{"source": source, "kind": "latency", "seconds": LATENCY} for source in ("kite", "yahoo")]
     simulate(address, faults=slow, limits=_NO_LIMITS)
     first = last - timedelta(days=_DAYS)
@@ -64,12 +64,12 @@ def fetching_round(comparison: Comparison, address: dict[str, str], last: date, 
 
 
 def _check(symbols: int, bars: int, ours: int) -> None:
-    # Either provider lacks some days that the other has.
+    # Each provider lacks some days that the other has.
     if symbols != _SERVED or abs(bars / ours - 1) > 0.01:
         raise NotComparableError(f"left {bars:,} bars of {symbols} symbols; ours {ours:,}")
 
 
 def unlimited(place: Path, address: dict[str, str]) -> dict[str, str]:
-    """The settings of a command that asks the simulated providers as fast as it can."""
+    """The settings of a command that sends requests to the simulated providers as fast as it can."""
     pace = {"KITE_REQUESTS_PER_SECOND": str(_UNLIMITED), "YAHOO_REQUESTS_PER_SECOND": str(_UNLIMITED)}
     return settings_of(place) | address | pace | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN}

@@ -20,19 +20,19 @@ from infra.bench.compare import Comparison, Job, Taken, check, covered, jobs_sin
 _MART = "model.trading_data.fct_daily_bars"
 _ALL_VERSIONS = "model.trading_data.fct_daily_bar_revisions"
 
-# What bars alone take, as the peers load them; and all that the mart is made of.
+# The names of our two results: only the models of bars, which compares with the peers; and all models of the mart.
 _BARS = "ours"
 _WITH_ACTIONS = "ours, with corporate actions"
 
 
 def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
-    """Load and build the bars, then the delta, in an empty warehouse, and look at what is in the mart."""
+    """Load and build the bars, then the delta, in an empty warehouse, and check the mart."""
     place = folder / "ours"
     shutil.rmtree(place, ignore_errors=True)
     environment = settings_of(place)
     manifest = place / "warehouse" / "dbt" / "target" / "manifest.json"
     results = {}
-    # One server for both steps, as the peers have it.
+    # One server for both steps, as for the peers.
     with open_warehouse(Settings.from_environment(environment)) as warehouse:
         for step, source in (("load", given.archive), ("delta", given.delta_archive)):
             shutil.copytree(source, place / "archive", dirs_exist_ok=True)
@@ -57,7 +57,7 @@ def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
 
 
 def models_of_bars(manifest: dict[str, Any]) -> tuple[set[str], set[str]]:
-    """All models that the mart of bars is made of, itself among them; and without those of the corporate actions."""
+    """The mart of bars with all models that it reads; and the same without those of the corporate actions."""
     ancestors: set[str] = set()
     ahead = [_MART]
     while ahead:
@@ -86,7 +86,8 @@ def _split(jobs: list[Job]) -> tuple[list[Job], dict[str, list[Job]]]:
 
 
 def _taken(landing: list[Job], building: list[Job], command: float) -> Taken:
-    # What is read, written and sent between two load jobs is work too; what dbt does between two statements is not.
+    # The time between two load jobs counts as work, because we read, write and send then. The time that dbt spends
+    # between two statements does not count.
     landed = (min(job.created for job in landing), max(job.ended for job in landing))
     work = covered([landed, *((job.created, job.ended) for job in building)])
     return Taken(work, covered((job.started, job.ended) for job in (*landing, *building)), command)

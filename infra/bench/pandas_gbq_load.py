@@ -13,7 +13,7 @@ _CREDENTIALS = AnonymousCredentials()  # type: ignore[no-untyped-call]
 
 
 def load(path: Path, table: str = TABLE) -> None:
-    """Replace a table by what is in a file, the latest row of each key."""
+    """Replace a table by the rows of a file, with the latest row of each key."""
     rows = pd.read_parquet(path).sort_values("extracted_at").drop_duplicates(list(KEY), keep="last")
     pandas_gbq.to_gbq(
         rows, table, project_id=PROJECT, credentials=_CREDENTIALS, if_exists="replace", progress_bar=False
@@ -21,7 +21,7 @@ def load(path: Path, table: str = TABLE) -> None:
 
 
 def delta(path: Path) -> None:
-    """Load the delta beside the table, and merge it."""
+    """Load the delta into a second table, and merge it."""
     load(path, f"{TABLE}_delta")
     columns = pd.read_parquet(path).columns
     same = " and ".join(f"old.{name} = new.{name}" for name in KEY)

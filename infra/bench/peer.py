@@ -1,8 +1,8 @@
-"""A peer's side of the benchmark: runs in the peer's environment, which holds nothing of ours, and times one step.
+"""A peer's side of the benchmark: runs in the peer's environment, which has none of our code, and times one step.
 
-A peer is a module with ``load`` and ``delta`` (or ``fetch``). Each takes a path and leaves its bars in the table
-``peer.bars`` of the warehouse that ``BIGQUERY_EMULATOR_HOST`` names, where the benchmark checks them. What is imported
-and connected before a step begins is part of the command, and not of the step.
+A peer is a module with ``load`` and ``delta`` (or ``fetch``). Each takes a path and writes its bars into the table
+``peer.bars`` of the warehouse that ``BIGQUERY_EMULATOR_HOST`` names, where the benchmark checks them. Imports and
+connections before a step count for the command, and not for the step.
 """
 
 import importlib

@@ -12,7 +12,7 @@ from sqlmesh.core.model import load_sql_based_model
 
 from infra.bench.peer import DATASET, KEY, PROJECT, TABLE
 
-# SQLMesh reads through the Storage API where it is installed, whose address is Google's; without it, over REST.
+# If the Storage API's client is installed, SQLMesh reads through it, from Google's address; without it, by REST.
 bigquery.Client._ensure_bqstorage_client = lambda *_, **__: None  # type: ignore[method-assign]
 
 _RECEIVED = f"{DATASET}_received.bars"
@@ -31,14 +31,14 @@ qualify row_number() over (partition by {", ".join(KEY)} order by extracted_at d
 
 
 def load(path: Path) -> None:
-    """Replace what was received by what is in a file, and let a new model take it in, as of two days ago."""
+    """Replace the received rows by those of a file, and build a new model from them, as of two days ago."""
     _receive(path)
     context = _context(path.parent / "sqlmesh")
     context.plan(auto_apply=True, no_prompts=True, execution_time="2 days ago")
 
 
 def delta(path: Path) -> None:
-    """Replace what was received by the delta, and let the model merge it: the days since its last run are due."""
+    """Replace the received rows by the delta, and let the model merge it: the days since its last run are due."""
     _receive(path)
     _context(path.parent / "sqlmesh").run()
 

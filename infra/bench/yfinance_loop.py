@@ -1,4 +1,4 @@
-"""yfinance and pandas-gbq: what a notebook does, symbol by symbol, or all symbols by yfinance's own threads."""
+"""yfinance and pandas-gbq, as in a notebook: symbol by symbol, or all symbols with yfinance's own threads."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _THREADS = int(os.environ.get("YFINANCE_THREADS", "0"))
 
 
 class _Session(curl_cffi.requests.Session):
-    """Sends every request to the simulated Yahoo: the hosts of the real one are written into yfinance."""
+    """Sends every request to the simulated Yahoo, because yfinance has the real hosts built in."""
 
     def request(self, method: Any, url: str, *arguments: Any, **options: Any) -> Any:
         address = urlsplit(url)._replace(scheme=_SERVER.scheme, netloc=_SERVER.netloc)

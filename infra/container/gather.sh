@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Gather in a folder what the job needs of the system that this runs in. Each is named, so that no shell, package manager
-# or download tool comes along. Python is in /usr/local in Docker's image, in /usr in Debian's: a pattern may find nothing.
+# Copy the files of this system that the job needs into a folder. Each is named, so that no shell, package manager or
+# download tool is copied. Python is in /usr/local in Docker's image, in /usr in Debian's, so a pattern may match nothing.
 set -euo pipefail
 shopt -s nullglob
 
@@ -8,7 +8,7 @@ root=$1
 cd /
 mkdir -p "$root/var/lib/dpkg"
 install -d -m 1777 "$root/tmp"
-# Links to the same files: a copy would be written only to be copied again.
+# Hard links, because a copy would be written only to be copied again.
 cp -al --parents -t "$root" \
     lib lib[6]4 usr/lib[6]4 usr/lib/*-linux-gnu* usr/lib/ssl usr/lib/os-release \
     usr/bin/python[3] usr/bin/python3.[0-9][0-9] usr/lib/python3.[0-9][0-9] \
@@ -19,7 +19,7 @@ cp -al --parents -t "$root" \
 rm -rf "$root"/usr/{,local/}lib/python3.*/{ensurepip,idlelib,pydoc_data,turtledemo,tkinter,test,config-3*} \
     "$root"/usr/{,local/}lib/python3.*/{dist,site}-packages "$root"/usr/lib/*/{perl*,gconv,libapt*,libperl*}
 
-# dpkg's list, of what is there: by the whole one, a scanner would report the faults of what was left behind.
+# dpkg's list of the packages that are copied: with the whole list, a scanner would report faults of the others.
 for list in var/lib/dpkg/info/*.list; do
     package=$(basename "$list" .list)
     while read -r path; do

@@ -1,1 +1,1 @@
-"""How a release reaches Cloud Run: ``deliver.sh`` moves images, and ``compare`` says whether it may."""
+"""Deploy a release to Cloud Run: ``deliver.sh`` updates images, and ``compare`` checks first that the marts agree."""

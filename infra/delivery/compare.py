@@ -1,4 +1,4 @@
-"""Whether a candidate's marts are the live ones, row for row: what a release shows before the live job gets its image.
+"""Check that a candidate's marts equal the live ones, row for row, before the live job gets the image of a release.
 
 The candidate job has loaded the live archive into datasets of its own, and built them with the new image.
 """
@@ -11,17 +11,17 @@ from extract.errors import FAILED, OK, USAGE, ConfigurationError, PipelineError
 from extract.settings import PROJECT_DIR, Settings, Variables
 from extract.warehouse.connection import Warehouse, open_warehouse
 
-# The layers that people read, and what their datasets' names end with.
+# The layers that people read, with the suffixes of their datasets.
 _LAYERS = {"marts": "", "quality": "_quality"}
 
-# A run files its report in the archive that it writes, which is another one for a candidate.
+# Reports of runs are left out: a candidate writes its own into another archive.
 _REPORTS = "extract_runs/"
 
 ALL = "all"
 
 
 def compared_tables() -> dict[str, str]:
-    """Every mart and quality view of this checkout, with what its dataset's name ends with."""
+    """Every mart and quality view of this checkout, with the suffix of its dataset."""
     return {
         path.stem: suffix
         for layer, suffix in _LAYERS.items()
@@ -30,9 +30,9 @@ def compared_tables() -> dict[str, str]:
 
 
 def comparison(table: str, live: str, candidate: str) -> str:
-    """The statement that digests a table of two datasets: the number of rows, and a checksum that knows no order.
+    """The statement that compares a table of two datasets: by the number of rows, and a checksum independent of order.
 
-    Two equal rows would cancel each other in the checksum; the tables have tests of their grain, which allow none.
+    Two equal rows would cancel each other out in the checksum, but the tests of the tables' grain allow no equal rows.
     """
     return " union all ".join(
         f"select '{side}' as side, count(*) as row_count, bit_xor(farm_fingerprint(to_json_string(t))) as checksum"
@@ -42,7 +42,7 @@ def comparison(table: str, live: str, candidate: str) -> str:
 
 
 def differing_tables(live: Warehouse, candidate: Warehouse) -> dict[str, str]:
-    """The tables that differ, each with how; those that only one of the two has are among them.
+    """The tables that differ, and how; a table that only one of the two has is included.
 
     Raises:
         PipelineError: BigQuery refused or failed.
@@ -64,7 +64,7 @@ def differing_tables(live: Warehouse, candidate: Warehouse) -> dict[str, str]:
 
 
 def why_they_may_differ(live: Warehouse, candidate: Warehouse) -> str:
-    """What else than the release may have made them differ, and what to do; otherwise, how to look at them.
+    """Causes of the differences other than the release, and what to do; if there are none, how to examine the tables.
 
     Raises:
         PipelineError: BigQuery refused or failed.
@@ -82,7 +82,7 @@ def why_they_may_differ(live: Warehouse, candidate: Warehouse) -> str:
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
-    """Compare, say what differs, and return 0 where nothing does or all of it is accepted, 1 where not, 2 for usage."""
+    """Compare, print the differences, and return 0 if there are none or all are accepted, else 1; 2 for bad usage."""
     options = _parser().parse_args(arguments)
     accepted = set(options.accept.split(",")) - {""}
     if unknown := accepted - {ALL, *compared_tables()}:

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Brings an image to Cloud Run, and takes it back. The workflows call it; a person may, from the top of the repository,
-# after `make setup`, logged in to gcloud with the deployer's rights:
+# Deploys an image to Cloud Run, and rolls it back. The workflows call it; a person can call it too, in the top folder of
+# the repository, after `make setup`, logged in to gcloud with the deployer's rights:
 #   export PROJECT=... REGION=asia-south1
 #   infra/delivery/deliver.sh job IMAGE@sha256:DIGEST [TABLE,...|all]   the tables that may differ
 #   infra/delivery/deliver.sh service IMAGE@sha256:DIGEST
 #   infra/delivery/deliver.sh rollback-job
 #   infra/delivery/deliver.sh rollback-service
-# Each may be killed anywhere, and called again.
+# Each may be killed at any point, and called again.
 set -euo pipefail
 
 die() {
@@ -22,7 +22,7 @@ by_digest() {
     [[ "${1:-}" =~ ^[^@[:space:]]+@sha256:[0-9a-f]{64}$ ]] || die "'${1:-}' names no image by its digest: NAME@sha256:DIGEST"
 }
 
-# A value at a path of a resource's JSON; empty where there is none.
+# The value at a path of a resource's JSON; empty if there is none.
 at() {
     python3 -c 'import json, sys
 value = json.load(sys.stdin)
@@ -36,7 +36,7 @@ job_image() {
         | at spec template spec template spec containers 0 image
 }
 
-# Of the traffic of the service, an entry's field by the value of another.
+# A field of an entry of the service's traffic, which is found by the value of another field.
 traffic() {
     gcloud run services describe "$service" "${flags[@]}" --format=json | python3 -c 'import json, sys
 key, value, field = sys.argv[1:]
@@ -58,7 +58,7 @@ job() {
         gcloud run jobs update "$live" --image="$1" "${flags[@]}" \
             --update-labels="previous-1=${digest:0:32},previous-2=${digest:32}"
     fi
-    # Marts of the new release, before the service that reads them.
+    # Build the marts of the new release before the service that reads them is deployed.
     gcloud run jobs execute "$live" --args=build --wait "${flags[@]}" \
         || die "the live marts could not be built with $1, which the job keeps; take it back: $0 rollback-job"
 }
@@ -76,12 +76,12 @@ rollback_job() {
     gcloud run jobs execute "$live" --args=build --wait "${flags[@]}"
 }
 
-# What people ask has to be answered at an address: 200, within three tries each.
+# Check that an address answers the routes that people use: with 200, within three tries each.
 ask() {
     local audience token path
     audience=$(gcloud run services describe "$service" "${flags[@]}" --format=json | at status url)
     if [ -n "${PROBER:-}" ]; then
-        # A federated identity has no token of its own that Cloud Run takes; the account that it may stand for has.
+        # A federated identity has no token that Cloud Run accepts; the account that it may impersonate has one.
         token=$(curl --silent --show-error --fail --max-time 30 --json "{\"audience\": \"$audience\", \"includeEmail\": true}" \
             --header "Authorization: Bearer $(gcloud auth print-access-token)" \
             "${IAM_CREDENTIALS:-https://iamcredentials.googleapis.com}/v1/projects/-/serviceAccounts/$PROBER:generateIdToken" \

@@ -1,1 +1,1 @@
-"""What a laptop or a CI machine needs in place of the cloud."""
+"""Replacements for the cloud on a laptop or a CI machine."""

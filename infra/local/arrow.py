@@ -1,7 +1,7 @@
-"""A way out of the embedded warehouse for many rows: the answer to a statement as a stream of Arrow's.
+"""Read many rows from the embedded warehouse: the answer to a statement as an Arrow stream.
 
-BigQuery's clients read many rows by its Storage API, over gRPC. Here the same server answers, at ``POST /arrow``, with
-what DuckDB gives: 870,000 bars take 2 s, of which the pages of the API that all else uses take 70.
+BigQuery's clients read many rows by its Storage API, over gRPC. The embedded server answers ``POST /arrow`` instead,
+with DuckDB's own Arrow batches: 870,000 bars take 2 s. By the JSON pages of the usual API they take 70 s.
 """
 
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ _ROWS_PER_BATCH = 65_536
 
 
 async def answer(request: Request) -> Response:
-    """Answer a query of GoogleSQL; what is wrong with it is told as BigQuery's API tells it.
+    """Answer a query in GoogleSQL; errors have the form of BigQuery's API.
 
-    The body is an object of ``sql``, ``project`` and ``dataset``, in which tables without one are.
+    The body is an object with ``sql``, ``project`` and ``dataset``, the dataset of tables that are named without one.
     """
     from local_bigquery.errors import from_exception
     from starlette.concurrency import run_in_threadpool
@@ -33,7 +33,7 @@ async def answer(request: Request) -> Response:
 
 
 def _opened(sql: str, project: str, dataset: str) -> tuple[Any, Any]:
-    """A cursor and a reader of its rows, in the types that BigQuery gives them."""
+    """A cursor, and a reader of its rows in the types that BigQuery would return."""
     from local_bigquery.engine import database, types
     from local_bigquery.errors import BigQueryError, from_duckdb
     from local_bigquery.jobs import query
@@ -64,13 +64,13 @@ def _opened(sql: str, project: str, dataset: str) -> tuple[Any, Any]:
 
 
 class _Stream:
-    """Rows on their way, and the cursor that they come from."""
+    """Rows that are being sent, and the cursor that they come from."""
 
     def __init__(self, opened: tuple[Any, Any]) -> None:
         self._cursor, self._reader = opened
 
     def parts(self) -> Iterator[bytes]:
-        """Arrow's stream, a batch at a time. The connection breaks where a batch cannot be made."""
+        """The Arrow stream, a batch at a time. If a batch cannot be made, the connection breaks."""
         import pyarrow as pa
 
         sink = _Sink()
@@ -86,7 +86,7 @@ class _Stream:
 
 
 class _Sink:
-    """What was written since it was last taken."""
+    """A file-like buffer of the bytes written since they were last taken."""
 
     closed = False
 
@@ -94,18 +94,18 @@ class _Sink:
         self._written: list[bytes] = []
 
     def write(self, part: Any) -> int:
-        """Keep a part."""
+        """Append bytes."""
         self._written.append(bytes(part))
         return len(self._written[-1])
 
     def flush(self) -> None:
-        """Nothing waits."""
+        """Do nothing: there is nothing to flush."""
 
     def close(self) -> None:
-        """What was written can still be taken."""
+        """Do nothing: the bytes can still be taken."""
 
     def taken(self) -> bytes:
-        """Give all that was written, and keep it no more."""
+        """Return all bytes, and empty the buffer."""
         taken = b"".join(self._written)
         self._written.clear()
         return taken

@@ -1,7 +1,7 @@
-"""``make bench``: what loading, merging, building, asking and fetching cost here, and with others' tools.
+"""``make bench``: the time and memory of loading, merging, building, querying and fetching, here and with other tools.
 
-The prices are simulated (``infra/local/market.py``); the sizes are those of the 250 symbols. Machines are noisy: the
-ratios are within one round, and mean more than the seconds.
+The prices are simulated (``infra/local/market.py``); the sizes are those of the 250 symbols. Machines are noisy, so the
+ratios, which compare within one round, mean more than the seconds.
 """
 
 import argparse
@@ -65,7 +65,7 @@ _QUERIES = {
 
 
 def bench_bars(comparison: Comparison, folder: Path, last: date, first: date, rounds: int) -> None:
-    """Let ours and the peers load the bars and merge the delta, in turns."""
+    """Load the bars and merge the delta with our code and with the peers, in turns."""
     place = folder / "given"
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir(parents=True)
@@ -85,7 +85,7 @@ def bench_bars(comparison: Comparison, folder: Path, last: date, first: date, ro
 
 
 def bench_fetching(comparison: Comparison, folder: Path, last: date, rounds: int) -> dict[str, Any]:
-    """Let ours and yfinance fetch in turns; then fetch at the limit that Kite documents."""
+    """Fetch with our code and with yfinance, in turns; then fetch at the limit that Kite documents."""
     with providers("--first", str(last - timedelta(days=2000)), "--last", str(last)) as address:
         for number in range(1, rounds + 1):
             _say(f"fetching, round {number} of {rounds}")
@@ -99,7 +99,7 @@ def bench_fetching(comparison: Comparison, folder: Path, last: date, rounds: int
         environment = unlimited(place, address) | {"KITE_REQUESTS_PER_SECOND": str(limits["kite_candles"])}
         requests, ended = _fetched(environment, "--source", "kite")
         seconds = ended.report["seconds"]["kite"]
-        # A request that was one too fast is asked again, and says so in the log.
+        # A request that was too fast is repeated, and the log says so.
         refused = sum("Kite answered 429" in line for line in ended.log.splitlines())
     return {"requests": requests, "seconds": seconds, "ratio": seconds * limits["kite_candles"] / requests} | {
         "too_fast": refused
@@ -107,7 +107,7 @@ def bench_fetching(comparison: Comparison, folder: Path, last: date, rounds: int
 
 
 def bench_memory(folder: Path, last: date, first: date) -> dict[str, Any]:
-    """Fetch and land all years from Kite, as fast as it goes."""
+    """Fetch and land all years from Kite, as fast as possible."""
     _say("a backfill, for its memory")
     with providers("--first", str(first), "--last", str(last)) as address:
         simulate(address, limits={"kite_candles": 1_000_000, "kite_others": 1_000_000})
@@ -119,7 +119,7 @@ def bench_memory(folder: Path, last: date, first: date) -> dict[str, Any]:
 
 
 def _fetched(environment: dict[str, str], *arguments: str) -> tuple[int, Ended]:
-    """Let a command fetch; return how many requests for bars that are, and what it took."""
+    """Fetch with a command; return the number of requests for bars, and the command's measurements."""
     (plan,) = run("extract", environment, *arguments, "--dry-run", "--json").report["plan"]
     # One symbol of the simulated market is not served by Kite, which is why a run ends with 3.
     return plan["requests"] - 1, run("extract", environment, *arguments, "--json", expected=(3,))
@@ -130,7 +130,7 @@ def bench_quotes(folder: Path, first: date) -> dict[str, Any]:
     _say("quotes")
     with providers("--first", str(first)) as address:
         environment = settings_of(folder / "full") | address | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN}
-        # The first run against providers after a replay builds in full where the bench's own project has changed.
+        # Not measured: the first run after a replay builds everything, if the project has changed meanwhile.
         run("run", environment, "--mode", "quotes", "--json", expected=(0, 3))
         began = time.time()
         ended = run("run", environment, "--mode", "quotes", "--json", expected=(0, 3))
@@ -141,7 +141,7 @@ def bench_quotes(folder: Path, first: date) -> dict[str, Any]:
 
 
 def bench_builds(folder: Path, last: date, first: date) -> dict[str, Any]:
-    """Build all years, and the last quarter of them; then each once more after one session, and after restatements."""
+    """Build all years, and the last quarter of them; then each again after one session, and after restatements."""
     sessions = trading_sessions(first, last)
     histories = {"quarter": sessions[3 * len(sessions) // 4].trade_date, "full": first}
     results: dict[str, Any] = {}
@@ -186,7 +186,7 @@ def bench_builds(folder: Path, last: date, first: date) -> dict[str, Any]:
 
 
 def _hold_out_last_run(place: Path) -> dict[Path, Path]:
-    """Move the batches of the last day out of the archive; return where each is now, and where it belongs."""
+    """Move the batches of the last day out of the archive; return the new place of each, with its original place."""
     days = {path.parent.name for path in (place / "archive").glob("*/extracted_on=*/*.parquet")}
     held_out = {}
     for path in (place / "archive").glob(f"*/{max(days)}/*.parquet"):
@@ -197,7 +197,7 @@ def _hold_out_last_run(place: Path) -> dict[Path, Path]:
 
 
 def _restate(archive: Archive) -> None:
-    """Let Kite send the whole history of five symbols anew, as after a split of one share into two."""
+    """Archive the whole history of five symbols once more, as Kite sends it after a split of one share into two."""
     received = [archive.read(path) for path in archive.paths() if path.startswith(f"{KITE_DAILY_BARS.name}/")]
     rows = pa.concat_tables([batch.rows for batch in received]).sort_by(
         [("date", "ascending"), ("_extracted_at", "ascending")]

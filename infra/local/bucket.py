@@ -1,7 +1,7 @@
-"""Cloud Storage as far as the archive uses it: a server on loopback that speaks that part of its XML API.
+"""A double of Cloud Storage: a server on loopback with the part of the XML API that the archive uses.
 
-It is strict where a folder would be lenient. A create-only write onto an existing object is answered 412, as the real
-service does; a write that could replace an object is refused, and so is deleting one, as under a retention policy.
+It is stricter than a folder. A create-only write onto an existing object is answered 412, as by the real service; a
+write that could replace an object is refused, and so is a delete, as under a retention policy.
 """
 
 import html
@@ -14,10 +14,10 @@ from infra.local.loopback import Loopback
 
 
 class Bucket(Loopback):
-    """The bucket ``prices``: objects by name, and what was asked. It may refuse everything, or not exist."""
+    """The bucket ``prices``: its objects by name, and the requests. It can refuse everything, or not exist."""
 
     def __init__(self) -> None:
-        """Be empty."""
+        """Begin without objects."""
         super().__init__(_Handler)
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []
@@ -54,7 +54,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(403, b"<Error><Code>AccessDenied</Code></Error>")
         elif self.headers.get("x-goog-if-generation-match") != "0":
             self._answer(400, b"<Error><Code>MissingPrecondition</Code></Error>")
-        # At once, so that of two who come together one is refused.
+        # Checks and writes atomically, so that one of two simultaneous writes is refused.
         elif self.server.objects.setdefault(name, body) is not body:
             self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
         else:
@@ -97,7 +97,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def key_file(address: str, path: Path) -> str:
-    """Write a key file that names the server and needs no token, the client's own switch; return its path."""
+    """Write a key file that names the server and tells the client to use no token; return its path."""
     path.write_text(
         json.dumps(
             {

@@ -14,7 +14,7 @@ from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date, former_symbo
 from extract.settings import PROJECT_DIR
 from infra.local.market import TICKS_PER_RUPEE, Draft
 
-# From when on, and until when, the exchange has given each form.
+# The first and last days of each form.
 _FIRST_WITH_ISIN = date(2011, 7, 1)
 _FIRST_WITH_DELIVERY = date(2020, 1, 1)
 _FIRST_UDIFF = date(2024, 1, 1)
@@ -31,9 +31,9 @@ _WITH_DELIVERY = (
     " TTL_TRD_QNTY, TURNOVER_LACS, NO_OF_TRADES, DELIV_QTY, DELIV_PER"
 )
 
-# One share in so many is in trade-to-trade for the first of so many sessions, in each period of so many.
+# One share in seven is in trade-to-trade during the first 15 sessions of each period of 120 sessions.
 _ONE_IN, _TRADE_TO_TRADE, _PERIOD = 7, 15, 120
-# A share's block is dealt in about one of so many sessions.
+# A share has a block deal in about one of so many sessions.
 _BLOCK_EVERY = 60
 
 
@@ -59,18 +59,18 @@ class Traded:
 def write_daily_records(market: Draft, folder: Path, first: date, last: date) -> list[Path]:
     """Write the exchange's records of a market's sessions, each in the forms that the exchange gave at that time.
 
-    They hold what the exchange would say (``market.truth``), not what a provider made of it: prices and volumes as
-    traded, so before a split or bonus in the shares of then; each share under the symbol of its day (one whose last day
-    the seeds do not tell is renamed in the middle of the market); in ``BE`` while it is in trade-to-trade; and now and
-    then a block deal in ``BL`` beside its ordinary row. The same market gives the same files.
+    They have the exchange's own data (``market.truth``), without the defects of a provider: unadjusted prices and
+    volumes, as traded; each share under its symbol of that day (if the seeds have no day for a renaming, it is in the
+    middle of the market); the series ``BE`` while a share is in trade-to-trade; and now and then a block deal in ``BL``
+    beside the ordinary row. The same market gives the same files.
 
     The files: ``cmDDMONYYYYbhav.csv.zip`` to 2024-07-05, before July 2011 without ISIN;
     ``BhavCopy_NSE_CM_0_0_0_YYYYMMDD_F_0000.csv.zip`` from 2024 on; ``sec_bhavdata_full_DDMMYYYY.csv``, which the
     exchange does not zip, from 2020 on.
 
     Args:
-        market: of ``infra.local.market.draft_market``.
-        folder: where the files go; it is made.
+        market: from ``infra.local.market.draft_market``.
+        folder: where the files go; it is created.
         first: the first day whose session is written.
         last: the last such day.
 
@@ -96,7 +96,7 @@ def write_daily_records(market: Draft, folder: Path, first: date, last: date) ->
 
 
 class _Names:
-    """What each instrument was called on each day, and what share of today one share of then is."""
+    """The symbol of each instrument on each day, and how many shares of today one share of that day is."""
 
     def __init__(self, market: Draft) -> None:
         middle = market.sessions[len(market.sessions) // 2].trade_date
@@ -143,7 +143,7 @@ def _rows(market: Draft, number: int, names: _Names) -> Iterator[Traded]:
         )
         before = close
         if number and bars.is_sent[row, number - 1]:
-            # Not as of the ex-date: the exchange's column is what was traded on the day before.
+            # Not adjusted on an ex-date: the exchange's column has the close as traded on the day before.
             its_shares = names.shares(instrument, market.sessions[number - 1].trade_date)
             before = round(int(bars.close[row, number - 1]) * its_shares / TICKS_PER_RUPEE, 2)
         volume = max(round(int(bars.volume[row, number]) / shares), 1)
@@ -222,7 +222,7 @@ def _text(lines: Sequence[str]) -> str:
 
 def _zipped(path: Path, text: str) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as whole:
-        # Not now, so that the same market gives the same bytes.
+        # A fixed time, so that the same market gives the same bytes.
         member = zipfile.ZipInfo(path.name.removesuffix(".zip"), (2000, 1, 1, 0, 0, 0))
         whole.writestr(member, text, zipfile.ZIP_DEFLATED)
     return path

@@ -23,14 +23,14 @@ from infra.local.warehouse import stop
 
 _console = Console(highlight=False, soft_wrap=True)
 
-# What the user could have set, and what a demo must not touch.
+# Settings that the user may have in the environment, and that a demo must not use.
 _NOT_OURS = ("BIGQUERY_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_")
 
-# The simulated providers' limits are raised, so that nobody waits five minutes for what a laptop computes in one.
+# How much the limits of the simulated providers are raised: the demo would wait five minutes for one minute of work.
 _FASTER = 15
 _LIMITS = {"kite_candles": 3 * _FASTER, "kite_others": 10 * _FASTER, "yahoo": 2 * _FASTER}
 
-# After so many answers, Kite's session ends.
+# Kite's session ends after so many answers.
 _ANSWERS_BEFORE_THE_END = 120
 
 _RESTATEMENTS = (
@@ -72,7 +72,7 @@ _NEXT = (
 
 
 def demo(folder: Path) -> int:
-    """Run the job twice, Kite's session ending in the middle of the first; import records; let Kite rewrite a past."""
+    """Run the job twice, with Kite's session ending during the first run; import records; let Kite rewrite a past."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     _tell("The simulated providers start ...")
@@ -80,7 +80,7 @@ def demo(folder: Path) -> int:
         ours = {
             "WAREHOUSE_DIR": str(folder / "warehouse"),
             "ARCHIVE_URI": str(folder / "archive"),
-            # One warehouse serves all commands, and it is stopped at the end.
+            # One warehouse serves all commands; it is stopped at the end.
             "WAREHOUSE_IDLE_SECONDS": "600",
             "KITE_TOKEN_STORE": str(folder / "kite-session.json"),
             "KITE_REQUESTS_PER_SECOND": str(3 * _FASTER),
@@ -141,7 +141,7 @@ def demo(folder: Path) -> int:
     _console.print(f"  {shlex.join(exported)}", markup=False)
     for text, sql in _NEXT:
         _console.print(f"  # {text}", style="dim", markup=False)
-        # SQL's own quotes are single ones, which shlex would take apart.
+        # In double quotes, because the SQL contains single quotes, which shlex would escape.
         _console.print(f'  .venv/bin/trading-data query "{sql}"', markup=False)
     _console.print("  # the dashboard, at the address that it prints; the token is demo", style="dim", markup=False)
     _console.print("  API_TOKEN=demo .venv/bin/trading-data serve", markup=False)
@@ -149,12 +149,12 @@ def demo(folder: Path) -> int:
 
 
 def _first_day() -> date:
-    """The first day of the simulated market: it has all symbols, and a year and a half of sessions."""
+    """The first day of the simulated market, which has all symbols and a year and a half of sessions."""
     return datetime.now(UTC).date() - timedelta(days=550)
 
 
 def _write_records(folder: Path) -> None:
-    """The records of the market that the simulated providers serve: the same days make the same market."""
+    """Write the daily records of the market that the simulated providers serve: the same days give the same market."""
     last = last_closed_session(datetime.now(UTC))
     market = draft_market(first=_first_day(), last=last)
     write_daily_records(market, folder, market.sessions[-_RECORDED_SESSIONS].trade_date, last)
@@ -162,7 +162,7 @@ def _write_records(folder: Path) -> None:
 
 @contextmanager
 def _stopping(data_dir: Path) -> Iterator[None]:
-    """Leave no warehouse running."""
+    """Stop the warehouse at the end of the block."""
     try:
         yield
     finally:
@@ -209,7 +209,7 @@ def _tell(sentence: str) -> None:
 def _run(environment: Mapping[str, str], *arguments: str) -> int:
     _console.print(f"$ {shlex.join(['trading-data', *arguments])}", style="bold", markup=False)
     command: Sequence[str] = [sys.executable, "-m", "extract", *arguments]
-    # The log of each request is for machines; what a person needs is in the report.
+    # The log of requests is for machines; the report has what a person needs.
     log = None if _console.is_terminal else subprocess.DEVNULL
     return subprocess.run(command, env=environment, cwd=PROJECT_DIR, stderr=log, check=False).returncode
 

@@ -1,8 +1,7 @@
-"""Files of the exchange that come changed: cut, scrambled, doubled, in other charsets, with huge cells, in bad zips.
+"""Damaged files of the exchange: cut, scrambled, doubled, in other charsets, with huge cells, in bad zips.
 
-Whatever comes, an import takes rows that the file holds, or says why it takes none; and the whole file, when it comes
-after a damaged one, lands whole. What a file holds is read here by a second, plainer reader: all that its bytes may
-mean.
+An import must take only rows that the file holds, or say why it takes none; and when the whole file is imported after a
+damaged one, all its rows must land. A second, simpler reader in this module lists every row that the bytes may mean.
 """
 
 import csv
@@ -38,12 +37,12 @@ _TODAY = date(2024, 8, 1)
 _DAY = date(2024, 7, 5)
 csv.field_size_limit(2**20)
 
-# So many that one row of another day is a slip, and no second session.
+# Enough that one row of another day counts as an error in that row, and not as a second session.
 _SHARES = 120
 
 _CHARSETS = ("utf_8_sig", "utf_16", "utf_16_le", "utf_16_be", "utf_32", "cp1252")
 
-# Where the forms of the record have each of the values that are compared; the unit of the last is the form's.
+# The headings of the compared values in each form of the record; the unit of the last one depends on the form.
 _BARS = {
     "symbol": ("symbol", "tckrsymb"),
     "series": ("series", "sctysrs"),
@@ -84,13 +83,13 @@ type _Row = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A file as it should be.
+    """An undamaged file.
 
     Attributes:
         name: its name.
         table: where its rows go.
         body: its bytes.
-        rows: what it holds, as the archive has it.
+        rows: its rows, as in the archive.
     """
 
     name: str
@@ -101,14 +100,14 @@ class Original:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A file as it came.
+    """A damaged file.
 
     Attributes:
         body: its bytes, before any zip.
-        sent: the same as it lies on the disk.
+        sent: its bytes on the disk, zipped or not.
         is_whole: it must be taken with all rows of the original.
-        kept: rows of the original that must be taken, whatever became of the others.
-        is_cut: it ends early, which must not go unsaid, but where it was cut at the end of a line.
+        kept: rows of the original that must be taken, whatever happens to the others.
+        is_cut: it ends early; the import must report that, unless it was cut at the end of a line.
     """
 
     body: bytes
@@ -119,7 +118,7 @@ class Changed:
 
 
 def run(count: int, seed: int, broken: str | None, told: Counter[str], findings: list[str]) -> None:
-    """Import ``count`` changed files, each into an archive of its own, and then the whole; see ``infra.local.soak``."""
+    """Import ``count`` damaged files, each into its own archive and then the whole file; see ``infra.local.soak``."""
     drawn = random.Random(seed)  # noqa: S311
     with tempfile.TemporaryDirectory() as place:
         originals = _originals(Path(place))
@@ -136,7 +135,7 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
 
 
 def _imported(original: Original, changed: Changed, folder: Path) -> tuple[str, str | None]:
-    """What became of a changed file, and what is wrong with that."""
+    """The outcome for a damaged file, and what is wrong with it; None if nothing is."""
     archive = Archive(str(folder / "archive"))
     (folder / "1").mkdir()
     (folder / "2").mkdir()
@@ -206,7 +205,7 @@ def _is_impossible(row: _Row) -> bool:
 
 
 def _held(body: bytes, table: str) -> set[_Row]:
-    """Every row that these bytes may mean, in any charset, by lines or over lines."""
+    """Every row that these bytes may mean, in any charset, with rows of one line or of several."""
     held: set[_Row] = set()
     for charset in _CHARSETS:
         with suppress(UnicodeError):
@@ -226,7 +225,7 @@ def _records(text: str) -> Iterator[tuple[list[str], list[str | None]]]:
                     [None if v is None else str(v) for v in record.values()],
                 )
     names: list[str] = []
-    # Over lines, as quotes may reach; each line by itself; and without quotes, which may be stray.
+    # The whole text, as a quoted cell may span lines; each line by itself; and without quotes, which may be stray.
     lines = [csv.reader([each]) for line in _lines(text) for each in dict.fromkeys((line, line.replace('"', "")))]
     for rows in (csv.reader(io.StringIO(text, newline="")), *lines):
         for row in _readable(rows):
@@ -257,7 +256,7 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _compared(names: list[str], cells: list[str | None], table: str) -> set[_Row]:
-    """The row in the columns that are compared; none where it has no such numbers."""
+    """The row in the compared columns; empty if it does not have these numbers."""
     values: list[object] = []
     for column, headings in _COMPARED[table].items():
         place = next((names.index(heading) for heading in headings if heading in names), None)
@@ -288,7 +287,7 @@ def _value(column: str, cell: str | None, is_in_lakhs: bool) -> object:
 
 
 def _originals(place: Path) -> list[Original]:
-    """One file of each sort: the record's three forms, corporate actions as CSV and JSON, and an index's list."""
+    """One file of each kind: the three forms of the record, corporate actions as CSV and JSON, and an index list."""
     symbols = [instrument.symbol for instrument in listed_instruments()][:_SHARES]
     market = draft_market(first=date(2024, 6, 26), last=date(2024, 7, 8), symbols=symbols)
     bodies = {}
@@ -348,13 +347,13 @@ def _plain(body: bytes, **promised: Any) -> Changed:
 def _cut(original: Original, drawn: random.Random) -> Changed:
     place = drawn.randrange(len(original.body))
     body = original.body[:place]
-    # Only the record says by its last line end that it is whole.
+    # Only for the record does a line end at the end show that the file is whole.
     is_seen = original.table == NSE_DAILY_BARS.name and original.body[place - 1 : place + 1].find(b"\n") < 0
     return _plain(body, is_cut=is_seen)
 
 
 def _byte(original: Original, drawn: random.Random) -> Changed:
-    """Another byte at a place: where it is a sign within a line of the record, that line alone may be lost."""
+    """Change one byte. If it is within a line of the record, only that line may be lost."""
     body, place, value = original.body, drawn.randrange(len(original.body)), drawn.randrange(256)
     changed = body[:place] + bytes([value]) + body[place + 1 :]
     lines = body.count(b"\n", 0, place)
@@ -366,7 +365,7 @@ def _byte(original: Original, drawn: random.Random) -> Changed:
     ):
         return _plain(changed)
     touched = _held(b"\n".join([body.split(b"\n")[0], body.split(b"\n")[lines], b""]), original.table)
-    # It may now name another share of the file, which then stands there twice.
+    # The line may now name another share of the file, which then occurs twice.
     shown = _held(b"\n".join([changed.split(b"\n")[0], changed.split(b"\n")[lines], b""]), original.table)
     twice = {row[:2] for row in shown}
     return _plain(changed, kept=frozenset(row for row in original.rows - touched if row[:2] not in twice))
@@ -386,7 +385,7 @@ def _moved(original: Original, drawn: random.Random) -> Changed:
 
 
 def _columns(original: Original, drawn: random.Random) -> Changed:
-    """Two columns in each other's place, with their headings, or without them."""
+    """Swap two columns, with their headings or without."""
     if original.name.endswith(".json"):
         return _plain(original.body, is_whole=True)
     rows = list(csv.reader(io.StringIO(original.body.decode(), newline="")))
@@ -400,7 +399,7 @@ def _columns(original: Original, drawn: random.Random) -> Changed:
 
 
 def _doubled(original: Original, drawn: random.Random) -> Changed:
-    """Some lines once more, or all of them."""
+    """Repeat some lines, or all."""
     head, *lines = original.body.splitlines(keepends=True)
     if original.name.endswith(".json"):
         return _plain(original.body, is_whole=True)
@@ -424,7 +423,7 @@ def _huge(original: Original, drawn: random.Random) -> Changed:
 
 
 def _odd(original: Original, drawn: random.Random) -> Changed:
-    """A cell that says something else."""
+    """Change one cell."""
     cells = original.body.split(b",")
     odd = drawn.choice(
         (b"", b"-", b"inf", b"nan", b"-1", b"0", b"1e400", b"0x10", b"1_0", b"null", "१२".encode(), b'"')
@@ -434,7 +433,7 @@ def _odd(original: Original, drawn: random.Random) -> Changed:
 
 
 def _within_a_zip(original: Original, drawn: random.Random) -> Changed:
-    """A changed file in a zip; or the whole in a changed zip; or one in several zips; or a bomb."""
+    """A damaged file in a zip; the whole file in a damaged zip; a file within several zips; or a zip bomb."""
     choice = drawn.random()
     if choice < 0.01:
         bomb = io.BytesIO()
@@ -481,14 +480,14 @@ _CHANGES: tuple[Callable[[Original, random.Random], Changed], ...] = (
 
 @contextmanager
 def _credulous() -> Iterator[None]:
-    """Take whatever the columns of a record hold."""
+    """Break the import: accept any values in the columns of a record."""
     with patch.object(daily_record, "_is_clean", lambda _: True):
         yield
 
 
 @contextmanager
 def _by_table() -> Iterator[None]:
-    """Take no record where one is."""
+    """Break the import: take no daily record."""
 
     def is_here(records: Records, _: str, report: FileReport) -> bool:
         if records._held.of(NSE_DAILY_BARS):
@@ -499,5 +498,5 @@ def _by_table() -> Iterator[None]:
         yield
 
 
-# The variants that must be caught.
+# Broken variants of the import, which the exercise must detect.
 BROKEN = {"credulous": _credulous, "by_table": _by_table}

@@ -1,7 +1,7 @@
 """local-bigquery as we run it: its settings, and the few functions of it that we replace in the server's process.
 
-Each replacement answers as the original does (``tests/infra/test_emulator.py`` holds both side by side), and may go
-when upstream no longer needs it.
+Each replacement gives the same answers as the original (``tests/infra/test_emulator.py`` compares them), and can be
+removed when upstream no longer needs it.
 """
 
 import hashlib
@@ -23,27 +23,28 @@ if TYPE_CHECKING:
 # The project that the embedded warehouse serves; it has no meaning beyond this machine.
 PROJECT = "local"
 
-# DuckDB would download these at run time; they are installed with the requirements instead.
+# DuckDB would download these extensions at run time; they are installed with the requirements instead.
 EXTENSIONS = ("ducklake", "icu", "spatial")
 
-# In this environment, and not in the user's home, which is DuckDB's own choice.
+# In this environment; DuckDB's default is the user's home.
 EXTENSION_DIRECTORY = Path(sys.prefix) / "share" / "duckdb-extensions"
 
-# What one server has translated serves those of all folders.
+# One file of translated statements for the servers of all folders.
 TRANSLATIONS = Path(sys.prefix) / "share" / "bigquery-translations.sqlite"
 
 # A full build of 16 years of 250 symbols runs out of 2 GB; DuckDB spills most of what goes beyond the limit to disk.
 MEMORY_LIMIT = "4000MB"
 
-# The environment variable with how many threads DuckDB may use for one statement; without it, one for each core. Where
-# several servers share the cores, as in the tests, sharing a small statement among threads costs more than it saves.
+# The environment variable with the number of threads that DuckDB may use for one statement; the default is one for each
+# core. If several servers share the cores, as in the tests, several threads for a small statement cost more than they
+# save.
 THREADS = "EMULATOR_THREADS"
 
-# Where the emulator keeps the results of queries: a DuckDB database, not a lake.
+# The emulator keeps the results of queries in this DuckDB database, and not in a lake.
 RESULTS_DATABASE = "emulator"
 RESULTS_KEPT = 500
 
-# What local-bigquery 0.3.2 asks before each statement.
+# The query that local-bigquery 0.3.2 sends before each statement.
 TEMPORARY_TABLES = "SELECT table_name FROM duckdb_tables() WHERE temporary"
 
 
@@ -58,9 +59,9 @@ def running_code() -> str:
 
 
 def prepare_extensions() -> None:
-    """Let DuckDB look for extensions in ``EXTENSION_DIRECTORY``, in this process; install those that are missing there.
+    """Make DuckDB in this process look for extensions in ``EXTENSION_DIRECTORY``; install those that are missing there.
 
-    They come from their wheels; no network is used.
+    They are copied from their wheels, without network.
     """
     import duckdb
 
@@ -81,7 +82,7 @@ def prepare_extensions() -> None:
 
 
 def _with_extension_directory(connect):  # type: ignore[no-untyped-def]
-    """Give every database of this process the setting, which each has for itself."""
+    """Set the extension directory for every database of this process, as the setting is per database."""
 
     @wraps(connect)
     def wrapped(*args, config=None, **kwargs):  # type: ignore[no-untyped-def]
@@ -112,14 +113,14 @@ def open_emulator(data_dir: Path) -> None:
     _follow_moved_folder(data_dir)
     settings.data_dir = data_dir
     settings.default_project_id = PROJECT
-    # Opened now, so that the first request does not pay for it.
+    # Opened now, so that the first request need not wait for it.
     database.connection().execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
     if threads := os.environ.get(THREADS):
         database.connection().execute(f"SET threads = {int(threads)}")
-    # What does not fit goes beside the data, and not into the folder that the command was started in.
+    # Spill to a folder beside the data, and not into the folder in which the command was started.
     database.connection().execute("SET temp_directory = ?", [str(data_dir / "spilled")])
     _end_orphaned_jobs()
-    # Whoever asked for these has gone with the server that answered.
+    # Results of an earlier server: the clients that asked for them are gone.
     for (name,) in database.fetch(
         f"select table_name from duckdb_tables() where database_name = '{RESULTS_DATABASE}'"
         f" and schema_name = '{tables.RESULTS}'"
@@ -128,9 +129,9 @@ def open_emulator(data_dir: Path) -> None:
 
 
 def _follow_moved_folder(data_dir: Path) -> None:
-    """Tell the lake where it lies now: it refuses to open in another folder than the one that it was made in.
+    """Tell the lake its present folder: it refuses to open in another folder than the one in which it was created.
 
-    The files' own paths are relative to it.
+    The paths of its files are relative to that folder.
     """
     import duckdb
 
@@ -144,9 +145,9 @@ def _follow_moved_folder(data_dir: Path) -> None:
 
 
 def _end_orphaned_jobs() -> None:
-    """End the jobs that a server which was killed left running, whether or not they had committed.
+    """End the jobs that a killed server left as running, whether or not they had committed.
 
-    local-bigquery 0.3.2 takes them for running for ever, and whoever finds one under its id waits for it.
+    local-bigquery 0.3.2 reports them as running for ever, and a client that finds one by its id waits for it.
     """
     from local_bigquery.jobs import store
     from local_bigquery.models import ErrorProto
@@ -157,9 +158,9 @@ def _end_orphaned_jobs() -> None:
 
 
 def _with_destination(execute):  # type: ignore[no-untyped-def]
-    """Name the table that a ``create table … as select`` made as the destination of its job, as BigQuery does.
+    """Set the table of a ``create table … as select`` as the destination of its job, as BigQuery does.
 
-    dbt-bigquery reads it; local-bigquery 0.3.2 leaves it out.
+    dbt-bigquery reads it; local-bigquery 0.3.2 does not set it.
     """
 
     def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
@@ -172,25 +173,25 @@ def _with_destination(execute):  # type: ignore[no-untyped-def]
 
 
 class FreshCursor:
-    """A cursor of DuckDB's on which no temporary table was made, and which does not look for any to know it."""
+    """A DuckDB cursor without temporary tables, which answers the query for them without running it."""
 
     def __init__(self, cursor: Any) -> None:
         """Wrap a cursor."""
         self._cursor = cursor
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else a cursor has."""
+        """Everything else is the cursor's."""
         return getattr(self._cursor, name)
 
     def sql(self, statement: str, **options: Any) -> Any:
-        """Ask, as the cursor does."""
+        """Run a statement, as the cursor does."""
         return self._cursor.sql("select null where false" if statement == TEMPORARY_TABLES else statement, **options)
 
 
 def _on_fresh_cursors(execute):  # type: ignore[no-untyped-def]
-    """Let a statement without a session look for no temporary tables: its cursor is its own, and new.
+    """Skip the search for temporary tables for a statement without a session, because its cursor is new.
 
-    local-bigquery 0.3.2 looks through all tables before each statement, which is a tenth of a build's time.
+    local-bigquery 0.3.2 searches all tables before each statement, which takes a tenth of a build's time.
     """
 
     def wrapped(cursor, *args, session=None, **kwargs):  # type: ignore[no-untyped-def]
@@ -200,10 +201,10 @@ def _on_fresh_cursors(execute):  # type: ignore[no-untyped-def]
 
 
 def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
-    """Drop the oldest result of a query when there are many.
+    """Drop the oldest query results when there are many.
 
-    local-bigquery 0.3.2 keeps all of them for ever, in tables among which it looks for temporary ones at each
-    statement. BigQuery keeps them for a day; our clients read theirs at once.
+    local-bigquery 0.3.2 keeps all results for ever, in tables that it searches for temporary ones at each statement.
+    BigQuery keeps them for a day; our clients read theirs at once.
     """
     from local_bigquery.catalog import tables
     from local_bigquery.engine import database
@@ -221,9 +222,9 @@ def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
     return wrapped
 
 
-# local-bigquery 0.3.2 looks for a table in duckdb_tables(), which goes through every table of every database, the kept
-# results of all queries among them: half of a build's time, and more with each query. The lake's own catalogue is a
-# DuckDB database. What it holds changes with its snapshot alone, so all of it is read once for each.
+# local-bigquery 0.3.2 looks for a table in duckdb_tables(), which goes through every table of every database, including
+# the kept results of all queries: this takes half of a build's time, and more with each query. The lake's own catalogue
+# is a DuckDB database that changes only with its snapshot, so we read all of it once for each snapshot.
 _OBJECTS = """
     with stats as (select table_id, any_value(record_count) as row_count from {lake}.ducklake_table_stats group by 1)
     select s.schema_name, o.table_name, 'TABLE', coalesce(row_count, 0), table_id, null, null
@@ -249,9 +250,9 @@ class _Object:
 
     Attributes:
         kind: ``TABLE`` or ``VIEW``.
-        rows: of a table, as the lake's statistics have them.
-        columns: of a table, as (name, type, may be null, column that it is a part of).
-        text: of a view, with the names of its columns.
+        rows: the number of rows of a table, from the lake's statistics.
+        columns: of a table, as (name, type, may be null, parent column).
+        text: the statement of a view, with the names of its columns.
     """
 
     kind: str
@@ -268,9 +269,10 @@ class _Lake:
     named: dict[str, tuple[_Object, ...]]
 
     def reads(self, view: _Object) -> frozenset[Hashable]:
-        """What a view's columns depend on: its text, and all that it may read, however deep.
+        """What a view's columns depend on: its text, and everything that it may read, directly or through other views.
 
-        Whatever bears a name that stands in the text counts: a column of that name makes the set larger, never smaller.
+        Every object whose name occurs in the text counts. A column of the same name makes the set larger than
+        necessary, but never smaller.
         """
         found: set[_Object] = set()
         waiting = [view]
@@ -282,7 +284,7 @@ class _Lake:
         return frozenset((each.columns, each.text) for each in found)
 
 
-# While a statement is translated: what was seen of the lakes.
+# The lakes as read during the translation of the current statement.
 _seen: ContextVar[dict[str, _Lake] | None] = ContextVar("_seen", default=None)
 
 
@@ -292,7 +294,7 @@ def _words(text: str) -> frozenset[str]:
 
 
 def named_in(project_id: str, text: str) -> Hashable:
-    """What a statement may read: all that the lake holds under a name in its text, and what the views among it read."""
+    """What a statement may read: every object whose name occurs in its text, and everything that its views read."""
     lake = _lake(project_id)
     named = {other for word in _words(text) for other in lake.named.get(word, ())}
     return tuple(sorted(repr((each.kind, sorted(map(repr, lake.reads(each))))) for each in named))
@@ -317,7 +319,7 @@ def _snapshot(project_id: str) -> int:
 
 
 def _in_one_snapshot(translate):  # type: ignore[no-untyped-def]
-    """Translate a statement by what the lakes hold at one moment: it asks for each table many times."""
+    """Translate a statement with one snapshot of the lakes, because the translation looks up each table many times."""
 
     @wraps(translate)
     def wrapped(*args, **kwargs):  # type: ignore[no-untyped-def]
@@ -380,7 +382,7 @@ def columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableField
 
 @lru_cache(maxsize=5000)
 def _columns_of_lake(_: Hashable, project_id: str, dataset_id: str, table_id: str) -> "tuple[TableFieldSchema, ...]":
-    # To find the columns of a view takes as long as to plan it.
+    # Finding the columns of a view takes as long as planning it.
     return tuple(_columns(project_id, dataset_id, table_id))
 
 
@@ -405,7 +407,7 @@ def _columns(project_id: str, dataset_id: str, table_id: str) -> "list[TableFiel
 
 
 def is_hidden(table: Any) -> bool:
-    """Whether the table of a statement has the hidden column of a partitioning by time of ingestion."""
+    """Whether the table of a statement has the hidden column of a table that is partitioned by ingestion time."""
     from local_bigquery.catalog import tables
     from sqlglot import exp
 
@@ -415,8 +417,8 @@ def is_hidden(table: Any) -> bool:
 
 
 def _top_columns(project_id: str, dataset_id: str, table_id: str) -> list[tuple[str, str, bool, int | None]]:
-    """The columns of a table that are no part of another."""
+    """The columns of a table that are not part of another column."""
     if project_id == RESULTS_DATABASE:
-        return []  # A result has no required columns, and hides none.
+        return []  # A query result has no required columns, and no hidden ones.
     each = _lake(project_id).objects.get((dataset_id, table_id))
     return [column for column in each.columns if column[3] is None] if each else []

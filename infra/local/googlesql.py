@@ -1,11 +1,11 @@
-"""Google's own SQL analyzer, over what a build sent: would BigQuery have accepted it?
+"""Check the statements of a build with Google's own SQL analyzer: would BigQuery have accepted them?
 
-The embedded warehouse runs DuckDB underneath, which knows functions, types and clauses that BigQuery refuses. `zetasql`
-is the analyzer that BigQuery itself is built on, as WebAssembly: it needs no server and no network, and it parses and
-type-checks. What it accepts may still exceed BigQuery, and it does not know BigQuery's limits, which names are spelled
-in which case, or what a partition may be; for what the statements do, there is the embedded warehouse.
+The embedded warehouse runs on DuckDB, which accepts functions, types and clauses that BigQuery refuses. `zetasql` is
+the analyzer that BigQuery itself is built on, as WebAssembly: it needs no server and no network, and it parses and
+type-checks statements. It may still accept what BigQuery does not, and it does not check BigQuery's limits, the case of
+names, or partitioning. The results of the statements are tested on the embedded warehouse.
 
-Two things that only BigQuery's planner refuses are looked for in the analyzer's tree: an outer join without an
+Two faults that only BigQuery's planner refuses are searched for in the analyzer's tree: an outer join without an
 equality, and a statement that becomes too complex when its views are inlined.
 """
 
@@ -21,8 +21,8 @@ from zetasql import types as zetasql
 from zetasql.core import ZetaSqlLocalService
 from zetasql.core.exceptions import ZetaSQLError
 
-# What the analyzer's maximum features have and BigQuery has not, where DuckDB, too, would let it pass: in BigQuery,
-# arrays have no order (data types reference, "Orderable data types"), and `=` does not compare them.
+# Features of the analyzer's maximum set that BigQuery lacks, and that DuckDB would accept too: in BigQuery, arrays
+# cannot be ordered (data types reference, "Orderable data types"), and `=` does not compare them.
 _BEYOND_BIGQUERY = (
     zetasql.LanguageFeature.FEATURE_ARRAY_EQUALITY,
     zetasql.LanguageFeature.FEATURE_ARRAY_ORDERING,
@@ -36,7 +36,7 @@ _OUTER_JOINS = {
     zetasql.ResolvedJoinScanEnums.JoinType.FULL: "full",
 }
 
-# The analyzer's names for its two types that BigQuery calls otherwise.
+# The analyzer's names of the two types that have another name in BigQuery.
 _BIGQUERY_NAMES = {"double": "float64", "float": "float32"}
 
 _DBT_COMMENT = re.compile(r"\A\s*/\* (\{\"app\": \"dbt\".*?\}) \*/")
@@ -54,7 +54,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """What BigQuery's planner has before it when the views are inlined, and each reference of a CTE is a copy of it.
+    """The size of a statement for BigQuery's planner, with views inlined and each reference to a CTE counted as a copy.
 
     "The optimizer attempts to detect parts of the query that could be executed only once, but this might not always be
     possible" (BigQuery's documentation, "Optimize query computation"): so this is the worst case. Above a limit that is
@@ -67,7 +67,7 @@ class Complexity:
     windows: int = 0
 
     def __add__(self, other: "Complexity") -> "Complexity":
-        """The two together."""
+        """The sum of both."""
         return Complexity(
             self.scans + other.scans,
             self.joins + other.joins,
@@ -77,9 +77,9 @@ class Complexity:
 
 
 class Analyzer:
-    """Google's analyzer with a catalog that changes as a warehouse would, statement by statement.
+    """Google's analyzer with a catalog that changes with each statement, as a warehouse does.
 
-    The catalog is one project; it begins empty. All names are three-part, as dbt writes them.
+    The catalog is one project, and is empty at first. All names have three parts, as dbt writes them.
     """
 
     def __init__(self, project: str) -> None:
@@ -88,25 +88,25 @@ class Analyzer:
             feature for feature in language.enabled_language_features if feature not in _BEYOND_BIGQUERY
         ]
         language.reserved_keywords = ["QUALIFY"]
-        # Otherwise `double` and `int32` are types.
+        # In the other mode, `double` and `int32` are types.
         language.product_mode = zetasql.ProductMode.PRODUCT_EXTERNAL
-        # Our own queries have parameters. What a parameter is compared with decides its type.
+        # Our own queries have parameters. The type of a parameter is inferred from its use.
         self._options = zetasql.AnalyzerOptions(language_options=language, allow_undeclared_parameters=True)
         self._project = zetasql.SimpleCatalog(name=project)
         functions = zetasql.ZetaSQLBuiltinFunctionOptions(language_options=language)
         self._root = zetasql.SimpleCatalog(name="root", catalog=[self._project], builtin_function_options=functions)
         self._service = ZetaSqlLocalService.get_instance()
-        # The catalog as the service knows it, until it changes. The 210 statements of two builds took 16 s so, on two
-        # busy cores, and 25 s with the catalog sent along with each of them.
+        # The id of the catalog in the service, until the catalog changes. On two busy cores, the 210 statements of two
+        # builds took 16 s this way, and 25 s with the catalog sent along with each of them.
         self._registered: int | None = None
-        # Of each view, by its path.
+        # The complexity of each view, by its path.
         self._views: dict[str, Complexity] = {}
 
     def analyze(self, statement: str) -> Complexity:
-        """Analyze one statement and apply its effect: what it creates can be read by the next one, what it drops not.
+        """Analyze one statement and apply its effect: the next one can read what it creates, and not what it drops.
 
         Returns:
-            What the statement is once its views are inlined.
+            The complexity of the statement with its views inlined.
 
         Raises:
             Refused: the analyzer does not accept it, or its effect is not known here (a script, an added column).
@@ -134,7 +134,7 @@ class Analyzer:
         return complexity
 
     def declare(self, table: str, columns: Mapping[str, str]) -> None:
-        """Add a table that no statement made: one that was loaded.
+        """Add a table that no statement creates, such as a loaded one.
 
         Args:
             table: its name, ``project.dataset.table``, with or without quotes.
@@ -155,7 +155,7 @@ class Analyzer:
         return {output.name: _name_of(output.column.type) for output in resolved.output_column_list}
 
     def _resolved(self, node: str, statement: str) -> Any:
-        # BigQuery takes a whole path in one pair of quotes apart; the analyzer leaves that to whoever hosts it.
+        # BigQuery splits a whole path in one pair of quotes; the analyzer leaves this to its host.
         statement = _WHOLE_PATH_IN_QUOTES.sub(r"`\1`.`\2`.`\3`", statement)
         if self._registered is None:
             self._registered = self._service.register_catalog(simple_catalog=self._root).registered_id
@@ -177,7 +177,7 @@ class Analyzer:
             self._forget_registered()
 
     def _replace(self, node: str, path: list[str], columns: list[tuple[str, Any]] | None) -> None:
-        """Put a table of these columns in the place of the one at this path; with None, nothing."""
+        """Replace the table at this path by one with these columns; with None, remove it."""
         project, dataset_name, name = path
         dataset = next((found for found in self._project.catalog if found.name == dataset_name), None)
         if project != self._project.name or dataset is None:
@@ -197,11 +197,11 @@ class Analyzer:
 
 
 def analyzer_before_build(client: bigquery.Client, raw_dataset: str, manifest: Mapping[str, Any]) -> Analyzer:
-    """An analyzer whose catalog holds what dbt reads and no statement makes: the raw tables, and the seeds.
+    """An analyzer whose catalog has the tables that dbt reads and no statement creates: the raw tables, and the seeds.
 
     Args:
         client: of the warehouse that was built.
-        raw_dataset: the raw dataset, qualified by its project; its tables are taken as the warehouse has them.
+        raw_dataset: the raw dataset, with its project; the columns of its tables are read from the warehouse.
         manifest: dbt's manifest. dbt loads a seed by a load job, with the types of its ``column_types``.
     """
     analyzer = Analyzer(client.project)
@@ -216,10 +216,10 @@ def analyzer_before_build(client: bigquery.Client, raw_dataset: str, manifest: M
 
 
 def contract_differences(analyzer: Analyzer, manifest: Mapping[str, Any]) -> list[str]:
-    """Where the columns that a model returns are not those of its enforced contract, a sentence for each column.
+    """Where the columns that a model returns differ from its enforced contract, a sentence for each column.
 
-    Every model that the build compiled is compared. Its own query is asked, as dbt compiled it: the table that dbt
-    makes of it has the contract's types in any case, because `create table` converts what it is given.
+    Every model that the build compiled is compared. Its own query is analyzed, as dbt compiled it: the table that dbt
+    creates from it always has the contract's types, because `create table` converts the values.
     """
     differences = []
     for unique_id, node in manifest["nodes"].items():
@@ -238,17 +238,17 @@ def contract_differences(analyzer: Analyzer, manifest: Mapping[str, Any]) -> lis
 
 
 def sent_statements(client: bigquery.Client, since: datetime) -> list[str]:
-    """Every statement that the warehouse was sent since then, exactly as sent, in the order in which it came.
+    """Every statement that was sent to the warehouse since then, exactly as sent, in the order of arrival.
 
-    dbt runs its nodes side by side, and sends those of a node after those of its parents were answered, so each
-    statement comes after the ones that made what it reads. A script is one statement here, as it was sent.
+    dbt runs nodes in parallel, but sends the statements of a node only after those of its parents were answered. So
+    each statement comes after the ones that created what it reads. A script counts as one statement, as it was sent.
     """
     jobs = [job for job in client.list_jobs(min_creation_time=since) if isinstance(job, bigquery.QueryJob)]
     return [job.query for job in sorted(jobs, key=lambda job: job.created)]
 
 
 def node_of(statement: str) -> str:
-    """Who sent a statement: a dbt node's unique id, dbt's name of a connection, or ``extract`` for our own Python."""
+    """The sender of a statement: a dbt node's unique id, a dbt connection, or ``extract`` for our Python."""
     comment = _DBT_COMMENT.match(statement)
     if comment is None:
         return "extract"
@@ -273,7 +273,7 @@ def _nodes(node: Any, kind: type) -> Iterator[Any]:
 
 
 def _has_equality(join: Any) -> bool:
-    """Whether one of the conditions that must all hold is an equality of the left side with the right one."""
+    """Whether one of the conditions joined by `and` is an equality between the left and the right side."""
     left, right = ({column.column_id for column in scan.column_list} for scan in (join.left_scan, join.right_scan))
     conditions = [join.join_expr]
     while conditions:
@@ -293,7 +293,7 @@ def _has_equality(join: Any) -> bool:
 
 
 def _complexity(node: Any, views: Mapping[str, Complexity], ctes: dict[str, Complexity]) -> Complexity:
-    """What is in a tree; ``ctes`` collects its CTEs, whose names the analyzer makes unique in a statement."""
+    """The complexity of a tree; ``ctes`` collects its CTEs, whose names the analyzer makes unique in a statement."""
     if isinstance(node, zetasql.ResolvedWithEntry):
         ctes[node.with_query_name] = _complexity(node.with_subquery, views, ctes)
         return Complexity()

@@ -1,4 +1,4 @@
-"""An HTTP server in a thread of this process, on a free port of 127.0.0.1: what the doubles of services stand on."""
+"""An HTTP server in a thread of this process, on a free port of 127.0.0.1: the base of the doubles of services."""
 
 import threading
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Loopback(ThreadingHTTPServer):
-    """A server of one handler, listening."""
+    """A listening server with one handler."""
 
     daemon_threads = True
 
@@ -17,13 +17,13 @@ class Loopback(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where it listens: ``http://127.0.0.1:PORT``."""
+        """Its address: ``http://127.0.0.1:PORT``."""
         return f"http://127.0.0.1:{self.server_port}"
 
 
 @contextmanager
 def serving[Server: Loopback](server: Server) -> Iterator[Server]:
-    """Let a server answer until the block ends."""
+    """Run a server until the block ends."""
     with server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()

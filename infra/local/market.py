@@ -1,7 +1,7 @@
-"""A simulated market: every series starts at 100.00 and walks at random; nobody can take it for real prices.
+"""A simulated market: every series starts at 100.00 and is a random walk, so that nobody takes it for real prices.
 
-Real are the instruments, the sessions, the shape and the hours of the batches, and the kinds of defects: the
-providers have shown each of them. A year of ten instruments holds all of them, a smaller market none.
+The instruments, the sessions, the shape and the hours of the batches are real, and so are the kinds of defects: each
+has been seen at a provider. A market of at least ten instruments and a year has all defects; a smaller one has none.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from extract.seeds import (
 DEFAULT_FIRST = date(2021, 1, 1)
 DEFAULT_SEED = 20100104
 
-# The market arrives as one backfill and a run on each evening of these last sessions.
+# The market arrives as one backfill, and a run on each evening of so many last sessions.
 DAILY_RUNS = 5
 
 TICKS_PER_RUPEE = 20
@@ -41,7 +41,7 @@ _FIRST_CLOSE = 100 * TICKS_PER_RUPEE
 _LOWEST_PRICE = 1 * TICKS_PER_RUPEE
 _ROWS_PER_BATCH = 60_000
 
-# What the planted defects need: one instrument a role, and a year.
+# The planted defects need one instrument for each role, and a year.
 _ROLES = 10
 _YEAR_OF_SESSIONS = 240
 
@@ -51,16 +51,16 @@ type _Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Defect:
-    """Something wrong that was planted, and how the marts must show it.
+    """A planted defect, and how the marts must show it.
 
     Attributes:
-        check_id: the check that the marts' bar fails; None where none does: another source stands in, the cause is
-            known, or it is true.
-        source_id: the source of the marts' bar; None where there must be no bar.
+        check_id: the check that the bar in the marts fails; None if it fails none, because another source stands in,
+            the cause is known, or the data is right.
+        source_id: the source of the bar in the marts; None if there must be no bar.
         symbols: whose bars.
-        trade_date: of which day.
+        trade_date: the day of the bars.
         text: what was planted.
-        is_true_jump: whether the marts must show a day of more than 15 %, because the price did move.
+        is_true_jump: whether the marts must show a daily return of more than 15 %, because the price really moved.
     """
 
     check_id: str | None
@@ -73,12 +73,12 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Market:
-    """What was written.
+    """A market that was written.
 
     Attributes:
-        paths: the batches' paths in the archive, in the order of their runs.
-        defects: what is wrong in them; none in a market too small to hold them.
-        bar_count: the rows of all batches of bars, both sources.
+        paths: the paths of the batches in the archive, in the order of their runs.
+        defects: the planted defects; empty if the market is too small for them.
+        bar_count: the number of rows of all batches of bars, of both sources.
     """
 
     paths: tuple[str, ...]
@@ -104,11 +104,11 @@ class Bars:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """The market as each provider has it, with the defects planted; planting edits it in place."""
+    """The market as each provider serves it, with the planted defects; planting changes it in place."""
 
     instruments: Sequence[Instrument]
     sessions: Sequence[Session]
-    # What the exchange itself would say.
+    # The exchange's own data.
     truth: Bars
     kite: Bars
     yahoo: Bars
@@ -130,12 +130,12 @@ class Draft:
         *,
         is_true_jump: bool = False,
     ) -> None:
-        """Say that something was planted."""
+        """Record a planted defect."""
         symbols = tuple(self.instruments[row].symbol for row in rows)
         self.defects.append(Defect(check_id, source_id, symbols, self.sessions[day].trade_date, text, is_true_jump))
 
     def act(self, row: int, day: int, *, dividend: float = 0.0, split_ratio: float = 0.0) -> None:
-        """Let Yahoo report a corporate action."""
+        """Add a corporate action to Yahoo's reports."""
         self.corporate_actions.append(
             {
                 "symbol": self.instruments[row].symbol,
@@ -157,14 +157,14 @@ def write_market(
 ) -> Market:
     """Write a simulated market as batches: a backfill, then a run on each of the last five evenings.
 
-    The same arguments give the same batches, so writing them again is no error. The clean series of an
-    instrument depends on the seed, its symbol and its first session alone.
+    The same arguments give the same batches, so writing them again is not an error. The clean series of an instrument
+    depends only on the seed, its symbol and its first session.
 
     Args:
         archive: where the batches go.
-        first: the day from which there are bars, of the calendar in the seeds.
-        last: the day up to which there are bars.
-        symbols: of these instruments of the seed ``instruments``; None for all.
+        first: the first day with bars, within the calendar of the seeds.
+        last: the last day with bars.
+        symbols: which instruments of the seed ``instruments``; None for all.
         seed: of the random walks.
 
     Raises:
@@ -185,7 +185,7 @@ def write_market(
 
 
 def draft_market(*, first: date, last: date, symbols: Sequence[str] | None = None, seed: int = DEFAULT_SEED) -> Draft:
-    """Make up a market, with what is wrong in each provider's history of it; see ``write_market``."""
+    """Make up a market, with the defects in each provider's history; see ``write_market``."""
     sessions = trading_sessions(first, last)
     if len(sessions) <= DAILY_RUNS:
         raise ValueError(f"{first} to {last} holds {len(sessions)} sessions; a market needs {DAILY_RUNS + 1}")
@@ -208,19 +208,19 @@ def clean_bars(instruments: Sequence[Instrument], sessions: Sequence[Session], s
     trade_dates = [session.trade_date for session in sessions]
     for row, instrument in enumerate(instruments):
         start = bisect_left(trade_dates, instrument.listed_on)
-        # Drawn session by session: a later end of the range adds draws and changes none.
+        # Drawn session by session, so that a later end of the range adds draws and changes none.
         generator = np.random.default_rng([seed, crc32(instrument.symbol.encode())])
         draws[row, start:] = generator.standard_normal(draws[row, start:].shape)
         draws[row, start : start + 1, 0] = 0
         is_sent[row, start:] = True
     moves, opening_moves, reaches_up, reaches_down, activity = np.moveaxis(draws, 2, 0)
 
-    # Below 10 %, since rounding to the tick adds to a move.
+    # Clipped below 10 %, because rounding to the tick may increase a move.
     path = np.cumsum(np.clip(0.015 * moves, -0.08, 0.08), axis=1)
     close = _ticks(_FIRST_CLOSE * np.exp(path))
     previous_close = np.concatenate([close[:, :1], close[:, :-1]], axis=1)
     opened = _ticks(previous_close * (1 + np.clip(0.004 * opening_moves, -0.02, 0.02)))
-    # At least one tick beyond both, which leaves room for a last trade that is not the close.
+    # At least one tick above open and close, which leaves room for a last trade that differs from the close.
     high = np.ceil(np.maximum(opened, close) * (1.0005 + 0.005 * np.abs(reaches_up))).astype(np.int64)
     low = np.floor(np.minimum(opened, close) * (0.9995 - 0.005 * np.abs(reaches_down))).astype(np.int64)
     usual_volume = np.where([session.is_short for session in sessions], 0.12 * 200_000, 200_000)
@@ -233,7 +233,7 @@ def _ticks(prices: npt.NDArray[np.float64]) -> _Grid:
 
 
 def _veterans(draft: Draft) -> list[int]:
-    """The rows of the instruments that are listed throughout; none where the market cannot hold the defects."""
+    """The rows of the instruments that are listed all the time; empty if the market is too small for the defects."""
     rows = [row for row in range(len(draft.instruments)) if draft.truth.is_sent[row, 0]]
     return rows if len(rows) >= _ROLES and len(draft.sessions) >= _YEAR_OF_SESSIONS else []
 
@@ -244,7 +244,7 @@ def _plant(draft: Draft) -> None:
         return
     yahoo_only, kite_only, *served = veterans
     month_start = _month_start(draft.sessions)
-    # All other places lie on one side of the month's start, a week and more apart.
+    # All other places are on one side of the month's start, a week or more apart.
     base = 10 if month_start > 100 else month_start + 10
     places = range(base, base + 80, 8)
     _plant_true_events(draft, served[4:7], places[7:10])
@@ -255,7 +255,7 @@ def _plant(draft: Draft) -> None:
     _plant_half_applied_splits(draft, yahoo_only, served[7], month_start)
     _plant_untold_jump(draft, yahoo_only, places[8])
     _plant_placeholders(draft)
-    # After the session that Yahoo lacks, since the phantom bar repeats the bar before it.
+    # Planted after the session that Yahoo lacks, because the phantom bar repeats the bar before it.
     _plant_phantom_day(draft, places[1])
 
 
@@ -282,7 +282,7 @@ def _plant_true_events(draft: Draft, rows: Sequence[int], days: Sequence[int]) -
     dividend = round(0.01 * last_close, 2)
     draft.act(payer, ex_dividend, dividend=dividend)
     draft.dividend_factor[payer, :ex_dividend] = 1 - dividend / last_close
-    # Applied to all its past, a split leaves no trace in the prices.
+    # A split that the provider applied to the whole past leaves no trace in the prices.
     draft.act(divided, ex_split, split_ratio=2.0)
     _plant_late_split(draft, divided, ex_split)
 
@@ -298,7 +298,7 @@ def _plant_absent_bars(
     draft: Draft, yahoo_only: int, kite_only: int, absent: Sequence[int], days: Sequence[int]
 ) -> None:
     lacking, gap = days
-    # 24 sessions since 2010, among them 2012-10-26, 2019-02-13 and 2019-03-29, which were ordinary weekdays.
+    # Seen for 24 sessions since 2010, among them the ordinary weekdays 2012-10-26, 2019-02-13 and 2019-03-29.
     draft.yahoo.is_sent[:, lacking] = False
     served = [row for row in _true_rows(draft.kite.is_sent[:, lacking]) if row != kite_only]
     draft.note(None, "kite", served, lacking, "Yahoo lacks the session; Kite has it.")
@@ -310,7 +310,7 @@ def _plant_absent_bars(
 
 
 def _plant_flat_bars(draft: Draft, kite_only: int, unserved: int, day: int) -> None:
-    # 2025-03-18: 95 % of the tickers, still so 15 months later.
+    # Seen on 2025-03-18 for 95 % of the tickers, and still there 15 months later.
     flat = [
         row
         for row in range(len(draft.instruments))
@@ -349,7 +349,7 @@ def _plant_wrong_bars(draft: Draft, yahoo_only: int, rows: Sequence[int], days: 
 
 
 def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month_start: int) -> None:
-    # MOTILALOFS, CGCL, GPIL: bonuses of 2024 reached back to 2024-01-01 only, still so nine months later.
+    # Seen for MOTILALOFS, CGCL and GPIL: bonuses of 2024 reached back to 2024-01-01 only, even nine months later.
     for row in (yahoo_only, served):
         for prices in (draft.yahoo.open, draft.yahoo.high, draft.yahoo.low, draft.yahoo.close):
             prices[row, :month_start] *= 4
@@ -372,7 +372,7 @@ def _plant_untold_jump(draft: Draft, yahoo_only: int, day: int) -> None:
 
 
 def _plant_late_split(draft: Draft, row: int, ex_split: int) -> None:
-    # HDFCBANK, August 2025.
+    # Seen for HDFCBANK in August 2025.
     for day in range(ex_split - 6, ex_split):
         for prices in (draft.yahoo.open, draft.yahoo.high, draft.yahoo.low, draft.yahoo.close):
             prices[row, day] *= 2
@@ -427,7 +427,7 @@ def _plant_last_run(draft: Draft) -> None:
     )
     text = "Kite's token died during the last run: its final bar of the session before did not come."
     draft.note("is_from_primary", "yahoo", draft.unanswered, last - 1, text)
-    # 119 of 125 tickers on 2026-04-20.
+    # Seen on 2026-04-20 for 119 of 125 tickers.
     draft.yahoo.has_prices[draft.unanswered[-1], last] = False
     text = "Yahoo's last row has a volume and no prices; Kite sent no bar."
     draft.note("has_positive_prices", "yahoo", draft.unanswered[-1:], last, text)
@@ -438,11 +438,11 @@ def _true_rows(mask: _Mask) -> list[int]:
 
 
 def _runs(draft: Draft) -> Iterator[tuple[RawTable, pa.Table, datetime]]:
-    """What each run received of each raw table, and when."""
+    """What each run received for each raw table, and when."""
     days = np.arange(len(draft.sessions))
     is_past = days < len(days) - DAILY_RUNS
     last_past_day = draft.sessions[-DAILY_RUNS - 1].trade_date
-    # The next morning, when all closes are official.
+    # Received the next morning, when all closes are official.
     extracted_at = datetime.combine(last_past_day + timedelta(days=1), time(8), EXCHANGE_ZONE)
     yield KITE_DAILY_BARS, _rows(draft, draft.kite, draft.kite.is_sent & is_past), extracted_at
     phantoms = [_phantom_rows(draft, day) for day in draft.phantom_days]
@@ -467,7 +467,7 @@ def _runs(draft: Draft) -> Iterator[tuple[RawTable, pa.Table, datetime]]:
 
 
 def same_day_bars(final: Bars) -> Bars:
-    """Kite's bars on the evening of their day: the last trade for the close, and not yet all of the volume.
+    """Kite's bars on the evening of their day: the close is the last trade, and the volume is not complete yet.
 
     Measured on 2026-07-03, medians: 14 bps from the official close, and 0.9968 of the final volume.
     """
@@ -510,7 +510,8 @@ def _rows(draft: Draft, bars: Bars, is_selected: _Mask, price_type: type[np.floa
         {
             "symbol": of_instrument(instrument.symbol for instrument in listed),
             "ticker": of_instrument(instrument.yahoo_ticker for instrument in listed),
-            # A token of Kite is 256 times the exchange's, which our own number stands for, plus 1 for NSE.
+            # Kite's token is 256 times the exchange's token, plus 1 for the NSE. Our instrument_id stands for the
+            # exchange's token.
             "instrument_token": of_instrument(256 * instrument.instrument_id + 1 for instrument in listed),
             "date": pa.array(midnights[session_at], pa.timestamp("us", tz="UTC")),
             "open": prices(bars.open),

@@ -1,7 +1,7 @@
-"""Providers' answers that come changed: cut, scrambled, with fields of other kinds, or with other numbers.
+"""Damaged answers of the providers: cut, scrambled, with fields of other types, or with other numbers.
 
-Whatever comes, a source gives the rows that the answer holds, or says why it gives none. What the answer holds is read
-here by a second, plainer reader.
+A source must return only rows that the answer holds, or say why it returns none. A second, simpler reader in this
+module lists the rows that the answer holds.
 """
 
 import json
@@ -41,19 +41,19 @@ _FAST = Limits(
     alpha_vantage_a_day=10**9,
 )
 
-# What an answer does not tell: it was asked for.
+# Columns that come from the request and not from the answer.
 _ASKED_FOR = {"symbol", "ticker", "instrument_token"}
 
 type _Reader = Callable[[Any], set[tuple[object, ...]]]
 
-# What may stand where a number or a text stood.
+# Values to put in place of a number or a text.
 _ODD_VALUES: tuple[object, ...] = (
     None, True, False, "", "NaN", "12.5", "-", -1, 0, 0.1, 1e308, 10**19, 10**400, [], {}, [1.5], "\u202e12", "१२३",
 )  # fmt: skip
 
 
 def run(count: int, seed: int, broken: str | None, told: Counter[str], findings: list[str]) -> None:
-    """Ask each source for a share of ``count`` answers, each of them changed; see ``infra.local.soak``."""
+    """Request ``count`` answers from the sources in turn, each of them damaged; see ``infra.local.soak``."""
     drawn = random.Random(seed)  # noqa: S311
     with _sources() as (sources, changed):
         tables = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS, "alpha_vantage": ALPHA_VANTAGE_DAILY_BARS}
@@ -91,7 +91,7 @@ def _asked(source: Source, request: Request) -> Answer | str:
 
 
 def _wrong(readers: dict[str, _Reader], body: bytes, status: int, answer: Answer) -> str | None:
-    """What is wrong with rows that a body was turned into; None where they are what it holds."""
+    """What is wrong with the rows that a source made of a body; None if the body holds these rows."""
     count = sum(rows.num_rows for rows in answer.values())
     if status >= 300:
         return f"{count} rows of an answer with status {status}"
@@ -104,7 +104,7 @@ def _wrong(readers: dict[str, _Reader], body: bytes, status: int, answer: Answer
 
 
 def _apart(held: set[tuple[object, ...]], rows: pa.Table) -> str | None:
-    """How a table's rows are not those that an answer holds, each of which begins with its time."""
+    """How a table's rows differ from those that an answer holds, each of which begins with its time; None if not."""
     told = rows.drop_columns([name for name in rows.column_names if name in _ASKED_FOR])
     found = {tuple(row.values()) for row in told.to_pylist()}
     for row in found - held:
@@ -150,7 +150,7 @@ def _kite_rows(answer: Any) -> set[tuple[object, ...]]:
 
 
 def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
-    """Of Yahoo's columns, a null stands for nothing, and a volume that is null for none."""
+    """The rows of Yahoo's columns; a null price is missing, and a null volume is zero."""
     result = answer["chart"]["result"][0]
     quote = result["indicators"]["quote"][0]
     adjusted = result["indicators"]["adjclose"][0]["adjclose"] if "adjclose" in result["indicators"] else quote["close"]
@@ -167,7 +167,7 @@ def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
 
 
 def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
-    """Actions from the first bar on; those before it, and after the last day that was asked for, are not taken."""
+    """The actions from the first bar to the last day that was asked for; others are not taken."""
     result = answer["chart"]["result"][0]
     first = min(_day(moment) for second in result["timestamp"] for moment in _times(second))
     told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
@@ -182,12 +182,12 @@ def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
 
 
 def _tells(event: dict[str, object], *names: str) -> bool:
-    """Whether a corporate action has these numbers, above zero; one that has not says nothing, and is left out."""
+    """Whether a corporate action has these numbers, above zero; one without them is left out."""
     return all(event.get(name) is not None and _number(event[name]) > 0 for name in ("date", *names))
 
 
 def _times(second: object) -> tuple[datetime, datetime]:
-    """When Yahoo puts a bar, and its day's midnight: yfinance gives that of days that are asked for."""
+    """The time of a bar in Yahoo's answer, and midnight of its day, which yfinance returns for daily bars."""
     moment = datetime.fromtimestamp(_whole(second), UTC)
     return moment, datetime.combine(moment.astimezone(EXCHANGE_ZONE).date(), datetime.min.time(), EXCHANGE_ZONE)
 
@@ -211,7 +211,7 @@ _READERS: dict[str, dict[str, _Reader]] = {
 
 
 class _Changing:
-    """Stands between a source and its provider, and changes what is sent."""
+    """Stands between a source and its provider, and damages the answers."""
 
     def __init__(self) -> None:
         self.change: Callable[[bytes, random.Random], tuple[int, bytes]] | None = None
@@ -221,7 +221,7 @@ class _Changing:
         self._answers: dict[str, proxy.Answered] = {}
 
     def __call__(self, asked: proxy.Asked, pass_on: Callable[[], proxy.Answered]) -> proxy.Answered | None:
-        """Answer as the provider does, changed; Kite's dump of instruments comes as it is."""
+        """Return the provider's answer, damaged; Kite's instruments dump stays as it is."""
         path = asked.path.partition("?")[0]
         if path not in self._answers:
             self._answers[path] = pass_on()
@@ -234,7 +234,7 @@ class _Changing:
 
 @contextmanager
 def _sources() -> Iterator[tuple[dict[str, Source], _Changing]]:
-    """The three sources, and what changes their answers."""
+    """The three sources, and the object that damages their answers."""
     providers = Providers(draft_market(first=_FIRST, last=_LAST, symbols=["TCS"]), limits=_FAST)
     providers.market.act(0, 4, dividend=1.5)
     providers.market.act(0, 12, dividend=0.25, split_ratio=2.0)
@@ -280,7 +280,7 @@ def _status(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
 
 
 def _value(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
-    """Another value at a place of the answer, a removed one, or one that is there twice."""
+    """Change, remove or repeat a value of the answer."""
     answer = json.loads(body)
     for _ in range(drawn.choice((1, 1, 1, 3))):
         here = answer
@@ -301,12 +301,12 @@ def _value(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
             here[key] = deepcopy(drawn.choice(_ODD_VALUES))
         if not isinstance(answer, dict | list) or not answer:
             break
-    # Python's JSON writes Infinity and NaN, as servers in Python do.
+    # Python's JSON writes Infinity and NaN, as servers written in Python do.
     return 200, json.dumps(answer).encode()
 
 
 def _marked(body: bytes, drawn: random.Random) -> tuple[int, bytes]:
-    """Another value, after a byte-order mark, which some clients read and some do not."""
+    """Change a value, and put a byte-order mark first, which some clients accept and some do not."""
     status, changed = _value(body, drawn)
     return status, b"\xef\xbb\xbf" + changed
 
@@ -316,7 +316,7 @@ _CHANGES = (_cut, _byte, _byte, _byte, _swapped, _wrapped, _page, _status, _valu
 
 @contextmanager
 def _credulous() -> Iterator[None]:
-    """Take whatever Kite sends for a number."""
+    """Break the source: accept any value of Kite as a number."""
 
     def bar(candle: Sequence[Any], instrument: Any, token: int) -> dict[str, Any]:
         sent_date, *sent = candle[:6]
@@ -333,10 +333,10 @@ def _credulous() -> Iterator[None]:
 
 @contextmanager
 def _unheld() -> Iterator[None]:
-    """Take whatever yfinance makes of Yahoo's answers."""
+    """Break the source: accept everything that yfinance makes of Yahoo's answers."""
     with patch.object(yahoo, "fault", lambda *_: None):
         yield
 
 
-# The variants that must be caught.
+# Broken variants of the sources, which the exercise must detect.
 BROKEN = {"credulous": _credulous, "unheld": _unheld}

@@ -1,7 +1,7 @@
 """Simulated providers: a server that speaks the wire formats of Kite Connect, Yahoo Finance and Alpha Vantage.
 
-It serves the simulated market of ``infra.local.market``, keeps to the limits that the real ones document, and fails in
-the ways in which they have been seen to fail, when asked to. Nobody can take its prices for real ones: every series
+It serves the simulated market of ``infra.local.market``, enforces the limits that the real providers document, and on
+request fails in the ways in which they have been seen to fail. Its prices cannot be taken for real ones: every series
 starts at 100.00.
 
     python -m infra.local.providers --first 2021-01-01
@@ -47,14 +47,14 @@ ACCESS_TOKEN = "simulatedtoken"  # noqa: S105
 
 _OPENS_AT = timedelta(hours=9, minutes=15)
 
-# What Kite says with status 403 and one type, of causes that different things mend.
+# Kite's messages with status 403. They have the same error type, but different causes and remedies.
 _FORBIDDEN = {
     "no_plan": "Insufficient permission for that call.",
     "not_enabled": "The user is not enabled for the app.",
     "address_refused": "No IPs configured for this app. Add allowed IPs on the Kite developer console.",
 }
 
-# What a fault may be; `_strike` says what each does.
+# The kinds of faults; `_strike` shows what each does.
 FAULTS = (
     "latency",
     "rate_limit",
@@ -88,15 +88,15 @@ FAULTS = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something that goes wrong.
+    """A fault of a provider.
 
     Attributes:
         source: ``kite``, ``yahoo`` or ``alpha_vantage``.
         kind: one of ``FAULTS``.
-        share: of the requests that could be struck, how many are, at random.
-        symbols: only requests for these; empty for all.
-        after: leave so many requests to the source alone first.
-        times: strike so often at most; None for ever.
+        share: the share of the matching requests that fail, at random.
+        symbols: only requests for these symbols fail; empty for all.
+        after: the number of requests to the source that pass before the first fault.
+        times: the maximum number of faults; None for no limit.
         seconds: of latency, or of ``Retry-After``.
     """
 
@@ -109,14 +109,14 @@ class Fault:
     seconds: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what would silently do nothing."""
+        """Refuse values that would silently have no effect."""
         if self.kind not in FAULTS or self.source not in ("kite", "yahoo", "alpha_vantage"):
             raise ValueError(f"there is no fault {self.source}/{self.kind}")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the providers allow, in requests a second, and a day; the defaults are documented or usual."""
+    """The limits of the providers, in requests a second and a day; the defaults are documented or usual."""
 
     kite_candles: float = 3
     kite_quotes: float = 1
@@ -131,11 +131,11 @@ class Providers:
     """The three providers of one market.
 
     Attributes:
-        market: what they serve.
-        clock: the time, with zone; what lies ahead of it is not served, and what is of its day is provisional.
-        limits: beyond them they refuse.
-        faults: what goes wrong.
-        answered: how many requests had which status, by source.
+        market: the market that they serve.
+        clock: the time, with zone; later data is not served, and data of the current day is provisional.
+        limits: the limits beyond which they refuse.
+        faults: the active faults.
+        answered: the number of requests by source and status.
     """
 
     market: Draft
@@ -154,13 +154,13 @@ class Providers:
     _same_day: Bars = field(init=False)
 
     def __post_init__(self) -> None:
-        """Prepare what does not change."""
+        """Prepare the parts that do not change."""
         self._random = random.Random(self.seed)  # noqa: S311 Its faults are to be the same again.
         self._rows = {instrument.symbol: row for row, instrument in enumerate(self.market.instruments)}
         self._same_day = same_day_bars(self.market.kite)
 
     def fail(self, *faults: Fault) -> None:
-        """Let these go wrong from now on, and nothing else; ``after`` counts from here."""
+        """Replace the active faults by these; ``after`` counts from now."""
         self.faults = list(faults)
         self._seen.clear()
         self._struck.clear()
@@ -177,7 +177,7 @@ class Providers:
                 Route("/v1/test/getcrumb", lambda _: PlainTextResponse("crumb")),
                 Route("/query", self._answering("alpha_vantage", self._query)),
                 Route("/simulation", self._simulation, methods=["GET", "PUT"]),
-                # Where yfinance fetches its cookie.
+                # yfinance fetches its cookie here.
                 Route("/", lambda _: PlainTextResponse("")),
             ]
         )
@@ -215,13 +215,13 @@ class Providers:
         return struck
 
     def _concerns(self, fault: Fault, symbols: set[str]) -> bool:
-        # A list lacks a symbol too.
+        # A request for a list matches if the list would contain the symbol.
         return (
             not fault.symbols or bool(symbols & set(fault.symbols)) or (not symbols and fault.kind == "missing_symbol")
         )
 
     def _symbols(self, request: Request) -> list[str]:
-        """The symbols that a request asks for; none where it asks for a list."""
+        """The symbols that a request asks for; empty for a list."""
         if "token" in request.path_params:
             instrument = self._by_token(request.path_params["token"])
             return [instrument] if instrument else []
@@ -243,7 +243,7 @@ class Providers:
             page = "<html>\n<head><title>502 Bad Gateway</title></head>\n<body>502 Bad Gateway</body></html>"
             return Response(page, 502, media_type="text/html")
         if "closed_connection" in faults:
-            # Says more than it sends, which no client takes for an answer.
+            # Announces more bytes than it sends, which no client accepts as an answer.
             return Response(b"{", 200, headers={"content-length": "1000"}, media_type="application/json")
         is_too_fast = not self._is_within_limit(source, request)
         if source == "kite":
@@ -268,7 +268,7 @@ class Providers:
                 ),
             }.get(request.url.path.split("/")[1], ("kite_others", self.limits.kite_others))
         arrivals = self._arrivals[what]
-        # A fraction of a request a second is one in so many seconds.
+        # A limit below one request a second means one request in several seconds.
         span, most = (1.0, limit) if limit >= 1 else (1 / limit, 1)
         now = time.monotonic()
         while arrivals and now - arrivals[0] >= span:
@@ -342,7 +342,7 @@ class Providers:
         asked = [datetime.fromisoformat(request.query_params[name]) for name in ("from", "to")]
         if (asked[1] - asked[0]).days > 2000:
             return _kite_error(400, "InputException", "interval exceeds max limit: 2000 days")
-        # A `to` without hours is midnight, before the session of its day.
+        # A `to` without hours means midnight, before the session of that day.
         last = asked[1].date() if asked[1].hour >= 9 else asked[1].date() - timedelta(days=1)
         faults = request.state.faults
         zone = "-0500" if "other_zone" in faults else "+0530"
@@ -364,7 +364,7 @@ class Providers:
         if "empty" in faults:
             candles = []
         if "restated_history" in faults:
-            # A split of 2:1 as of now: prices halve, volumes double.
+            # As after a split of one share into two: prices halve, volumes double.
             candles = [[day, *(round(p / 2, 2) for p in prices), 2 * v] for day, *prices, v in candles]
         return JSONResponse({"status": "success", "data": {"candles": candles}})
 
@@ -372,7 +372,7 @@ class Providers:
         return self.clock().astimezone(EXCHANGE_ZONE).date() + timedelta(days=40)
 
     def _days(self, bars: Bars, row: int, first: date, last: date) -> list[int]:
-        """The sessions of a range of which a source has a bar by now."""
+        """The sessions of a range for which a source has a bar by now."""
         now = self.clock().astimezone(EXCHANGE_ZONE)
         opened = (
             now.date()
@@ -384,10 +384,10 @@ class Providers:
         return [start + int(day) for day in np.flatnonzero(bars.is_sent[row, start:end])]
 
     def _kite_values(self, row: int, days: Sequence[int]) -> list[list[float]]:
-        """Open, high, low, close and volume, as Kite has them by now: of its own day, a close that is not official."""
+        """Open, high, low, close and volume in Kite's present state: on the day itself, the close is not official."""
         today = self.clock().astimezone(EXCHANGE_ZONE).date()
         values = _kite_columns(self.market.kite, row, days)
-        # All of a history are read at once: a server that is slower than its client would be what is measured.
+        # A whole history is read at once: a server slower than its client would distort the benchmark.
         for place, day in enumerate(days):
             if self.market.sessions[day].trade_date == today:
                 (values[place],) = _kite_columns(self._same_day, row, [day])
@@ -433,7 +433,7 @@ class Providers:
         if not symbols or "missing_symbol" in faults:
             return _chart_error(404, "Not Found", "No data found, symbol may be delisted")
         row = self._rows[symbols[0]]
-        # The range of `range=1d` is today's session.
+        # `range=1d` means today's session.
         now = self.clock()
         period1 = float(request.query_params.get("period1", now.timestamp() - 86_400))
         period2 = float(request.query_params.get("period2", now.timestamp()))
@@ -536,7 +536,7 @@ class Providers:
         days = self._days(bars, row, date.min, date.max)[-100:]
         series = {}
         for day in reversed(days):
-            # The BSE closes a tick away, and trades a tenth as much.
+            # The BSE closes one tick away, and trades a tenth of the volume.
             prices = (f"{(int(values[row, day]) + 1) / TICKS_PER_RUPEE:.4f}" for values in _prices(bars))
             numbered = ("1. open", "2. high", "3. low", "4. close")
             fields: dict[str, Any] = dict(zip(numbered, prices, strict=True))
@@ -581,7 +581,7 @@ class Providers:
 
 
 def _spoilt(response: Response, faults: dict[str, Fault]) -> Response:
-    """The response with its body cut off, where that is what goes wrong."""
+    """The response, with its body cut off if that fault is active."""
     if "cut_json" not in faults or response.status_code != 200:
         return response
     body = bytes(response.body)
@@ -621,7 +621,7 @@ def _meta(ticker: str, now: datetime, zone: str) -> dict[str, Any]:
 def _insert_phantom(
     day: date, stamps: list[int], quote: dict[str, list[float | None]], adjusted: list[float | None]
 ) -> None:
-    """Show the close before a holiday as a flat bar without volume on it."""
+    """Insert a flat bar without volume on a holiday, at the close before it."""
     place = bisect_left(stamps, _opening(day))
     if not place:
         return
@@ -636,7 +636,7 @@ def _insert_phantom(
 def _insert_odd_days(
     faults: dict[str, Fault], day_to_come: date, stamps: list[int], columns: list[list[float | None]]
 ) -> None:
-    """Show a bar of a day that has not come, or another one of the first day, where that is what goes wrong."""
+    """Insert a bar of a future day, or a second bar of the first day, if that fault is active."""
     odd = [(len(stamps), _opening(day_to_come))] if "day_to_come" in faults else []
     odd += [(1, stamps[0])] if "repeated_day" in faults and stamps else []
     for place, stamp in odd:
@@ -654,14 +654,14 @@ def _prices(bars: Bars) -> tuple[Any, ...]:
 
 
 def _kite_columns(bars: Bars, row: int, days: Sequence[int]) -> list[list[float]]:
-    """Bars as Kite writes them: whole prices as integers."""
+    """Bars in Kite's form: whole prices are integers."""
     prices = [np.round(values[row, days] / TICKS_PER_RUPEE, 2).tolist() for values in _prices(bars)]
     written = [[int(price) if price.is_integer() else price for price in column] for column in prices]
     return [list(values) for values in zip(*written, bars.volume[row, days].tolist(), strict=True)]
 
 
 def _yahoo_column(values: npt.NDArray[np.float64], is_shown: npt.NDArray[np.bool_]) -> list[float | None]:
-    """Prices as Yahoo writes them: 1892.20 arrives as 1892.199951171875."""
+    """Prices in Yahoo's form: 1892.20 arrives as 1892.199951171875."""
     written = values.astype(np.float32).tolist()
     return [value if shown else None for value, shown in zip(written, is_shown.tolist(), strict=True)]
 

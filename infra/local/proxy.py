@@ -1,4 +1,4 @@
-"""A server between a client and what it talks to: it passes on, or not, what each is told; on loopback alone."""
+"""A server between a client and its server: it passes requests and answers on, changes them, or drops them."""
 
 import http.client
 from collections.abc import Callable
@@ -22,14 +22,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """An answer; the body is decoded by nobody."""
+    """An answer; the body is not decoded."""
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
 
 
-# Given a request, and what passes it on: what to answer, or None to hang up.
+# Given a request and a function that passes it on, returns the answer, or None to close the connection.
 type Between = Callable[[Asked, Callable[[], Answered]], Answered | None]
 
 
@@ -37,7 +37,7 @@ class Proxy(Loopback):
     """Passes requests on to a server, as ``between`` decides."""
 
     def __init__(self, upstream: str, between: Between) -> None:
-        """Stand before ``upstream`` (``http://host:port``)."""
+        """Pass requests on to ``upstream`` (``http://host:port``)."""
         super().__init__(_Handler)
         self.upstream = urlsplit(upstream).netloc
         self.upstream_url = upstream
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
             connection.request(asked.method, asked.path, body=asked.body, headers=headers)
             response = connection.getresponse()
             answered = [
-                # An upload goes on at the address that the server names: again through here.
+                # An upload continues at an address that the server returns; replace it, so that it passes through here.
                 (name, value.replace(self.server.upstream_url, self.server.address))
                 for name, value in response.getheaders()
                 if name.lower() not in _HOP_BY_HOP

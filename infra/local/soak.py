@@ -51,11 +51,11 @@ _FIRST, _LAST = date(2024, 10, 1), date(2024, 12, 31)
 _EVENING = datetime(2024, 12, 31, 18, 30, tzinfo=EXCHANGE_ZONE)
 _FAST = {"kite_candles": 1000, "kite_quotes": 1000, "kite_others": 1000, "yahoo": 1000, "alpha_vantage": 1000}
 
-# Episodes at once.
+# The number of episodes at once.
 _LANES = 2
 _HEALING_RUNS = 8
 
-# Started from a process without threads, in which everything is imported: a start takes 50 ms instead of 3 s.
+# Children are forked from a process without threads that has imported everything: a start takes 50 ms instead of 3 s.
 _processes = multiprocessing.get_context("forkserver")
 
 BROKEN = {
@@ -69,14 +69,14 @@ BROKEN = {
 
 @dataclass(slots=True)
 class Outcome:
-    """What an exercise found.
+    """The result of an exercise.
 
     Attributes:
         exercise: its name.
-        broken: the defence that was taken out, if any.
-        seed: of its random choices.
-        count: how many kills, pairs, faults, payloads or files.
-        findings: what was lost, twice, orphaned or wrong, a sentence each.
+        broken: the defence that was removed, if any.
+        seed: the seed of its random choices.
+        count: the number of kills, pairs, faults, payloads or files.
+        findings: what was lost, duplicated, orphaned or wrong, a sentence each.
         told: counts by kind.
         seconds: how long it took.
     """
@@ -90,7 +90,7 @@ class Outcome:
     seconds: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """For one line: findings are counted, and the first ones told."""
+        """The result for one line of JSON: the number of findings, and the first ones."""
         return {
             "exercise": self.exercise,
             "broken": self.broken,
@@ -105,10 +105,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one episode writes, with the variables that point a run at it."""
+    """The place that one episode writes to, with the environment variables for a run."""
 
     environment: Mapping[str, str]
-    # Past the proxies, for looking at what came.
+    # The variables that bypass the proxies, to examine the results.
     direct: Mapping[str, str]
 
     def run(self, kill_at: int = 0, broken: str | None = None) -> "Run":
@@ -137,12 +137,12 @@ class Run:
         return int(self.process.exitcode)
 
     def write_count(self) -> int:
-        """How many boundaries of writes it passed; of one that ended by itself."""
+        """The number of write boundaries that it passed; only for a run that ended by itself."""
         return int(self.told.recv())
 
 
 def _child(environment: dict[str, str], kill_at: int, broken: str | None, tell: Any) -> None:
-    """Fetch what is new, and die at a write boundary: two for each write, one before it and one after it."""
+    """Fetch what is new, and die at a write boundary. There is one before and one after each write."""
     os.environ.clear()
     os.environ.update(environment)
     sys.stderr = sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115
@@ -195,7 +195,7 @@ def _run_once(settings: Settings) -> int:
 
 
 def _break(variant: str, boundary: Callable[[], None]) -> None:
-    """Take one defence out."""
+    """Remove one defence."""
     if variant == "torn_writes":
 
         def create(self: Archive, path: str, body: bytes) -> bool:
@@ -223,7 +223,7 @@ def _break(variant: str, boundary: Callable[[], None]) -> None:
 
 @contextmanager
 def _places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], Place]]:
-    """Providers and a warehouse; yield what makes a place on them, whose datasets nobody else uses."""
+    """Start providers and a warehouse; yield a function that creates a place on them with datasets of its own."""
     with ExitStack() as leave:
         folder = Path(leave.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         address = leave.enter_context(
@@ -234,7 +234,7 @@ def _places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], 
         paces = {"KITE_REQUESTS_PER_SECOND": "1000", "YAHOO_REQUESTS_PER_SECOND": "1000"}
         users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "CLOUD_RUN_")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(users)}
-        # The third opinion is asked for what is disputed, which dbt finds.
+        # Without the third opinion: it is asked about disputes, which only dbt finds.
         common = inherited | address | paces | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN, "ALPHA_VANTAGE_API_KEY": ""}
         if is_faulty:
             store = leave.enter_context(serving(bucket.Bucket()))
@@ -260,11 +260,11 @@ def _places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What a place holds.
+    """The contents of a place.
 
     Attributes:
-        rows: how often each row of raw stands there, by raw table, without where it came from.
-        wrong: what must not be, a sentence each.
+        rows: how often each row occurs in raw, by raw table, without its provenance.
+        wrong: faults, a sentence each.
     """
 
     rows: Mapping[str, Counter[str]]
@@ -272,7 +272,7 @@ class State:
 
 
 def _state(place: Place) -> State:
-    """Read raw and the archive, and leave nothing of them; only one lane at a time, for the variables' sake."""
+    """Read raw and the archive, and delete them. Only one lane at a time, because it changes environment variables."""
     wrong: list[str] = []
     rows: dict[str, Counter[str]] = {}
     with (
@@ -305,7 +305,7 @@ def _state(place: Place) -> State:
 def _differences(found: State, expected: State) -> list[str]:
     differences = list(found.wrong)
     for name, rows in expected.rows.items():
-        # A run that died before the dump of the day was in raw asks for it again.
+        # Extra instruments are allowed: a run that died before the day's dump was in raw asks for it again.
         missing = rows - found.rows[name]
         extra = Counter() if name == "kite_instruments" else found.rows[name] - rows
         if missing:
@@ -316,12 +316,12 @@ def _differences(found: State, expected: State) -> list[str]:
 
 
 def _healed(place: Place, broken: str | None) -> bool:
-    """Run until a run ends well; whether one did."""
+    """Run until a run succeeds; return whether one did."""
     return any(place.run(broken=broken).status() == 0 for _ in range(_HEALING_RUNS))
 
 
 def kills(count: int, seed: int, broken: str | None) -> Outcome:
-    """Kill runs at every boundary of a write, and at random instants; run again, and compare with one left alone."""
+    """Kill runs at every write boundary, and at random moments; run again, and compare with an undisturbed run."""
     outcome = Outcome("kills", broken, seed)
     drawn = random.Random(seed)  # noqa: S311
     with _places() as place, ThreadPoolExecutor(_LANES) as lanes:
@@ -332,10 +332,10 @@ def kills(count: int, seed: int, broken: str | None) -> Outcome:
         length, boundaries = time.monotonic() - began, run.write_count()
         expected = _state(clean)
         assert not expected.wrong, expected.wrong
-        # Each boundary once, or as many as there are kills; then three to a place, each wherever it strikes.
+        # First each boundary once, up to the number of kills; then three random kills for each place.
         singles = drawn.sample(range(1, boundaries + 1), min(count, boundaries))
         plans: list[list[int | float]] = [[number] for number in singles]
-        # Some strike a run that has ended.
+        # Plan more than needed, because some kills come after the run has ended.
         while count > boundaries and sum(map(len, plans)) < count * 1.6:
             strikes = [drawn.choice((drawn.randint(1, boundaries), drawn.uniform(0.05, length))) for _ in range(3)]
             plans.append(list(strikes))
@@ -364,7 +364,7 @@ def kills(count: int, seed: int, broken: str | None) -> Outcome:
 
 
 def pairs(count: int, seed: int, broken: str | None) -> Outcome:
-    """Start two runs at once, of which one may write."""
+    """Start two runs at once, of which only one may write."""
     outcome = Outcome("pairs", broken, seed)
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         for number in range(count):
@@ -399,7 +399,7 @@ def _one_of_two(archive_uri: str, run_id: str, barrier: Any, over: Any, broken: 
     try:
         with lease:
             archive.create(f"written/{run_id}", b"")
-            # As long as the other one may still come.
+            # Wait as long as the other process may still come.
             over.acquire(timeout=1)
     except AlreadyRunning:
         over.release()
@@ -419,19 +419,19 @@ _FAULTS = ("unavailable", "hung_up", "lost_answer", "unavailable_after_commit", 
 
 
 class Faults:
-    """Strikes at the requests whose turn it is."""
+    """Fails the planned requests."""
 
     def __init__(self, seed: int) -> None:
-        """Draw from ``seed``."""
+        """Use ``seed`` for the random choices."""
         self._drawn = random.Random(seed)  # noqa: S311
         self._until_next: list[int] = []
         self._seen = 0
-        # The servers ask in threads of their own.
+        # The proxies call this from several threads.
         self._lock = threading.Lock()
         self.struck: Counter[str] = Counter()
 
     def plan(self, count: int, requests: int) -> None:
-        """Strike ``count`` of the next ``requests``, at random."""
+        """Plan to fail ``count`` of the next ``requests``, at random."""
         self._until_next = sorted(self._drawn.sample(range(requests), count))
         self._seen = 0
 
@@ -459,7 +459,7 @@ class Faults:
         answer = pass_on()
         if kind == "unavailable_after_commit":
             return _refusal(503, "backendError")
-        # 412 of a bucket, 409 of a job: the first one was written, and its answer lost.
+        # 412 from the bucket, 409 from a job: as if the first request had succeeded, and its answer had been lost.
         return _refusal(412 if asked.method == "PUT" and "prices" in asked.path else 409, "duplicate", answer)
 
 
@@ -471,7 +471,7 @@ def _refusal(status: int, reason: str, answer: proxy.Answered | None = None) -> 
 
 
 def faults(count: int, seed: int, broken: str | None) -> Outcome:
-    """Let the bucket and the warehouse fail; run again until a run ends well, and compare."""
+    """Let the bucket and the warehouse fail; run again until a run succeeds, and compare."""
     outcome = Outcome("faults", broken, seed)
     strike = Faults(seed)
     strike.plan(0, 0)
@@ -495,7 +495,7 @@ def faults(count: int, seed: int, broken: str | None) -> Outcome:
 
 
 def corrupt_payloads(count: int, seed: int, broken: str | None) -> Outcome:
-    """Let the providers' answers come changed."""
+    """Damage the providers' answers."""
     outcome = Outcome("payloads", broken, seed)
     payloads.run(count, seed, broken, outcome.told, outcome.findings)
     outcome.count = count
@@ -503,7 +503,7 @@ def corrupt_payloads(count: int, seed: int, broken: str | None) -> Outcome:
 
 
 def corrupt_files(count: int, seed: int, broken: str | None) -> Outcome:
-    """Let the exchange's files come changed."""
+    """Damage the exchange's files."""
     outcome = Outcome("files", broken, seed)
     downloads.run(count, seed, broken, outcome.told, outcome.findings)
     outcome.count = count
@@ -520,7 +520,7 @@ EXERCISES: dict[str, tuple[Callable[[int, int, str | None], Outcome], int]] = {
 
 
 def exercise(name: str, count: int, seed: int, broken: str | None = None) -> Outcome:
-    """Run one."""
+    """Run one exercise."""
     began = time.monotonic()
     outcome = EXERCISES[name][0](count, seed, broken)
     outcome.seconds = time.monotonic() - began
@@ -528,7 +528,10 @@ def exercise(name: str, count: int, seed: int, broken: str | None = None) -> Out
 
 
 def main() -> int:
-    """Run the exercises, and each of their broken variants in short; 1 where one found what it must not, or nothing."""
+    """Run the exercises, and a short run of each broken variant.
+
+    Return 1 if an exercise found a fault, or if a broken variant was not detected.
+    """
     parser = argparse.ArgumentParser(prog="soak", description=__doc__)
     parser.add_argument("exercises", nargs="*", default=list(EXERCISES), help="(default: all)")
     parser.add_argument("--count", type=int, help="instead of the exercise's own")
@@ -545,5 +548,5 @@ def main() -> int:
     return 0 if is_well else 1
 
 
-# Not to be started by ``-m``: each child would run this module once more, as its main one.
+# Do not start this with ``-m``: each child would run this module again as its main module.
 _processes.set_forkserver_preload([__name__, "extract.sources.kite", "extract.sources.yahoo"])

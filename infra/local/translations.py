@@ -1,11 +1,11 @@
-"""Statements that were translated before, in a file that all servers of an environment share.
+"""A cache of translated statements, in a file that all servers of an environment share.
 
 local-bigquery translates each statement from GoogleSQL into DuckDB's SQL by walks through its tree, which takes a third
-of its time; and a build sends the statements of the one before it. A translation depends on the statement, on the
-tables and views that the statement may read, and on the code that translates. So it is kept under a digest of these
-three. Not kept is what has parameters or variables, what asks for tables by a pattern, and what asks of the catalogue.
-Row access policies, tables that expire and those that require a filter are not looked at again where a translation is
-found; we make none.
+of its time; and a build sends the same statements as the build before it. A translation depends on the statement, on
+the tables and views that the statement may read, and on the code that translates. So it is kept under a digest of these
+three. Statements with parameters or variables, with a pattern of tables, or about the catalogue are not kept. When a
+kept translation is used, row access policies, the expiry of tables and required filters are not checked again; we have
+none of them.
 """
 
 import hashlib
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 # A full build and the builds after it send some 600 different statements; one takes 2 kB.
 KEPT = 20_000
 
-# A translation of these depends on more than we look at.
+# Statements whose translation depends on more than the digest covers.
 _NEVER_KEPT = re.compile(r"@|\*`|information_schema", re.IGNORECASE)
 
-# What local-bigquery writes beside the tree of a statement, and its text does not have.
+# Attributes that local-bigquery adds to the tree of a statement, and that its text does not show.
 _MARKS = ("snapshot", "table_function")
 
 type Translate = Callable[["exp.Expression", "Context"], tuple[str, dict[str, Any]]]
 
 
 class Translations:
-    """The file, opened."""
+    """The open cache."""
 
     def __init__(self, path: Path, code: str) -> None:
-        """Open or make it. What cannot be used, or is none, is left alone, and nothing is kept beyond this process.
+        """Open or create the file. If it cannot be used, it is left alone, and translations are kept in memory only.
 
         Args:
             path: the file.
-            code: names the version of all that translates.
+            code: identifies the version of all code that translates.
         """
         self._code = code
         self._lock = threading.Lock()
@@ -53,11 +53,11 @@ class Translations:
             self._file = _opened(":memory:")
 
     def kept(self, translate: Translate, reads: Callable[[str, str], Hashable]) -> Translate:
-        """The function that looks here first, and notes here what it had to translate.
+        """A function that looks into the cache first, and adds what it had to translate.
 
         Args:
-            translate: local-bigquery's own.
-            reads: what is known of the tables and views whose names stand in a text, in a project.
+            translate: local-bigquery's own function.
+            reads: returns what is known about the tables and views whose names occur in a text, in a project.
         """
         from local_bigquery.sql.dialect import BigQueryDialect
 
@@ -90,7 +90,7 @@ class Translations:
         return wrapped
 
     def _find(self, key: str) -> list[Any] | None:
-        # A disk that is full, or another server that writes for seconds, costs a translation and nothing else.
+        # If the disk is full, or another server writes for seconds, only this entry of the cache is lost.
         with self._lock, suppress(sqlite3.Error):
             row = self._file.execute("select translation from translations where key = ?", [key]).fetchone()
             return json.loads(row[0]) if row else None
@@ -103,7 +103,7 @@ class Translations:
 
 def _opened(path: str) -> sqlite3.Connection:
     file = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-    # A process that is killed leaves the file whole; what a machine's crash loses is translated again.
+    # If a process is killed, the file stays intact; what is lost in a crash of the machine is translated again.
     file.execute("pragma journal_mode = wal")
     file.execute("pragma synchronous = off")
     file.execute("create table if not exists translations (key text primary key, translation text)")

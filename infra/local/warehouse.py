@@ -1,6 +1,6 @@
-"""The embedded BigQuery: a server of our own, which a command starts where none runs, and which stays a while after it.
+"""The embedded BigQuery: a server that a command starts if none runs, and that keeps running for a while after it.
 
-One server serves one data folder. Three files in that folder carry the agreement between the processes that use it:
+One server serves one data folder. Three files in that folder coordinate the processes that use it:
 
 - ``server.lock`` is held, exclusively, by the server for as long as it lives. A lock dies with its process, so a
   server that was killed never looks alive, and a second one on the same folder refuses to start.
@@ -8,11 +8,11 @@ One server serves one data folder. Three files in that folder carry the agreemen
   once the server listens. The server holds this file too, because a server that is still starting finds the address
   of its dead predecessor there.
 - ``users.lock`` is held, shared, by each process that uses the server. The server ends only while it holds this lock
-  exclusively, that is when nobody uses it. So who has this lock and finds an address can rely on the server.
+  exclusively, that is when nobody uses it. So a process that has this lock and finds an address can rely on the server.
 
-The server ends when nobody has used it for the idle time that its starter gave; when it is asked to, or its terminal
-is closed, and nobody uses it; and at once when its folder is removed. Killing it loses nothing: every write is in
-DuckDB's log before its request is answered.
+The server ends when nobody has used it for the idle time that its starter gave. It ends earlier when it is asked to, or
+its terminal is closed, once nobody uses it; and at once when its folder is removed. Killing it loses nothing: every
+write is in DuckDB's log before its request is answered.
 """
 
 import argparse
@@ -34,27 +34,27 @@ from typing import IO
 
 from infra.local import arrow, emulator
 
-# A server listens about 2 s after its start on two busy cores; a minute means that it never will.
+# On two busy cores, a server listens about 2 s after its start; after a minute, it never will.
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
-# How often a server looks whether somebody uses it. An idle one takes 0.6 % of a processor.
+# How often a server checks whether it is in use. An idle server takes 0.6 % of a processor.
 _LOOK_SECONDS = 0.05
 
 _ALREADY_SERVED = 75
 
 
 class WarehouseNotRunningError(Exception):
-    """The embedded warehouse did not come up; the text says why, as far as it told."""
+    """The embedded warehouse did not start; the text says why, as far as its log shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server, as it describes itself in the file ``address``.
+    """A server, from its own description in the file ``address``.
 
     Attributes:
         address: ``http://127.0.0.1:PORT``.
-        pid: its process; None where another version of this code keeps it to itself.
+        pid: its process; None if another version of this code did not write it.
         code: the digest of the code that it runs.
         idle_seconds: how long it stays after its last user.
     """
@@ -67,18 +67,18 @@ class Server:
 
 @contextlib.contextmanager
 def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
-    """Yield the address (``http://127.0.0.1:PORT``) of the server of this folder, starting one where none runs.
+    """Yield the address (``http://127.0.0.1:PORT``) of the server of this folder; start one if none runs.
 
-    A server that runs other code than ours is asked to end, and ours takes its place.
+    A server of another version of the code is asked to end, and is replaced.
 
     Args:
         data_dir: the folder.
-        idle_seconds: how long a server that is started here stays after its last user. With 0, it ends with that user,
-            and the process that started it waits for that.
+        idle_seconds: how long a server that is started here stays after its last user. With 0, it ends with its last
+            user, and the process that started it waits for its end.
 
     Raises:
-        WarehouseNotRunningError: the server ended, or did not listen within ``START_SECONDS``; or one that runs other
-            code was in use for as long.
+        WarehouseNotRunningError: the server ended, or did not listen within ``START_SECONDS``; or a server of another
+            version was in use for that long.
     """
     data_dir = data_dir.absolute()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -91,12 +91,12 @@ def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
             while (server := find(data_dir)) is None or server.code != code:
                 if server is not None:
                     _ask_to_end(server)
-                    # It ends when nobody uses it: not even we.
+                    # It ends only when nobody uses it, so give up our own lock.
                     fcntl.flock(users, fcntl.LOCK_UN)
                 elif own is None and not _is_served(data_dir):
                     own = _start(data_dir, idle_seconds)
                 elif own is not None and own.poll() == _ALREADY_SERVED:
-                    own = None  # Another process was faster: its server is ours too.
+                    own = None  # Another process was faster: use its server.
                 elif own is not None and own.poll() is not None:
                     raise WarehouseNotRunningError(
                         f"the embedded warehouse in {data_dir} did not start: "
@@ -120,26 +120,26 @@ def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
 
 
 def find(data_dir: Path) -> Server | None:
-    """The living server of this folder; None while there is none, or while it still starts."""
+    """The running server of this folder; None if there is none, or while it still starts."""
     try:
         with (data_dir / "address").open() as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return _described(file.read())
-            return None  # Whoever wrote it has gone.
+            return None  # The server that wrote it has ended.
     except FileNotFoundError:
         return None
 
 
 def stop(data_dir: Path) -> bool:
-    """End the server of this folder, if there is one; False where a command uses it, after which it will end."""
+    """End the server of this folder, if there is one; return False if a command uses it: it ends after that command."""
     deadline = time.monotonic() + STOP_SECONDS
     in_use = 0
     while server := find(data_dir):
         _ask_to_end(server)
         time.sleep(_LOOK_SECONDS)
-        # The server itself holds the lock for a moment whenever it looks.
+        # The server itself holds the lock for a moment at each check.
         in_use = in_use + 1 if _has_users(data_dir) else 0
         if in_use == 5 or time.monotonic() > deadline:
             return False
@@ -147,7 +147,7 @@ def stop(data_dir: Path) -> bool:
 
 
 def _last_words(data_dir: Path) -> str:
-    """The last line that a server has logged, without the name of the error; empty where it said nothing."""
+    """The last line of a server's log, without the name of the error; empty if there is none."""
     lines = (data_dir / "server.log").read_text(errors="replace").strip().splitlines()[-1:]
     return "".join(lines).rpartition("Error: ")[2].rpartition("Exception: ")[2].rstrip("!.")
 
@@ -166,7 +166,7 @@ def _ask_to_end(server: Server) -> None:
 
 
 def _start(data_dir: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
-    """Start a server, which can tell by its standard input that the terminal of this process was closed."""
+    """Start a server. Its standard input lets it notice that the terminal of this process was closed."""
     with contextlib.ExitStack() as leave:
         log = leave.enter_context((data_dir / "server.log").open("ab"))
         try:
@@ -180,18 +180,18 @@ def _start(data_dir: Path, idle_seconds: float) -> subprocess.Popen[bytes]:
             stdout=log,
             stderr=log,
             cwd=Path(__file__).parents[2],
-            # Ctrl-C on the terminal is for the command, which may still need the server to finish cleanly.
+            # So that Ctrl-C ends the command and not the server, which the command may need to finish cleanly.
             start_new_session=True,
         )
 
 
 def _leave(own: subprocess.Popen[bytes], data_dir: Path, idle_seconds: float) -> None:
-    """Wait for a server that ends with its last user, if that was us; leave any other one to itself."""
+    """If the server ends with its last user, and that was this process, wait for its end; else leave it running."""
     deadline = time.monotonic() + STOP_SECONDS
     while idle_seconds == 0 and own.poll() is None and not _has_users(data_dir) and time.monotonic() < deadline:
         time.sleep(0.02)
     if own.poll() is None:
-        own.returncode = 0  # Popen warns of a process that nobody waits for.
+        own.returncode = 0  # Otherwise Popen warns that nobody has waited for the process.
 
 
 def _is_free(path: Path, mode: int) -> bool:
@@ -208,7 +208,7 @@ def _is_served(data_dir: Path) -> bool:
 
 
 def _has_users(data_dir: Path) -> bool:
-    """Whether others hold the lock with us; a server on its way out holds it alone."""
+    """Whether another process holds the lock; a server that is ending holds it exclusively."""
     lock = data_dir / "users.lock"
     return not _is_free(lock, fcntl.LOCK_EX) and _is_free(lock, fcntl.LOCK_SH)
 
@@ -242,7 +242,7 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
 
 def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     """The server itself, not yet listening."""
-    # DuckDB imports it to see whether it was given a data frame.
+    # Hidden, because DuckDB would import it to check whether a value is a data frame.
     sys.modules["pandas"] = None  # type: ignore[assignment]
     import uvicorn
     from local_bigquery import app
@@ -275,18 +275,18 @@ def _exit_when_over(
             else:
                 is_closed = any(event & select.POLLHUP for _, event in terminal.poll(0))
                 if is_asked.is_set() or is_closed or time.monotonic() - last_used >= idle_seconds:
-                    # Given up first, so that who waits for the other lock never takes this server for a living one.
+                    # Release these first, so that a process waiting for the other lock never finds this server alive.
                     for file in (lock, address):
                         fcntl.flock(file, fcntl.LOCK_UN)
                     break
                 fcntl.flock(users, fcntl.LOCK_UN)
             time.sleep(_LOOK_SECONDS)
-        # Every write is in DuckDB's log by the time that its request was answered: nothing is left to flush.
+        # Every write is in DuckDB's log before its request is answered, so there is nothing to flush.
         os._exit(0)
 
 
 def _is_there(path: Path, file: IO[str]) -> bool:
-    """Whether this path still leads to the open file."""
+    """Whether this path still points to the open file."""
     try:
         return os.path.samestat(path.stat(), os.fstat(file.fileno()))
     except FileNotFoundError:

@@ -2,8 +2,8 @@ locals {
   retention_seconds = var.retention_days * 24 * 60 * 60
 }
 
-# Neither where it is nor, in prod, for how long nothing in it can be deleted can be changed after the first apply: see
-# "Decide before prod's first apply" in infra/README.md.
+# After the first apply, its location cannot be changed, and in prod its retention cannot be shortened: see "Decide before
+# prod's first apply" in infra/README.md.
 resource "google_storage_bucket" "archive" {
   #checkov:skip=CKV_GCP_78:retention and versioning exclude each other, and nothing here can be replaced or deleted
   #checkov:skip=CKV_GCP_62:audit.tf has each access to every object logged, which usage logs would repeat
@@ -22,7 +22,7 @@ resource "google_storage_bucket" "archive" {
     }
   }
 
-  # A locked policy can never be shortened or removed. Dev has none, so that it can be taken down.
+  # A locked policy can never be shortened or removed. Dev has no policy, so that it can be destroyed.
   dynamic "retention_policy" {
     for_each = local.is_protected ? [local.retention_seconds] : []
 
@@ -32,13 +32,13 @@ resource "google_storage_bucket" "archive" {
     }
   }
 
-  # What a person with rights deletes after its retention can be taken back for a week.
+  # An object that a person with rights deletes after its retention can be restored for a week.
   soft_delete_policy {
     retention_duration_seconds = 604800
   }
 
-  # One change of class: of 26,000 small objects a year, each further one costs more than it saves. And nothing is
-  # deleted: everything is rebuilt from here, however old it is.
+  # Only one change of storage class: with 26,000 small objects a year, a further change costs more than it saves. Nothing
+  # is deleted, because everything is rebuilt from here, however old it is.
   lifecycle_rule {
     action {
       type          = "SetStorageClass"
@@ -53,7 +53,7 @@ resource "google_storage_bucket" "archive" {
 }
 
 locals {
-  # What is thrown away, and after how many days: a candidate's batches, and the records of who writes.
+  # Buckets whose objects are deleted after so many days: a candidate's batches, and the records of the lease.
   short_lived = { scratch = 7, leases = 7 }
 }
 
@@ -69,7 +69,7 @@ resource "google_storage_bucket" "short_lived" {
   public_access_prevention    = "enforced"
   force_destroy               = true
 
-  # What is here exists elsewhere, or is worth nothing after minutes.
+  # These objects exist elsewhere too, or are worthless after minutes.
   soft_delete_policy {
     retention_duration_seconds = 0
   }

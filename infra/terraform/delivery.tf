@@ -5,7 +5,7 @@ resource "google_artifact_registry_repository" "this" {
   description   = "The images of the job and the service"
   format        = "DOCKER"
 
-  # What a tag once named, it names for ever.
+  # A tag can never be moved to another image.
   docker_config {
     immutable_tags = true
   }
@@ -23,7 +23,8 @@ resource "google_artifact_registry_repository_iam_member" "builder" {
 }
 
 resource "google_artifact_registry_repository_iam_member" "readers" {
-  # Of each other environment Cloud Run itself, who deploys, and who scans; and those of this one.
+  # The deployer and the scanner of this environment; and Cloud Run's own account, the deployer and the scanner of each
+  # other environment.
   for_each = merge(
     { for name in ["deployer", "scanner"] : name => local.members[name] },
     merge([
@@ -42,7 +43,8 @@ resource "google_artifact_registry_repository_iam_member" "readers" {
 }
 
 locals {
-  # What GitHub says of a workflow that runs in an environment, after its reviewers have agreed, and whom it may act as.
+  # By the subject that GitHub gives a workflow in an environment, after its reviewers have approved: the account that the
+  # workflow may act as.
   github_accounts = var.github_repository == null ? {} : {
     for environment, account in merge(
       { (var.environment) = "deployer", "scan-${var.environment}" = "scanner" },
@@ -68,7 +70,7 @@ resource "google_iam_workload_identity_pool_provider" "github" {
   workload_identity_pool_provider_id = "github"
   display_name                       = "GitHub Actions"
 
-  # Any branch may name an environment, and a name at GitHub that is given up may be taken by somebody else.
+  # A workflow of any branch may name an environment, and a name that is given up at GitHub may be registered by others.
   attribute_condition = join(" && ", [
     "assertion.repository_owner_id == '${var.github_owner_id}'",
     "assertion.ref == 'refs/heads/main'",

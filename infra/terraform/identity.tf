@@ -24,13 +24,13 @@ locals {
     { for name, address in local.groups : name => "group:${address}" },
   )
 
-  # Who may do what: every grant of this module, each on the narrowest thing that takes it. Those of a group that is not
-  # named fall out.
+  # All grants of this module, each on the narrowest resource that accepts it. Grants to a group that is not set are left
+  # out.
   project_grants = {
     pipeline  = ["roles/bigquery.jobUser"]
     candidate = ["roles/bigquery.jobUser"]
     api       = ["roles/bigquery.jobUser"]
-    # Waiting for a deployment reads operations, which belong to no job or service.
+    # To wait for a deployment, gcloud reads operations, which do not belong to a job or service.
     deployer  = ["roles/bigquery.jobUser", "roles/run.viewer"]
     analysts  = ["roles/bigquery.jobUser"]
     operators = ["roles/bigquery.jobUser", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer"]
@@ -43,17 +43,17 @@ locals {
     api       = { READER = ["marts", "operations", "quality", "raw"] }
     analysts  = { READER = ["marts", "quality"] }
     operators = { READER = keys(local.layers) }
-    # It compares a candidate's marts with these, and which batches both hold.
+    # It compares a candidate's marts with these, and the batches that both hold.
     deployer = { READER = ["marts", "quality", "raw"] }
   }
   candidate_dataset_grants = {
     candidate = { WRITER = keys(local.layers) }
-    # Its views read the other layers, which nobody has authorised them to.
+    # All layers, because the candidate's views are not authorised to read other layers.
     deployer  = { READER = keys(local.layers) }
     operators = { READER = keys(local.layers) }
   }
 
-  # Creating is not replacing: that would take the right to delete.
+  # objectCreator cannot replace an object: that would need the right to delete.
   archive_grants = {
     pipeline  = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
     candidate = ["roles/storage.objectViewer"]
@@ -79,7 +79,7 @@ locals {
       }
       "kite-session" = {
         "roles/secretmanager.secretAccessor" = ["pipeline"]
-        # Adds the day's version, and destroys those of the days before, each of which would be billed for ever.
+        # Operators add the version of the day, and destroy older ones, which would be billed for ever.
         "roles/secretmanager.secretVersionManager" = ["operators"]
       }
     },
@@ -95,16 +95,16 @@ locals {
     } : {},
   )
 
-  # Arguments are overrides, which roles/run.invoker does not allow; the scheduler gives none.
+  # To start a job with arguments needs the right to override, which roles/run.invoker lacks; the scheduler gives none.
   job_grants = {
     live = {
       scheduler = ["roles/run.invoker"]
       api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
       operators = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
-      # After its image has moved, it builds once.
+      # After an update of the job's image, the deployer starts a build.
       deployer = ["roles/run.developer", "roles/run.jobsExecutorWithOverrides"]
     }
-    # Their arguments are the job's own.
+    # These jobs are started with their own arguments only.
     candidate = {
       scheduler = ["roles/run.invoker"]
       deployer  = ["roles/run.developer"]
@@ -136,7 +136,7 @@ resource "google_project_iam_member" "this" {
   member  = local.members[each.value.who]
 }
 
-# Who reads the audit logs: the view of all of that bucket's, and of no other bucket.
+# The auditors can read all logs of the audit bucket, and of no other bucket.
 resource "google_project_iam_member" "auditors" {
   count = var.auditors_group == null ? 0 : 1
 
@@ -243,7 +243,7 @@ resource "google_cloud_run_v2_service_iam_member" "prober" {
   member   = local.members["prober"]
 }
 
-# The uptime check asks with this identity, which Google makes with the first such check of a project.
+# The uptime check uses this identity, which Google creates with the first such check of a project.
 resource "google_cloud_run_v2_service_iam_member" "uptime" {
   count = local.is_watched ? 1 : 0
 
@@ -268,7 +268,7 @@ resource "google_cloud_run_v2_service_iam_member" "invokers" {
   member   = each.key
 }
 
-# Who gives a job or a service an image decides what its account does.
+# A principal that sets the image of a job or service decides what its account does, so it needs this right.
 resource "google_service_account_iam_member" "deployer" {
   for_each = toset(["api", "candidate", "pipeline"])
 

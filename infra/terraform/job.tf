@@ -8,8 +8,8 @@ locals {
   live_archive    = "gs://${google_storage_bucket.archive.name}/archive"
   scratch_archive = "gs://${google_storage_bucket.short_lived["scratch"].name}/archive"
 
-  # A candidate replays the live archive, and what it writes is nobody's: its own datasets, its own bucket, its own account.
-  # It tries a release, and once a month it is the drill of a restore. The watch reads whether the day's bars are there.
+  # The candidate replays the live archive, and writes only to its own datasets and bucket, with its own account. It tests
+  # a release, and once a month it is the drill of a restore. The watch checks that the day's bars are there.
   jobs = {
     live = {
       name    = "trading-data"
@@ -25,7 +25,7 @@ locals {
       name    = "trading-data-candidate"
       account = "candidate"
       args    = ["replay", "--archive", local.live_archive]
-      # All of the archive, not one day of it.
+      # It replays the whole archive, and not one day.
       timeout = 4 * var.job.timeout_seconds
       dataset = local.candidate_dataset
       archive = local.scratch_archive
@@ -53,7 +53,7 @@ resource "google_cloud_run_v2_job" "this" {
   deletion_protection = local.is_protected && each.key == "live"
 
   template {
-    # One at a time: two runs of one day ask the providers twice.
+    # One at a time: two runs of one day would ask the providers twice.
     task_count  = 1
     parallelism = 1
 
@@ -106,7 +106,7 @@ resource "google_cloud_run_v2_job" "this" {
         }
       }
 
-      # All of it, because traffic to public addresses would otherwise pass the firewall by.
+      # All traffic, because traffic to public addresses would otherwise bypass the firewall.
       vpc_access {
         egress = "ALL_TRAFFIC"
 
@@ -121,7 +121,7 @@ resource "google_cloud_run_v2_job" "this" {
   # Cloud Run refuses a job whose account cannot read its secrets.
   depends_on = [google_secret_manager_secret_iam_member.this, google_project_service.this]
 
-  # Which image runs is the delivery's (infra/delivery), which tries it as the candidate first.
+  # infra/delivery sets the image, after testing it as the candidate.
   lifecycle {
     ignore_changes = [annotations, client, client_version, template[0].template[0].containers[0].image]
 

@@ -1,11 +1,11 @@
 locals {
   live_filter = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.jobs.live.name}\""
 
-  # Of the lines that our own commands log; tests/infra/test_log_filters.py runs them over lines that were really written.
-  # A value can be taken from a log only into a distribution; its sum and mean are exact.
+  # Metrics of the lines that our own commands log; tests/reports/test_log_filters.py runs them over lines that were
+  # really written. A value from a log can only become a distribution, whose sum and mean are exact.
   log_metrics = jsondecode(file("${path.module}/log_metrics.json"))
 
-  # A person reads mail in the morning; what is an error wakes somebody as well.
+  # People read mail in the morning; an error also pages somebody.
   email_channels = [for channel in google_monitoring_notification_channel.email : channel.id]
   channels = {
     WARNING  = concat(local.email_channels, sort(var.alert_channels))
@@ -13,8 +13,8 @@ locals {
     CRITICAL = concat(local.email_channels, sort(var.alert_channels), sort(var.paging_channels))
   }
 
-  # An incident that stays open tells of nothing else that happens; the metrics below have points only when something
-  # does, and without this it would stay open for a week. Cloud Monitoring takes no shorter one.
+  # While an incident is open, further events send no notification. The metrics below have points only when something
+  # happens, so without this an incident would stay open for a week. Cloud Monitoring accepts no shorter time.
   auto_close = "1800s"
 
   job_flags = "--region=${var.region} --project=${var.project}"
@@ -65,7 +65,7 @@ resource "google_logging_metric" "this" {
   depends_on = [google_project_service.this]
 }
 
-# Of Cloud Scheduler's own lines: no execution began, and so no other metric moves.
+# Counts Cloud Scheduler's own log lines: no execution began, so no other metric changes.
 resource "google_logging_metric" "start_failed" {
   name        = "trading_data_start_failed"
   description = "A schedule that could not start its job."
@@ -152,7 +152,7 @@ resource "google_monitoring_alert_policy" "failed_run" {
   }
 }
 
-# A run that is killed writes no line of its own; one that hangs is killed after an hour, and tried twice more.
+# A run that is killed writes no line itself; one that hangs is killed after an hour, and is tried twice more.
 resource "google_monitoring_alert_policy" "failed_attempt" {
   display_name          = "Trading data: An attempt failed"
   combiner              = "OR"
@@ -197,8 +197,8 @@ resource "google_monitoring_alert_policy" "no_good_run" {
   enabled               = local.is_watched
   notification_channels = local.channels.CRITICAL
 
-  # Runs by their own line, because any command that ends well is a good execution; a sum, because no points and points of
-  # zero are both none; and a query, because a condition of absence ends at 23.5 hours.
+  # It counts the log lines of runs, because an execution of any other command is successful too. It is a sum, because no
+  # points and points of zero both mean none; and a query, because a condition of absence covers at most 23.5 hours.
   conditions {
     display_name = "No run ended well in 26 hours"
 
@@ -236,7 +236,7 @@ resource "google_monitoring_alert_policy" "slow_run" {
   severity              = "WARNING"
   notification_channels = local.channels.WARNING
 
-  # While it is on its way: its own line comes when it ends, and from one that hangs never.
+  # Measured while it runs: its own log line comes only at the end, and never if it hangs.
   conditions {
     display_name = "An execution has been on its way for ${var.slow_run_seconds} seconds"
 
@@ -306,7 +306,7 @@ resource "google_monitoring_alert_policy" "failed_drill" {
 }
 
 locals {
-  # Of the view operations_alerts, which each run logs, a line for each; what is told at which severity.
+  # Each run logs a line for each row of the view operations_alerts. One policy notifies of each of these severities.
   told = {
     WARNING = { name = "A person should know", filter = "severity=WARNING" }
     ERROR   = { name = "A person should act", filter = "severity>=ERROR" }
@@ -336,7 +336,7 @@ resource "google_monitoring_alert_policy" "told" {
     }
   }
 
-  # Cloud Monitoring takes no shorter ones.
+  # Cloud Monitoring accepts no shorter times.
   alert_strategy {
     auto_close = local.auto_close
 
@@ -393,7 +393,7 @@ resource "google_billing_budget" "this" {
     spend_basis       = "FORECASTED_SPEND"
   }
 
-  # Mail alone, and five addresses at most: a budget takes no other channel. Its administrators are told in any case.
+  # A budget notifies only by mail, to five addresses at most. Its administrators are notified in any case.
   dynamic "all_updates_rule" {
     for_each = length(var.alert_emails) == 0 ? [] : [local.email_channels]
 

@@ -32,8 +32,8 @@ resource "google_compute_firewall" "deny_ingress" {
   }
 }
 
-# The providers have no fixed addresses, so the port is all that can be named. Names are resolved by the metadata server,
-# which no rule governs.
+# The providers have no fixed addresses, so the rule can only name the port. Names are resolved by the metadata server, to
+# which no rule applies.
 resource "google_compute_firewall" "allow_https" {
   name               = "trading-data-allow-https"
   network            = google_compute_network.this.id
@@ -65,7 +65,7 @@ resource "google_compute_router" "this" {
   region  = var.region
 }
 
-# Without it a job whose whole traffic enters the network reaches Google alone, and no provider.
+# Without it, a job whose whole traffic enters the network can reach only Google, and no provider.
 resource "google_compute_router_nat" "this" {
   name                               = "trading-data"
   router                             = google_compute_router.this.name

@@ -1,5 +1,5 @@
-# What is promised, where the schedule runs: the day's bars in time, and an API that answers. How fast the rest of a month's
-# errors is used up is what wakes somebody.
+# The objectives, in environments where the schedule runs: the day's bars in time, and an API that answers. Alerts depend
+# on how fast the errors that an objective allows are used up.
 resource "google_monitoring_custom_service" "this" {
   count = local.is_watched ? 1 : 0
 
@@ -26,7 +26,8 @@ resource "google_monitoring_slo" "freshness" {
   }
 }
 
-# From six places of the world, with an identity: nothing of ours is open. /live reads nothing, so that asking costs nothing.
+# Requests come from six places of the world, with an identity, because the API is not public. /live reads no data, so the
+# requests cost nothing.
 resource "google_monitoring_uptime_check_config" "api" {
   count = local.is_watched ? 1 : 0
 
@@ -70,8 +71,9 @@ resource "google_monitoring_slo" "availability" {
 }
 
 locals {
-  # A burn rate of 1 uses up the errors of 30 days in 30 days. Of the sessions of 30 days one late one is already more than
-  # 1 %: it is told at once, and the next one anew, since an hour later nothing of it is left in view. Of the API, 14.4 for an hour is 2 % of the month's errors, and 3 for a day is 10 %.
+  # A burn rate of 1 uses up the errors of 30 days in 30 days. One late session is already more than 1 % of the sessions of
+  # 30 days: it raises an alert at once, and the next one raises a new alert, because the window is an hour. For the API,
+  # 14.4 for an hour is 2 % of the month's errors, and 3 for a day is 10 %.
   burn_rates = !local.is_watched ? {} : {
     freshness = {
       name = "The day's bars are late", severity = "ERROR", slo = google_monitoring_slo.freshness[0].name, over = "3600s", rate = 1

@@ -1,9 +1,9 @@
 locals {
-  # Every day: the trading calendar decides inside, so that a holiday's run is a sign of life.
+  # Every day: the job itself looks into the trading calendar, so that a run on a holiday is a sign of life.
   # 18:30 IST: the day's bars, of which Kite's are provisional until the night is over.
   # 08:15 IST: they become final. Kite has its final bars at 08:00, and a person logs in after 07:35.
   # 19:15 IST: whether the day's bars are in the marts.
-  # On the first of a month: everything is restored from the archive, where nobody reads.
+  # On the first of a month: everything is restored from the archive, into datasets that nobody reads.
   schedules = {
     evening = { at = "30 18 * * *", job = "live" }
     morning = { at = "15 8 * * *", job = "live" }
@@ -23,7 +23,7 @@ resource "google_cloud_scheduler_job" "this" {
   paused           = var.schedule_paused
   attempt_deadline = "180s"
 
-  # Of the call that starts a run; the run's own retries are the job's.
+  # Retries of the call that starts a run; the retries of the run itself are in the job.
   retry_config {
     retry_count          = 3
     min_backoff_duration = "60s"
@@ -37,7 +37,7 @@ resource "google_cloud_scheduler_job" "this" {
     headers     = { "Content-Type" = "application/json" }
     body        = base64encode("{}")
 
-    # A Google API takes an access token; an identity token is for a service of one's own.
+    # A Google API needs an access token; an identity token is for our own service.
     oauth_token {
       service_account_email = google_service_account.this["scheduler"].email
       scope                 = "https://www.googleapis.com/auth/cloud-platform"

@@ -1,4 +1,4 @@
-# Only the secrets' names are here. Their values are added with `gcloud secrets versions add`, and so are in no state.
+# Only the names of the secrets are here. Their values are added with `gcloud secrets versions add`, so no state has them.
 resource "google_secret_manager_secret" "this" {
   for_each = setunion(
     ["kite-api-key", "kite-api-secret", "kite-session"],

@@ -4,7 +4,7 @@ resource "google_cloud_run_v2_service" "api" {
   ingress             = var.api_ingress
   deletion_protection = local.is_protected
 
-  # IAM asks each caller who they are, and API_AUTHENTICATION says that this is enough.
+  # IAM authenticates each caller, and API_AUTHENTICATION tells the service that this is enough.
   invoker_iam_disabled = false
 
   template {
@@ -27,8 +27,8 @@ resource "google_cloud_run_v2_service" "api" {
       }
 
       resources {
-        # CPU only while a request is served, and at the start: an instance that is kept warm costs a quarter so. Without
-        # this line Cloud Run bills every second of it.
+        # CPU only during requests and at the start: a warm instance then costs a quarter. Without this line, Cloud Run
+        # bills every second.
         cpu_idle          = true
         startup_cpu_boost = true
 
@@ -38,7 +38,7 @@ resource "google_cloud_run_v2_service" "api" {
         }
       }
 
-      # Not /health, which tells of the data: a service without data starts all the same, and says so.
+      # Not /health, which depends on the data: a service without data must start too, and says that it has none.
       startup_probe {
         period_seconds    = 2
         timeout_seconds   = 2
@@ -86,7 +86,7 @@ resource "google_cloud_run_v2_service" "api" {
   # Cloud Run refuses a service whose account cannot read its secrets.
   depends_on = [google_secret_manager_secret_iam_member.this, google_project_service.this]
 
-  # Which image serves whom, and what its revision is called, is the delivery's (infra/delivery).
+  # infra/delivery sets the image, the traffic and the names of revisions.
   lifecycle {
     ignore_changes = [
       annotations, client, client_version, template[0].annotations, template[0].containers[0].image, template[0].labels,

@@ -1,5 +1,5 @@
 terraform {
-  # A variable's validation that reads another variable.
+  # The first version in which the validation of a variable can read another variable.
   required_version = ">= 1.9"
 
   required_providers {
@@ -18,9 +18,9 @@ provider "google" {
   project = var.project
   region  = var.region
 
-  # The budgets API takes a person's credentials only together with a project that pays for the call. Every API that is
-  # called is then asked of this project, Resource Manager and Service Usage too, which have to be on before the first
-  # apply: infra/README.md, "Deploy from nothing".
+  # The budgets API accepts a person's credentials only with a project that pays for the call. Then every API must be
+  # enabled in this project, Resource Manager and Service Usage too, before the first apply: infra/README.md, "Deploy from
+  # nothing".
   user_project_override = true
   billing_project       = var.project
 
@@ -31,7 +31,7 @@ provider "google" {
 }
 
 locals {
-  # The one place where an environment becomes a rule.
+  # The only place where rules depend on the environment.
   is_protected        = var.environment != "dev"
   is_retention_locked = var.environment == "prod"
   is_watched          = !var.schedule_paused

@@ -11,7 +11,7 @@ locals {
     operations   = { suffix = "_operations", description = "What the runs asked for, and what came." }
   }
 
-  # Whose views read whose tables. A reader of marts or quality needs no access to what their views are made of.
+  # The layers whose tables the views of each layer may read, so that a reader of marts or quality needs no access to them.
   view_sources = {
     staging      = ["raw"]
     intermediate = ["marts", "staging"]
@@ -52,7 +52,7 @@ resource "google_bigquery_dataset" "candidate" {
   depends_on = [google_project_service.this]
 }
 
-# The job makes these too, where they are missing; the tests hold the file to what it would make.
+# The job also creates these if they are missing; the tests check that the file agrees with the job's code.
 resource "google_bigquery_table" "raw" {
   #checkov:skip=CKV_GCP_80:market prices that anyone can buy; Google's own keys encrypt them at rest
   #checkov:skip=CKV_GCP_121:true from staging on, which local.is_protected decides
@@ -70,7 +70,7 @@ resource "google_bigquery_table" "raw" {
   }
 }
 
-# Access entries and not IAM members: those remove the entries that authorise views.
+# Access entries and not IAM members, because IAM members would remove the entries that authorise views.
 resource "google_bigquery_dataset_access" "views" {
   for_each = merge([
     for reader, owners in local.view_sources : { for owner in owners : "${reader} reads ${owner}" => { reader = reader, owner = owner } }
