@@ -31,6 +31,14 @@ _NAMED = (
     ("LT", "Rights 1:10 @ Premium Rs 90/-", "10-Sep-2024"),
     ("SBIN", "Dividend - Rs 2 Per Share", "22-May-2024"),
 )
+# The record of a day: a share of ours as our sources have it, a member that has left, and a share that never was ours.
+_RECORD = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN"
+_TRADED = (
+    "VOLTAS,EQ,494,494,494,494,494,493.5,2000,988000,28-JUN-2024,40,INE226A01021",
+    "GONE,EQ,50,50,50,50,50,50,100,5000,28-JUN-2024,4,INE000G01019",
+    "GONE,BL,49,49,49,49,49,50,100,4900,28-JUN-2024,1,INE000G01019",
+    "FORGED,BE,20.5,20.5,20.5,20.5,20.5,20,300,6150,28-JUN-2024,4,INE999Z01012",
+)
 _LIST = "Company Name,Industry,Symbol,Series,ISIN Code"
 
 
@@ -60,14 +68,16 @@ def market(tmp_path_factory: pytest.TempPathFactory, market_folder: Path) -> Ite
 
 
 def import_records(archive: Archive, folder: Path) -> None:
-    """Take in a list of actions, and the lists of an index of two days, between which one share left and one came."""
+    """Take in a list of actions, the record of a day, and two lists of an index, which differ by a share each way."""
     records = [f"{symbol},EQ,-,10,{subject},{day},-,-,-,-,Invented Limited,,-," for symbol, subject, day in _NAMED]
     actions = folder / "CF-CA-equities.csv"
     actions.write_text("\n".join([_ACTIONS, *records]) + "\n")
     for day, symbols in (("2024-03-28", ("ABB", "ACC", "GONE")), ("2024-09-30", ("ABB", "BEL"))):
         members = [f"{symbol} Ltd.,Things,{symbol},EQ,{_ISIN[symbol]}" for symbol in symbols]
         (folder / f"ind_nifty50list_{day}.csv").write_text("\n".join([_LIST, *members]) + "\n")
-    paths = [actions, *sorted(folder.glob("ind_*.csv"))]
+    record = folder / "cm28JUN2024bhav.csv"
+    record.write_text("\n".join([_RECORD, *_TRADED]) + "\n")
+    paths = [actions, record, *sorted(folder.glob("ind_*.csv"))]
     reports = take_files(archive, paths, date(2025, 5, 1), lambda *_: None)
     assert [report.reason for report in reports if not report.paths] == []
 

@@ -17,7 +17,7 @@ SQL = re.findall(r"```sql\n(.*?)```", PAGE, re.DOTALL)
 SHELL = [line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()]
 PYTHON = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 
-MOMENTUM, DRAWDOWN, VOLATILITY, ACTIONS, AGREEMENT, BAR_BY_BAR = range(6)
+MOMENTUM, UNIVERSE, DRAWDOWN, VOLATILITY, ACTIONS, AGREEMENT, BAR_BY_BAR = range(7)
 
 
 def asked(market: Pipeline, number: int) -> list[dict[str, Any]]:
@@ -29,13 +29,22 @@ def asked(market: Pipeline, number: int) -> list[dict[str, Any]]:
 
 
 def test_the_page_has_these_blocks() -> None:
-    assert (len(SQL), len(SHELL), len(PYTHON)) == (6, 3, 5)
+    assert (len(SQL), len(SHELL), len(PYTHON)) == (7, 3, 5)
 
 
 def test_momentum_keeps_a_member_that_has_no_bars(market: Pipeline) -> None:
     rows = {row["symbol"]: row["momentum"] for row in asked(market, MOMENTUM)}
     assert rows.keys() == {"ABB", "BEL"}
     assert all(-0.9 < momentum < 9 for momentum in rows.values())
+
+
+def test_the_shares_of_a_day_include_those_that_have_left(market: Pipeline) -> None:
+    told = [tuple(row.values()) for row in asked(market, UNIVERSE)]
+    assert told == [
+        ("FORGED", "INE999Z01012", "BE", 20.5, 300, False, False),
+        ("GONE", "INE000G01019", "EQ", 50.0, 100, True, False),
+        ("VOLTAS", "INE226A01021", "EQ", 494.0, 2000, False, True),
+    ]
 
 
 def test_each_sector_has_its_deepest_drawdown(market: Pipeline) -> None:

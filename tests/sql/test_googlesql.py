@@ -411,5 +411,5 @@ def test_what_analysts_ask_is_accepted(builds: Builds) -> None:
     statements = [
         named.sub(lambda m: f"{m[1]} local.{m[3] or f'trading_data.{m[2]}'}", sql) for sql in _analysts_statements()
     ]
-    assert len(statements) == 13
+    assert len(statements) == 14
     assert _analyzed(builds.analyzer, statements)[0] == []
