@@ -160,7 +160,7 @@ def test_tables_and_their_columns_are_told(built: Pipeline) -> None:
     assert rows["dim_instruments"].split()[1] == "250"
     assert {"trading_data_quality.data_status", "trading_data_operations.operations_alerts"} <= rows.keys()
     told = built.command("describe", "DAILY_BARS").stdout
-    assert "The close without the dividends since" in told
+    assert "adjusted for all later dividends too" in told
     assert "ARRAY<STRING>" in told
     wrong = built.command("describe", "daily_bar")
     assert (wrong.returncode, "did you mean daily_bars?" in wrong.stderr) == (2, True)
