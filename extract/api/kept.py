@@ -97,8 +97,11 @@ class KeptAnswers:
         Raises:
             PipelineError: the warehouse failed.
         """
-        mark = self._mark(time.monotonic())
-        with self._turns[hash(key) % len(self._turns)].taken(key):
+        came_at = time.monotonic()
+        warehouse = self._warehouse()
+        mark = self._mark(warehouse, came_at)
+        # A failure of a warehouse that has died says nothing of the one that is open now: its callers do not share it.
+        with self._turns[hash(key) % len(self._turns)].taken((key, warehouse)):
             kept, now = self._kept.get(key), time.monotonic()
             if again or kept is None or kept.mark != mark or now - kept.made_at > _KEPT_SECONDS:
                 for old in [k for k, v in list(self._kept.items()) if now - v.made_at > _KEPT_SECONDS]:
@@ -112,8 +115,8 @@ class KeptAnswers:
         value: T = kept.value
         return value
 
-    def _mark(self, came_at: float) -> Mark:
-        with self._marking.taken():
+    def _mark(self, warehouse: Warehouse, came_at: float) -> Mark:
+        with self._marking.taken(warehouse):
             if self._marked is None or self._marked[0] < came_at:
-                self._marked = time.monotonic(), read_mark(self._warehouse())
+                self._marked = time.monotonic(), read_mark(warehouse)
             return self._marked[1]

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,7 @@ import pytest
 
 from extract.api.kept import KeptAnswers
 from extract.api.launch import LocalProcesses, Order
+from extract.errors import PipelineError
 from extract.settings import Settings
 from infra.local.warehouse import find
 from tests.conftest import Pipeline, copied
@@ -166,6 +168,37 @@ def test_those_who_ask_at_once_share_one_look_at_what_is_new() -> None:
     answers.kept(0, lambda: "told")
     assert len(looks) <= 4
     assert looks[-1] - looks[0] > 0.2
+
+
+def test_a_failure_of_a_warehouse_that_died_is_not_shared_by_those_who_have_the_next_one() -> None:
+    def opened() -> Any:
+        mark = dict.fromkeys(("built_at", "noted_at", "reported_at"), datetime(2024, 12, 31, tzinfo=UTC))
+        return SimpleNamespace(raw="local.trading_data_raw", query=lambda _: [mark])
+
+    dying, next_one = opened(), opened()
+    open_now = [dying]
+    answers = KeptAnswers(lambda: open_now[0])
+    begun, died = threading.Event(), threading.Event()
+
+    def make() -> str:
+        if open_now[0] is next_one:
+            return "told"
+        begun.set()
+        died.wait(20)
+        raise PipelineError("connection refused")
+
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(answers.kept, "status", make)
+        assert begun.wait(20)
+        shares = pool.submit(answers.kept, "status", make)
+        time.sleep(0.2)
+        open_now[0] = next_one
+        asks_the_next = pool.submit(answers.kept, "status", make)
+        time.sleep(0.2)
+        died.set()
+        for refused in (first, shares):
+            assert isinstance(refused.exception(20), PipelineError)
+        assert asks_the_next.result(20) == "told"
 
 
 @contextmanager
