@@ -1,7 +1,6 @@
 """The health of the pipeline, for probes; and the state of the data."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import date, datetime
@@ -20,6 +19,7 @@ from extract.reporting.diagnosis import LONGEST_SILENCE
 from extract.reporting.status import SourceStatus
 from extract.seeds import Clock
 from extract.settings import Settings
+from extract.threads import begun
 from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
@@ -80,22 +80,13 @@ class _Look[T]:
             Refusal: the check failed, or did not end in time. Only the log says why, because any caller may ask.
         """
         if self._under_way is None or self._under_way.done():
-            self._under_way = Future()
-            # So that a caller that stops waiting cannot cancel it.
-            self._under_way.set_running_or_notify_cancel()
-            threading.Thread(target=self._see, args=(self._under_way,), daemon=True).start()
+            self._under_way = begun(self._look)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self._under_way), _PROBE_SECONDS)
         except Exception as error:
             reason = str(error) or f"no answer within {_PROBE_SECONDS:g} s"
             _log.warning("unhealthy", subject=self._subject, reason=reason)
             raise Refusal(503, "unavailable", f"The {self._subject} does not answer.") from error
-
-    def _see(self, seen: "Future[T]") -> None:
-        try:
-            seen.set_result(self._look())
-        except Exception as error:
-            seen.set_exception(error)
 
 
 def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:

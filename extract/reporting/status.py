@@ -1,6 +1,5 @@
 """The state of the data: the row of the view data_status, and what the pipeline itself knows."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from extract.fetching.holes import read_holes, told
 from extract.reporting.alerts import Alert, State, Verdict, read_verdict
 from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, source_order
+from extract.threads import begun
 from extract.warehouse.connection import Warehouse, require_marts
 
 # Each verdict in words.
@@ -120,12 +120,11 @@ def read_status(warehouse: Warehouse) -> Status:
     base = f"{warehouse.client.project}.{warehouse.dataset}"
     today = exchange_date(datetime.now(UTC))
     # All at once: the warehouse needs longer for each query than we need to send all of them.
-    with ThreadPoolExecutor(thread_name_prefix="status") as pool:
-        holes = pool.submit(read_holes, warehouse, source_order(), listed_instruments(), FIRST_DAY, today)
-        verdict = pool.submit(read_verdict, warehouse)
-        rows = pool.submit(warehouse.query, f"select * from `{base}_quality.data_status`")
-        sources = pool.submit(warehouse.query, _LAST_RUN.format(base=base))
-        batches = pool.submit(warehouse.unmerged_batches)
+    holes = begun(lambda: read_holes(warehouse, source_order(), listed_instruments(), FIRST_DAY, today))
+    verdict = begun(lambda: read_verdict(warehouse))
+    rows = begun(lambda: warehouse.query(f"select * from `{base}_quality.data_status`"))
+    sources = begun(lambda: warehouse.query(_LAST_RUN.format(base=base)))
+    batches = begun(warehouse.unmerged_batches)
     missing, unmerged = told(holes.result()), len(batches.result())
     warnings = [
         Alert("missing_bars", "WARNING", text.split(":")[0], None, text, "trading-data run") for text in missing
