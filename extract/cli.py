@@ -8,8 +8,9 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -62,9 +63,10 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     past_proxies(os.environ)
     try:
-        require_project()
-        settings = Settings.from_environment(os.environ)
-        status: int = options.run(settings, options)
+        with _no_lost_interruption():
+            require_project()
+            settings = Settings.from_environment(os.environ)
+            status: int = options.run(settings, options)
     except (ConfigurationError, PipelineError) as error:
         return _failed(options, USAGE if isinstance(error, ConfigurationError) else FAILED, str(error))
     except OSError as error:
@@ -89,6 +91,26 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _interrupt(*_: object) -> NoReturn:
     raise KeyboardInterrupt
+
+
+@contextmanager
+def _no_lost_interruption() -> Iterator[None]:
+    """Repeat an interruption that came while Python ran a destructor: Python would print that it ignores it."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            # A moment later, because the destructor is still running. SIGINT may be ignored; SIGTERM is ours.
+            again = [threading.main_thread().ident, signal.SIGTERM]
+            threading.Timer(0.05, signal.pthread_kill, again).start()
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _failed(options: argparse.Namespace, status: int, reason: str) -> int:

@@ -6,6 +6,9 @@ The real command, in this process; nothing here needs a warehouse but what is sa
 import json
 import os
 import shutil
+import signal
+import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from unittest.mock import patch
@@ -298,6 +301,27 @@ def test_an_interruption_is_130_and_pages_nobody(
     said = capsys.readouterr().err
     assert "interrupted; run the same command again" in said
     assert not any("alert_id" in json.loads(line) for line in said.splitlines() if line.startswith("{"))
+    assert environment
+
+
+def test_an_interruption_that_meets_a_destructor_is_not_lost(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Held:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    def held(*_: object, **__: object) -> int:
+        del [Held()][0]
+        time.sleep(20)
+        return 0
+
+    monkeypatch.setattr("extract.cli.status_command", held)
+    began_at, hook = time.monotonic(), sys.unraisablehook
+    assert main(["status"]) == 130
+    assert time.monotonic() - began_at < 10
+    assert capsys.readouterr().err == "trading-data: interrupted; run the same command again to go on\n"
+    assert sys.unraisablehook is hook
     assert environment
 
 
