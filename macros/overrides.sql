@@ -13,3 +13,13 @@
     the types and constraints of its contract. -#}
 {% macro bigquery__get_assert_columns_equivalent(sql) -%}
 {%- endmacro %}
+
+{#- dbt's own merge, except that it renders `incremental_predicates` when the statement is made: a
+    model gives them as templates, like a hook. -#}
+{% macro bigquery__get_merge_sql(target, source, unique_key, columns, predicates) -%}
+    {%- set rendered = [] -%}
+    {%- for predicate in predicates -%}
+        {%- do rendered.append(render(predicate)) -%}
+    {%- endfor -%}
+    {{ default__get_merge_sql(target, source, unique_key, columns, rendered) }}
+{%- endmacro %}
