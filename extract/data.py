@@ -415,15 +415,14 @@ def _day(day: Day) -> date:
 
 
 def _moment(as_of: Moment) -> tuple[datetime, date]:
-    """A moment, and the exchange's date at it; a day stands for its end."""
+    """A moment, and the exchange's date of it; for a day, its end."""
     if isinstance(as_of, datetime):
         if as_of.tzinfo is None:
             raise ValueError(f"as_of {as_of} has no zone; give it one, or give a date")
-        if as_of > datetime.now(UTC):
-            raise ValueError(f"as_of {as_of} has not come; nobody knows what will be known then")
-        return as_of.astimezone(UTC), as_of.astimezone(EXCHANGE_ZONE).date()
-    day = _day(as_of)
-    if day > datetime.now(EXCHANGE_ZONE).date():
-        raise ValueError(f"as_of {day} has not come; nobody knows what will be known then")
-    end = datetime.combine(day, time(), EXCHANGE_ZONE) + timedelta(days=1) - timedelta(microseconds=1)
-    return end.astimezone(UTC), day
+        begin = moment = as_of.astimezone(EXCHANGE_ZONE)
+    else:
+        begin = datetime.combine(_day(as_of), time(), EXCHANGE_ZONE)
+        moment = begin + timedelta(days=1) - timedelta(microseconds=1)
+    if begin > datetime.now(UTC):
+        raise ValueError(f"as_of {as_of} has not come; nobody knows what will be known then")
+    return moment.astimezone(UTC), moment.date()

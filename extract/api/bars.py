@@ -27,6 +27,7 @@ from extract.warehouse.connection import Warehouse
 _MOST_SYMBOL_YEARS = 60
 _YEAR = 365.25
 _DEFAULT_DAYS = 365
+_PARAMETERS = ("symbol", "from", "to", "format")
 
 _Price = Annotated[str, Field(description="Rupees a share, exact, as a string.", pattern=r"^-?[0-9]+([.][0-9]+)?$")]
 
@@ -104,8 +105,8 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
         `If-None-Match` with the next request: if nothing was built in between, the answer is 304 and empty.
         """
         # A misspelled filter must not be ignored: the answer would be to another question.
-        for name in request.query_params.keys() - {"symbol", "from", "to", "format"}:
-            raise not_valid(name, f"is not known here{did_you_mean(name, ('symbol', 'from', 'to', 'format'))}", name)
+        for name in request.query_params.keys() - set(_PARAMETERS):
+            raise not_valid(name, f"is not known here{did_you_mean(name, _PARAMETERS)}", name)
         first, last = asked_days(first, last, exchange_date(clock()), _DEFAULT_DAYS)
         symbols = sorted({our_symbol(typed) for typed in symbol.split(",") if typed.strip()})
         if not symbols:

@@ -152,11 +152,14 @@ def build(
         window = run(window, "--select", "tag:actions")
         if window:
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
-            # The factors of some shares have changed: measure their past again by the new ones, and judge by that. An
-            # action of an older day was reported whose prices no build has examined: judge all actions again.
-            again = [_MEASURED_BY_FACTORS] if window.deep_symbols else []
-            again = ["tag:actions"] if window.has_unmeasured_actions else again
-            run(window, "--select", "tag:windowed", *again)
+            selected = ["tag:windowed"]
+            if window.has_unmeasured_actions:
+                # An action of an older day was reported whose prices no build has examined: judge all actions again.
+                selected.append("tag:actions")
+            elif window.deep_symbols:
+                # The factors of some shares have changed: measure their past again by the new ones, and judge by that.
+                selected.append(_MEASURED_BY_FACTORS)
+            run(window, "--select", *selected)
     if not outcome.failed:
         warehouse.note_merged(merged)
         warehouse.note_build(digest, outcome.window_start)
