@@ -3,12 +3,9 @@
 
 with
 
-instruments as (
+isins as (
 
-    select
-        instrument_id,
-        substr(isin, 1, 9) as share_code
-    from {{ ref('dim_instruments') }}
+    select * from {{ ref('int_isins__resolved') }}
 
 ),
 
@@ -70,7 +67,7 @@ memberships as (
 
     select
         runs.index_name,
-        instruments.instrument_id,
+        isins.instrument_id,
         runs.symbol,
         runs.isin,
         runs.company_name,
@@ -81,8 +78,8 @@ memberships as (
         runs.seen_to,
         runs.missing_from
     from runs
-    left join instruments
-        on runs.share_code = instruments.share_code
+    left join isins
+        on runs.share_code = isins.share_code
 
 )
 

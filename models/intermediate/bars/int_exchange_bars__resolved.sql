@@ -1,21 +1,8 @@
 with
 
-share_codes as (
+isins as (
 
-    select
-        symbol,
-        substr(isin, 1, 9) as share_code
-    from {{ ref('instruments') }}
-
-    union distinct
-
-    select
-        instruments.symbol,
-        substr(former.identifier, 1, 9) as share_code
-    from {{ ref('former_identifiers') }} as former
-    inner join {{ ref('instruments') }} as instruments
-        on former.instrument_id = instruments.instrument_id
-    where former.kind = 'isin'
+    select * from {{ ref('int_isins__resolved') }}
 
 ),
 
@@ -33,9 +20,8 @@ records as (
 
 ),
 
--- The first nine characters of an ISIN stay the same when a share is split. Files from before 2011
--- and files with deliveries have no ISIN; there the symbol of the day decides. A record with the
--- ISIN of another share belongs to that share, whatever its symbol.
+-- Files from before 2011 and files with deliveries have no ISIN; there the symbol of the day
+-- decides. A record with the ISIN of another share belongs to that share, whatever its symbol.
 named as (
 
     select
@@ -43,11 +29,11 @@ named as (
         if(
             records.isin is null,
             coalesce(former_symbols.symbol, records.symbol),
-            share_codes.symbol
+            isins.symbol
         ) as symbol_today
     from records
-    left join share_codes
-        on substr(records.isin, 1, 9) = share_codes.share_code
+    left join isins
+        on substr(records.isin, 1, 9) = isins.share_code
     left join former_symbols
         on
             records.symbol = former_symbols.former_symbol

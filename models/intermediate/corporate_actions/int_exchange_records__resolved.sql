@@ -5,10 +5,13 @@ with
 
 instruments as (
 
-    select
-        symbol,
-        substr(isin, 1, 9) as share_code
-    from {{ ref('instruments') }}
+    select symbol from {{ ref('instruments') }}
+
+),
+
+isins as (
+
+    select * from {{ ref('int_isins__resolved') }}
 
 ),
 
@@ -25,9 +28,8 @@ records as (
 
 ),
 
--- The first nine characters of an ISIN stay the same when a share is split. Some records have no
--- ISIN, and one of IRFC has that of a bond; there the symbol decides. A list uses the symbol of the
--- day of its download, an old list the symbol of the ex-date.
+-- Some records have no ISIN, and one of IRFC has that of a bond; there the symbol decides. A list
+-- uses the symbol of the day of its download, an old list the symbol of the ex-date.
 resolved as (
 
     select
@@ -47,8 +49,8 @@ resolved as (
         records.record_date,
         records.extracted_at
     from records
-    left join instruments as instruments_by_isin
-        on substr(records.isin, 1, 9) = instruments_by_isin.share_code
+    left join isins
+        on substr(records.isin, 1, 9) = isins.share_code
     left join former_symbols
         on
             records.symbol = former_symbols.former_symbol
@@ -56,7 +58,7 @@ resolved as (
             <= former_symbols.last_used_on
     left join instruments
         on
-            coalesce(instruments_by_isin.symbol, former_symbols.symbol, records.symbol)
+            coalesce(isins.symbol, former_symbols.symbol, records.symbol)
             = instruments.symbol
 
 )
