@@ -9,8 +9,7 @@
 {% macro closest(column, condition, direction) -%}
     array_agg(
         if({{ condition }}, {{ column }}, null) ignore nulls
-        -- Other rows last: the embedded warehouse applies the limit before it ignores nulls.
-        order by if({{ condition }}, 0, 1), trade_date {{ direction }}, known_from {{ direction }}
+        order by trade_date {{ direction }}, known_from {{ direction }}
         limit 1
     )[safe_offset(0)]
 {%- endmacro %}

@@ -98,7 +98,8 @@ def open_emulator(data_dir: Path) -> None:
     from local_bigquery.engine import database
     from local_bigquery.jobs import merge, query
     from local_bigquery.settings import settings
-    from local_bigquery.sql.rules import partitions
+    from local_bigquery.sql.rules import STATEMENT_RULES, partitions
+    from local_bigquery.sql.rules.query import limited_aggregates
 
     from infra.local.translations import Translations
 
@@ -109,6 +110,7 @@ def open_emulator(data_dir: Path) -> None:
     database.objects = objects
     tables.columns = tabledata.columns = columns
     partitions._hidden = is_hidden
+    STATEMENT_RULES.insert(STATEMENT_RULES.index(limited_aggregates), without_nulls_before_limits)
     prepare_extensions()
     _follow_moved_folder(data_dir)
     settings.data_dir = data_dir
@@ -172,6 +174,25 @@ def _with_destination(execute):  # type: ignore[no-untyped-def]
     return wrapped
 
 
+def without_nulls_before_limits(tree, context):  # type: ignore[no-untyped-def]  # noqa: ARG001 All rules have it.
+    """Drop the nulls of ``array_agg(… ignore nulls … limit n)`` before the limit counts, as BigQuery does.
+
+    local-bigquery 0.3.2 applies the limit first, so that the array has fewer values, or nulls.
+    """
+    from sqlglot import exp
+
+    for ignoring in list(tree.find_all(exp.IgnoreNulls)):
+        limit = ignoring.this.this
+        if not (isinstance(ignoring.this, exp.ArrayAgg) and isinstance(limit, exp.Limit)):
+            continue
+        value = limit.this.this if isinstance(limit.this, exp.Order) else limit.this
+        value = value.expressions[0] if isinstance(value, exp.Distinct) else value
+        values = exp.ArrayAgg(this=limit.this.copy())
+        present = exp.Filter(this=values, expression=exp.Where(this=value.copy().is_(exp.null()).not_()))
+        ignoring.replace(exp.func("list_slice", present, exp.Literal.number(1), limit.expression.copy()))
+    return tree
+
+
 class FreshCursor:
     """A DuckDB cursor without temporary tables, which answers the query for them without running it."""
 
@@ -226,11 +247,21 @@ def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
 # the kept results of all queries: this takes half of a build's time, and more with each query. The lake's own catalogue
 # is a DuckDB database that changes only with its snapshot, so we read all of it once for each snapshot.
 _OBJECTS = """
-    with stats as (select table_id, any_value(record_count) as row_count from {lake}.ducklake_table_stats group by 1)
-    select s.schema_name, o.table_name, 'TABLE', coalesce(row_count, 0), table_id, null, null
+    with written as (
+        select table_id, sum(record_count) as row_count from {lake}.ducklake_data_file
+        where end_snapshot is null group by 1
+    ),
+    deleted as (
+        select table_id, sum(delete_count) as row_count from {lake}.ducklake_delete_file
+        where end_snapshot is null group by 1
+    )
+    select
+        s.schema_name, o.table_name, 'TABLE',
+        coalesce(written.row_count, 0) - coalesce(deleted.row_count, 0), table_id, null, null
     from {lake}.ducklake_table as o
     join {lake}.ducklake_schema as s using (schema_id)
-    left join stats using (table_id)
+    left join written using (table_id)
+    left join deleted using (table_id)
     where o.end_snapshot is null and s.end_snapshot is null
     union all
     select s.schema_name, o.view_name, 'VIEW', 0, null, o.sql, o.column_aliases
@@ -250,7 +281,7 @@ class _Object:
 
     Attributes:
         kind: ``TABLE`` or ``VIEW``.
-        rows: the number of rows of a table, from the lake's statistics.
+        rows: the number of rows of a table. The lake's own statistics also count the deleted ones.
         columns: of a table, as (name, type, may be null, parent column).
         text: the statement of a view, with the names of its columns.
     """

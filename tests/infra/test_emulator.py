@@ -9,6 +9,8 @@ from tests.conftest import Pipeline
 
 
 def run_in_a_process(script: str, folder: Path) -> str:
+    # Without a file, DuckDB takes the process for a person's session, and draws a progress bar after two seconds.
+    script = f"__file__ = 'script.py'\n{script}"
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder)],
         cwd=PROJECT_DIR,
@@ -90,11 +92,18 @@ results = "_results"
 names = ["t", "v", "gone", "moved", "partitioned", "never"]
 
 
+def without_rows(objects):
+    return [(name, kind) for name, kind, _ in objects]
+
 def compare():
     for dataset in ("a", "b", "c"):
         places = [("local", dataset, name) for name in names]
         for place in [("local", dataset, None), *places]:
-            assert before[0](*place) == after[0](*place), place
+            assert without_rows(before[0](*place)) == without_rows(after[0](*place)), place
+        # local-bigquery counts deleted rows too.
+        for name, kind, rows in after[0]("local", dataset):
+            if kind == "TABLE":
+                assert database.fetch(f"select count(*) from local.{dataset}.{name}") == [(rows,)], name
         for place in places:
             assert answer(before[1], *place) == answer(after[1], *place), place
             table = exp.table_(place[2], place[1], place[0], quoted=True)
@@ -186,3 +195,17 @@ print(status.state, status.errorResult.reason)
 """
     assert run_in_a_process(opened + left, tmp_path) == ""
     assert run_in_a_process(opened + asked, tmp_path) == "DONE stopped"
+
+
+def test_an_array_without_nulls_has_as_many_values_as_the_limit_allows(pipeline: Pipeline) -> None:
+    numbers = "from unnest([4, null, 1, null, 3, 1]) as x"
+    asked = {
+        "array_agg(x ignore nulls order by x limit 2)": [1, 1],
+        "array_agg(x ignore nulls order by x desc limit 2)": [4, 3],
+        "array_agg(distinct x ignore nulls order by x limit 2)": [1, 3],
+        "array_agg(if(x > 3, x, null) ignore nulls order by x limit 1)": [4],
+        "array_agg(x ignore nulls order by x)": [1, 1, 3, 4],
+        "array_length(array_agg(x ignore nulls limit 9))": 4,
+    }
+    (found,) = pipeline.query(f"select {', '.join(asked)} {numbers}")
+    assert list(found) == list(asked.values())
