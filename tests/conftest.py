@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -140,6 +139,13 @@ class Pipeline:
             kept["int_kite_levels__measured"] = [row["digest"] for row in levels]
         return kept
 
+    def drop(self) -> None:
+        """Drop all datasets, as if there had never been one."""
+        with self.warehouse() as warehouse:
+            for dataset in list(warehouse.client.list_datasets(timeout=60)):
+                if dataset.dataset_id.startswith(self.dataset):
+                    warehouse.client.delete_dataset(dataset.reference, delete_contents=True, timeout=60)
+
     def command(
         self, *arguments: str, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
@@ -168,7 +174,7 @@ def _quiet_logs() -> None:
 
 @pytest.fixture(scope="session")
 def warehouse_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The folder of an embedded warehouse that runs for as long as the tests do; each test has datasets of its own."""
+    """The folder of an embedded warehouse that runs for as long as the tests do; a test leaves it empty."""
     folder = tmp_path_factory.mktemp("warehouse")
     with running(folder):
         yield folder
@@ -217,13 +223,22 @@ def built_pipeline(tmp_path: Path, empty_marts: Path) -> Iterator[Pipeline]:
         yield Pipeline(tmp_path / "archive", warehouse_dir)
 
 
+@contextmanager
+def fresh(archive_dir: Path, warehouse_dir: Path) -> Iterator[Pipeline]:
+    """A pipeline in an empty warehouse, which is emptied in the end.
+
+    The datasets always have the same names, so that dbt does not parse the project again for other names, and the
+    embedded warehouse has the translations of the statements already.
+    """
+    made = Pipeline(archive_dir, warehouse_dir)
+    try:
+        yield made
+    finally:
+        made.drop()
+
+
 @pytest.fixture
 def pipeline(tmp_path: Path, warehouse_dir: Path) -> Iterator[Pipeline]:
     """A pipeline of this test's own, with an empty archive."""
-    made = Pipeline(tmp_path / "archive", warehouse_dir, f"test_{uuid.uuid4().hex[:12]}")
-    yield made
-    # The embedded warehouse looks through all its tables at each statement: dropped ones cost nothing.
-    with made.warehouse() as warehouse:
-        for dataset in warehouse.client.list_datasets(timeout=60):
-            if dataset.dataset_id.startswith(made.dataset):
-                warehouse.client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True, timeout=60)
+    with fresh(tmp_path / "archive", warehouse_dir) as made:
+        yield made

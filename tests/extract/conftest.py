@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,7 @@ from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
 from infra.local.market import Draft, draft_market, write_market
 from infra.local.providers import ACCESS_TOKEN, Limits, Providers, environment, serving
-from tests.conftest import Pipeline, write_bars
+from tests.conftest import Pipeline, fresh, write_bars
 
 SYMBOLS = ("ABB", "ACC", "BEL", "DLF", "GAIL", "INFY", "ITC", "LT", "NTPC", "SBIN", "TCS", "UPL")
 
@@ -184,23 +183,20 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(archived: Path, tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path) -> Undisturbed:
     """The marts after two runs, one before a moment, and one after it."""
-    pipeline = Pipeline(
-        tmp_path_factory.mktemp("undisturbed") / "archive", warehouse_dir, f"undisturbed_{uuid.uuid4().hex[:8]}"
-    )
     moment = "2024-06-29 00:00:00+00"
     paths = sorted(Archive(str(archived)).paths(), key=lambda path: path.split("extracted_on=")[1])
     before = [path for path in paths if path.split("extracted_on=")[1] < moment]
     columns = "symbol, source_id, trade_date, open, high, low, close, volume, is_provisional, known_from"
     versions = f"select {columns} from `{{d}}.fct_daily_bar_revisions`"
     current = f"{versions} where known_to is null"
-    replayed(pipeline, archived, [before])
-    known_then = sorted(map(repr, pipeline.query(current)))
-    marts = replayed(pipeline, archived, [paths[len(before) :]])
-    assert len(marts["fct_daily_bars"]) > 3000
     as_of = f"{versions} where known_from <= timestamp '{moment}' and (known_to is null or known_to > '{moment}')"
-    return Undisturbed(
-        marts, known_then, sorted(map(repr, pipeline.query(as_of))), sorted(map(repr, pipeline.query(current)))
-    )
+    with fresh(tmp_path_factory.mktemp("undisturbed") / "archive", warehouse_dir) as pipeline:
+        replayed(pipeline, archived, [before])
+        known_then = sorted(map(repr, pipeline.query(current)))
+        marts = replayed(pipeline, archived, [paths[len(before) :]])
+        assert len(marts["fct_daily_bars"]) > 3000
+        as_of_then, known_now = (sorted(map(repr, pipeline.query(sql))) for sql in (as_of, current))
+    return Undisturbed(marts, known_then, as_of_then, known_now)
 
 
 def assert_same(marts: Marts, expected: Marts) -> None:

@@ -1,6 +1,5 @@
 """Any sequence of arrivals makes the same versions of a bar: repeats, late files, restatements, builds in between."""
 
-import uuid
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -16,7 +15,7 @@ from hypothesis import strategies as st
 from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, final_through, listed_instruments
 from extract.settings import PROJECT_DIR
-from tests.conftest import Pipeline, write_bars
+from tests.conftest import Pipeline, fresh, write_bars
 
 DAYS = [date(2024, 6, day) for day in (26, 27, 28)]
 SYMBOLS = [instrument.symbol for instrument in listed_instruments()[:24]]
@@ -126,8 +125,10 @@ class Dbt:
 def test_any_sequence_of_arrivals_makes_the_same_versions(
     arrived: Arrivals, warehouse_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    pipeline = Pipeline(tmp_path_factory.mktemp("arrivals"), warehouse_dir, f"arrivals_{uuid.uuid4().hex[:8]}")
-    with pipeline.warehouse() as warehouse:
+    with (
+        fresh(tmp_path_factory.mktemp("arrivals"), warehouse_dir) as pipeline,
+        pipeline.warehouse() as warehouse,
+    ):
         warehouse.create_raw()
         dbt = Dbt(pipeline, pipeline.environment | {"BIGQUERY_EMULATOR_HOST": str(warehouse.address)})
         dbt.run("--full-refresh", "--select", "+fct_daily_bar_revisions")
@@ -151,9 +152,6 @@ def test_any_sequence_of_arrivals_makes_the_same_versions(
         found = pipeline.query(
             f"select {columns}, known_from, known_to, last_received_at from `{{d}}.fct_daily_bar_revisions`"
         )
-        for dataset in warehouse.client.list_datasets(timeout=60):
-            if dataset.dataset_id.startswith(pipeline.dataset):
-                warehouse.client.delete_dataset(dataset.reference, delete_contents=True, timeout=60)
     expected = versions(arrived)
     local = [tuple(v.astimezone(EXCHANGE_ZONE) if isinstance(v, datetime) else v for v in row) for row in found]
     assert sorted(local, key=repr) == expected

@@ -45,14 +45,19 @@ def test_an_archive_that_moved_replays_the_same(pipeline: Pipeline) -> None:
     assert moved.replay().loaded == 0
 
 
+def _loads_of_kite(pipeline: Pipeline, since: datetime) -> list[str]:
+    with pipeline.warehouse() as warehouse:
+        jobs = warehouse.client.list_jobs(min_creation_time=since, timeout=60)
+        return [job.job_id for job in jobs if job.job_id.startswith("load_kite")]
+
+
 def test_many_batches_go_into_few_load_jobs(pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_source, "_BATCHES_PER_LOAD", 3)
+    began = datetime.now(UTC)
     for number in range(7):
         write_bars(pipeline.archive, KITE_DAILY_BARS, f"run-{number}", ON_TUESDAY, _bar("TCS", TUESDAY, 100 + number))
     assert pipeline.replay().loaded == 7
-    with pipeline.warehouse() as warehouse:
-        jobs = [job for job in warehouse.client.list_jobs(timeout=60) if job.job_id.startswith("load_kite")]
-        assert len([job for job in jobs if job.destination.dataset_id == f"{pipeline.dataset}_raw"]) == 3
+    assert len(_loads_of_kite(pipeline, began)) == 3
     assert pipeline.query("select count(distinct _archive_path), count(*) from `{d}_raw.kite_daily_bars`") == [(7, 7)]
 
 
@@ -77,17 +82,13 @@ def test_raw_that_was_dropped_is_loaded_again(pipeline: Pipeline) -> None:
 
 
 def test_a_table_that_is_made_anew_takes_the_same_batches_any_number_of_times(pipeline: Pipeline) -> None:
+    began = datetime.now(UTC)
     # A candidate's tables expire each week, and each release replays the same batches; a job's id is kept for months.
     write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
     for _ in range(3):
         assert pipeline.replay().loaded == 1
         pipeline.query("drop table `{d}_raw.kite_daily_bars`")
-    with pipeline.warehouse() as warehouse:
-        jobs = [
-            job.job_id
-            for job in warehouse.client.list_jobs(timeout=60)
-            if job.job_id.startswith("load_kite") and job.destination.dataset_id == f"{pipeline.dataset}_raw"
-        ]
+    jobs = _loads_of_kite(pipeline, began)
     assert len(jobs) == 3
     # Each has found its first number free: none stands in the next one's way.
     assert {job[-2:] for job in jobs} == {"_1"}

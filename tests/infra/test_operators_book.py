@@ -123,10 +123,7 @@ def test_what_was_dropped_or_put_back_is_made_again_equal(
     done = pipeline.command(*rebuild)
     assert done.returncode == 0, done.stderr
     assert_same(pipeline.marts(), undisturbed)
-    with pipeline.warehouse() as warehouse:
-        for dataset in list(warehouse.client.list_datasets(timeout=60)):
-            if dataset.dataset_id.startswith(pipeline.dataset):
-                warehouse.client.delete_dataset(dataset.reference, delete_contents=True, timeout=60)
+    pipeline.drop()
     began = time.monotonic()
     done = pipeline.command("replay")
     assert done.returncode == 0, done.stderr

@@ -7,15 +7,16 @@ own rules: a split or bonus multiplies prices and divides volumes, a dividend of
 import csv
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE
+from infra.local.warehouse import running
 from tests.conftest import Pipeline, write_bars
 from tests.real_bars.importer import SHARED_DATA
 
@@ -102,11 +103,12 @@ def _send(pipeline: Pipeline, symbol: str, candles: list[Candle], received: date
 
 
 @pytest.fixture(scope="module")
-def restated(tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path) -> tuple[Pipeline, list[Event]]:
+def restated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pipeline, list[Event]]]:
     """Each series as it was sent in the evening before each event, and on its morning."""
     if not SHARED_DATA.is_dir():
         pytest.skip("the real market data is not here")
-    pipeline = Pipeline(tmp_path_factory.mktemp("restated") / "archive", warehouse_dir, "real_restatements")
+    folder = tmp_path_factory.mktemp("restated")
+    pipeline = Pipeline(folder / "archive", folder / "warehouse")
     candles = _candles()
     known: list[Event] = []
     for symbol, events in _events(candles).items():
@@ -122,9 +124,10 @@ def restated(tmp_path_factory: pytest.TempPathFactory, warehouse_dir: Path) -> t
             # In the rupees of the shares of its time.
             known.append(replace(event, dividend=event.dividend * later_ratio))
             after, later_ratio = before, later_ratio * event.share_ratio
-    pipeline.replay()
-    pipeline.build()
-    return pipeline, known
+    with running(pipeline.warehouse_dir):
+        pipeline.replay()
+        pipeline.build()
+        yield pipeline, known
 
 
 def test_every_event_is_found_with_its_kind_and_size_and_nothing_else(restated: tuple[Pipeline, list[Event]]) -> None:
