@@ -21,6 +21,7 @@ from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.symbols import our_symbol
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
+from extract.landing.lease import holder
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
 from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, listed_instruments, trading_sessions
@@ -191,7 +192,11 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         """Runs of the last ninety days, the latest first. A run that has not reported anything yet is not listed."""
         with unavailable():
             reports = _reports_before(warehouse(), limit + 1, before)
-            running = set(launcher.running().values()) if any(r.exit_status is None for r in reports) else set()
+            running = set[str]()
+            if any(report.exit_status is None for report in reports):
+                # Those that this server started, and the command that holds the lease, whoever typed it.
+                at_work = holder(Archive(settings.lease_uri), clock())
+                running = {*launcher.running().values(), *([at_work.run_id] if at_work else [])}
         listed = [
             RunStatus(run_id=report.run_id, state=_state(report, running), report=report) for report in reports[:limit]
         ]

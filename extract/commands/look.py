@@ -2,13 +2,15 @@
 
 import argparse
 import json
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from extract.commands.options import clock
 from extract.commands.terminal import Step, output
 from extract.commands.warehouse import kept_warehouse
 from extract.commands.writing import opened, starting
-from extract.errors import INCOMPLETE, OK
+from extract.errors import INCOMPLETE, OK, PipelineError
+from extract.landing.archive import Archive
+from extract.landing.lease import Record, holder
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
 
@@ -19,6 +21,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
         from extract.reporting.status import read_status
 
         status = read_status(warehouse)
+        at_work = _at_work(settings)
         kept = kept_warehouse(settings)
     if settings.execution:
         import structlog
@@ -31,12 +34,19 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
             is_degraded=status.is_degraded,
         )
     if options.json:
-        output.print_json(json.dumps(status.as_json()))
+        output.print_json(json.dumps(status.as_json() | {"at_work": at_work.run_id if at_work else None}))
     else:
         from extract.reporting.screen import show, status_screen
 
-        show(output, status_screen(status, kept))
+        show(output, status_screen(status, kept, at_work))
     return INCOMPLETE if status.is_degraded else OK
+
+
+def _at_work(settings: Settings) -> Record | None:
+    """The command that holds the lease. If the lease cannot be read, `diagnose` says why."""
+    with suppress(PipelineError):
+        return holder(Archive(settings.lease_uri), clock())
+    return None
 
 
 def diagnose_command(settings: Settings, options: argparse.Namespace) -> int:

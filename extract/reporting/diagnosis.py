@@ -94,8 +94,9 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What ``trading-data diagnose`` reports."""
+    """What ``trading-data diagnose`` reports; ``at_work`` is the run that holds the lease, None if there is none."""
 
+    at_work: str | None
     checks: list[Check]
     alerts: list[Alert]
     runs: list[Run]
@@ -122,6 +123,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     """
     checks: list[Check] = []
     archive: Archive | None = None
+    at_work: str | None = None
     try:
         archive = Archive(settings.archive_uri)
         recent = archive.paths_since((now - timedelta(days=_RECENT_DAYS)).date())
@@ -131,7 +133,8 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("archive", False, str(error), "mend ARCHIVE_URI, or the rights to it"))
     if archive is not None:
-        checks.append(_writer(Archive(settings.lease_uri), now))
+        writer, at_work = _writer(Archive(settings.lease_uri), now)
+        checks.append(writer)
     checks.append(_kite_session(settings, now))
     try:
         there = warehouse()
@@ -140,6 +143,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
         checks += [marts, *others]
         if marts.is_ok:
             return Diagnosis(
+                at_work,
                 checks,
                 read_verdict(there).alerts,
                 read_runs(there, _RUNS),
@@ -148,7 +152,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
             )
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("warehouse", False, str(error), "mend what it says, then trading-data diagnose"))
-    return Diagnosis(checks, [], [], [], [])
+    return Diagnosis(at_work, checks, [], [], [], [])
 
 
 def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> list[Run]:
@@ -177,20 +181,23 @@ def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> li
     return [Run(**dict(row.items())) for row in rows]
 
 
-def _writer(archive: Archive, now: datetime) -> Check:
+def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:
+    """Whether the lease can be read, and the run that holds it."""
     try:
         record = holder(archive, now)
     except PipelineError as error:
-        return Check("writer", False, str(error), "mend the rights to ARCHIVE_URI")
+        return Check("writer", False, str(error), "mend the rights to ARCHIVE_URI"), None
     if record is None:
-        return Check("writer", True, "nobody fetches, loads or builds now")
-    return Check("writer", True, f"{record.run_id} ({record.command}) is at work; others wait for it")
+        return Check("writer", True, "nobody fetches, loads or builds now"), None
+    return Check("writer", True, f"{record.run_id} ({record.command}) is at work; others wait for it"), record.run_id
 
 
 def _kite_session(settings: Settings, now: datetime) -> Check:
     if not settings.kite.is_configured:
         return Check(
-            "kite session", True, "Kite is not configured, and is not asked; KITE_API_KEY and KITE_API_SECRET do"
+            "kite session",
+            True,
+            "Kite is not configured, so no run asks it; set KITE_API_KEY and KITE_API_SECRET to use it",
         )
     try:
         access_token(settings.kite, now)

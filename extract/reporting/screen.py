@@ -7,8 +7,9 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from extract.landing.lease import Record
 from extract.reporting.alerts import Alert
-from extract.reporting.diagnosis import Diagnosis
+from extract.reporting.diagnosis import Diagnosis, Run
 from extract.reporting.status import VERDICTS, Status
 from extract.seeds import EXCHANGE_ZONE
 
@@ -22,11 +23,14 @@ def show(console: Console, parts: Iterable[RenderableType]) -> None:
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def status_screen(status: Status, kept_warehouse: str | None = None) -> list[RenderableType]:
+def status_screen(
+    status: Status, kept_warehouse: str | None = None, at_work: Record | None = None
+) -> list[RenderableType]:
     """The verdict, the reasons against the data with their remedies, and then the state in numbers.
 
     Args:
         status: the state.
+        at_work: the command that fetches, loads or builds now; None if there is none.
         kept_warehouse: where the embedded warehouse keeps running, and how to stop it; None if it does not.
     """
     table = _labelled()
@@ -39,6 +43,10 @@ def status_screen(status: Status, kept_warehouse: str | None = None) -> list[Ren
     others = [alert for alert in status.verdict.alerts if alert.severity == "INFO"]
     first = Table.grid()
     first.add_row(verdict)
+    if at_work:
+        first.add_row(
+            f"{at_work.run_id} ({at_work.command}) is at work now. Wait for its end before you type a remedy."
+        )
     return [first, *_alerts(status.verdict.reasons), "", table, *_titled("Worth knowing", others)]
 
 
@@ -56,7 +64,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
             runs.add_row(
                 _ist(run.started_at),
                 run.command or "?",
-                "killed?" if run.exit_status is None else str(run.exit_status),
+                _end_of(run, diagnosis.at_work),
                 "" if run.elapsed_seconds is None else f"{run.elapsed_seconds:.1f}",
                 f"{run.request_count:,}",
                 f"{run.failed_request_count:,}",
@@ -159,6 +167,13 @@ def _names(symbols: Sequence[str]) -> str:
 
 def _score(value: float | None) -> str:
     return "none" if value is None else f"{value:.2f} of 100"
+
+
+def _end_of(run: Run, at_work: str | None) -> str:
+    """Its exit status; without one, it is at work, or it was killed."""
+    if run.exit_status is not None:
+        return str(run.exit_status)
+    return "at work" if run.run_id == at_work else "killed?"
 
 
 def _ist(moment: datetime) -> str:

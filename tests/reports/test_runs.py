@@ -1,8 +1,10 @@
 """Runs that are started over HTTP: on this machine by the real server, in the cloud against a double of Cloud Run."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -10,11 +12,13 @@ import pytest
 from extract.api.launch import CloudRunJob, Rate, order, state_of
 from extract.api.runs import Trigger
 from extract.errors import PipelineError
+from extract.landing.lease import held
+from extract.landing.raw import EXTRACT_REQUESTS
 from extract.reporting.diagnosis import read_runs
 from extract.reporting.report import Outcome, Report, archive_report
 from extract.seeds import last_closed_session, trading_sessions
 from infra.local.demo import simulate
-from tests.conftest import Pipeline
+from tests.conftest import Pipeline, write_bars
 from tests.reports.cloud_run_double import CANDIDATE, JOB, CloudRun, Fault
 from tests.reports.cloud_run_double import TOKEN as GOOGLE_TOKEN
 from tests.reports.cloud_run_double import serving as serving_cloud_run
@@ -193,6 +197,32 @@ def test_each_end_of_a_run_is_a_state(built_pipeline: Pipeline) -> None:
         assert {run["report"]["exit_status"]: run["state"] for run in ours.values()} == states
         for run_id, run in ours.items():
             assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json() == run
+
+
+def test_a_command_without_a_report_is_at_work_while_it_holds_the_lease(built_pipeline: Pipeline) -> None:
+    # Typed in another terminal: this server did not start it.
+    run_id, now = "backfill-20241231T130000Z-abcdef", datetime.now(UTC)
+    asked = {"symbol": "TCS", "source_id": "kite", "raw_table": "kite_daily_bars", "outcome": "ok", "requested_at": now}
+    write_bars(built_pipeline.archive, EXTRACT_REQUESTS, run_id, now, asked)
+    built_pipeline.replay()
+
+    def told(client: httpx.Client) -> tuple[set[str], str, bool, dict[str, Any]]:
+        runs = client.get("/runs", headers=AUTHORIZATION).json()["runs"]
+        (listed,) = [run for run in runs if run["run_id"] == run_id]
+        one = client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json()
+        status = built_pipeline.command("status")
+        as_json = json.loads(built_pipeline.command("status", "--json").stdout)
+        (line,) = [line for line in built_pipeline.command("diagnose").stdout.splitlines() if " backfill " in line]
+        return {listed["state"], one["state"]}, line.split("backfill")[1], run_id in status.stdout, as_json
+
+    with serving(built_pipeline, API_TOKEN=TOKEN) as client:
+        with held(built_pipeline.archive, run_id, "backfill ALL", lambda: now):
+            states, line, is_told, as_json = told(client)
+            assert (states, is_told, as_json["at_work"]) == ({"running"}, True, run_id)
+            assert line.startswith(" at work ")
+        states, line, is_told, as_json = told(client)
+        assert (states, is_told, as_json["at_work"]) == ({"killed"}, False, None)
+        assert line.startswith(" killed? ")
 
 
 def test_who_asks_and_whom_to_ask_are_two_things() -> None:
