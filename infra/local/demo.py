@@ -15,11 +15,15 @@ from typing import Any
 import requests
 from rich.console import Console
 
+from extract.errors import USAGE
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR, past_proxies
 from infra.local.daily_records import write_daily_records
 from infra.local.market import draft_market
 from infra.local.warehouse import stop
+
+# A folder with this file is the demo's own: the next demo deletes it with all that it holds.
+_MARK = "made-by-the-demo"
 
 _console = Console(highlight=False, soft_wrap=True)
 
@@ -73,8 +77,12 @@ _NEXT = (
 
 def demo(folder: Path) -> int:
     """Run the job twice, with Kite's session ending during the first run; import records; let Kite rewrite a past."""
+    if folder.exists() and not (folder / _MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        _console.print(f"{folder} is not empty, and no demo made it: name another folder.", markup=False, style="red")
+        return USAGE
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    (folder / _MARK).touch()
     _tell("The simulated providers start ...")
     with providers("--first", _first_day().isoformat()) as address, _stopping(folder / "warehouse"):
         ours = {
@@ -218,7 +226,11 @@ def main() -> int:
     """Run the demo; ``make demo`` calls this."""
     past_proxies(os.environ)
     parser = argparse.ArgumentParser(description="Run the job against simulated providers.")
-    parser.add_argument("folder", type=Path, help="where the demo keeps its archive and warehouse")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="a folder of the demo's own, for its archive and warehouse; what an earlier demo left in it is deleted",
+    )
     return demo(parser.parse_args().folder.absolute())
 
 
