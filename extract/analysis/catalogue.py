@@ -146,7 +146,9 @@ def _listed(warehouse: Warehouse, part: str) -> list[str]:
         tables = list(warehouse.client.list_tables(f"{warehouse.client.project}.{dataset}", timeout=_TIMEOUT))
     except NotFound:
         return []
-    return [f"{dataset}.{name}" if part else name for name in sorted(str(table.table_id) for table in tables)]
+    # A build that is under way has tables of its own.
+    names = sorted(str(table.table_id) for table in tables if "__dbt_tmp" not in table.table_id)
+    return [f"{dataset}.{name}" if part else name for name in names]
 
 
 def _all_described(warehouse: Warehouse, names: Sequence[str]) -> list[Described]:

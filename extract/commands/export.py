@@ -41,7 +41,8 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
     form = options.format or by_name.get(suffix)
     if form is None:
         raise ConfigurationError(
-            f"{options.output} does not tell the format: name it .parquet, .csv or .arrow, or give --format"
+            f"{options.output} does not tell the format: name it .parquet, .csv (which Excel opens) or .arrow, or give"
+            " --format"
         )
     began_at = time.monotonic()
     with starting(settings), opened(settings) as warehouse:
@@ -103,4 +104,4 @@ def _rows(count: int | None) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    return re.split(r"(?<=[.;:])\s", text, maxsplit=1)[0].rstrip(".:;")
+    return re.split(r"(?<=\.)\s", text, maxsplit=1)[0].rstrip(".")

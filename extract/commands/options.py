@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+from contextlib import suppress
 from datetime import UTC, date, datetime
 
 from extract.commands.terminal import warn
@@ -17,12 +18,17 @@ from extract.symbols import meant
 
 def day(text: str) -> date:
     """A date of a command line."""
-    try:
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text.strip()):
-            return date.fromisoformat(text.strip())
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD")
+    written = text.strip()
+    with suppress(ValueError):
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", written, re.ASCII):
+            return date.fromisoformat(written)
+    hint = ""
+    # As days are written in India.
+    if indian := re.fullmatch(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})", written, re.ASCII):
+        with suppress(ValueError):
+            day_of_month, month, year = map(int, indian.groups())
+            hint = f"; did you mean {date(year, month, day_of_month)}?"
+    raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD{hint}")
 
 
 def first_day(text: str) -> date:

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import itertools
 import logging
 import os
 import threading
@@ -262,10 +263,13 @@ def _run_dbt(
     # Imported here, because the import takes seconds, and `status` and `query` do not need it.
     from dbt.artifacts.schemas.run import RunExecutionResult
 
+    ended = itertools.count(1)
+
     def listen(event: "EventMsg") -> None:
         if event.info.name in ("LogModelResult", "LogTestResult", "LogSeedResult", "LogSnapshotResult"):
             # Events of tests have their total in another field than those of models.
-            progress(event.data.index, getattr(event.data, "total", 0) or event.data.num_models)
+            # Nodes end in another order than they begin, and their index is that of their beginning.
+            progress(next(ended), getattr(event.data, "total", 0) or event.data.num_models)
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
