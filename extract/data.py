@@ -100,7 +100,12 @@ def bars(
         if first is None or moment < first:
             raise ValueError(
                 f"nothing was known here as of {as_of}"
-                + (f": the first bar was received on {first.astimezone(EXCHANGE_ZONE).date()}" if first else "")
+                + (
+                    f": the first bar was received on {first.astimezone(EXCHANGE_ZONE).date()}. For earlier days, give"
+                    " an end instead of as_of"
+                    if first
+                    else ""
+                )
             )
     return known
 

@@ -271,7 +271,7 @@ def told(holes: Iterable[Hole]) -> list[str]:
         named = ", ".join(symbols[:8]) + (f" and {len(symbols) - 8} more" if len(symbols) > 8 else "")
         count = sum(hole.session_count for hole in found)
         first, last = min(hole.first_date for hole in found), max(hole.last_date for hole in found)
-        what = f"the bar of {count} session" if count == 1 else f"the bars of {count} sessions"
+        what = "1 bar" if count == 1 else f"{count:,} bars"
         when = f"from {first} to {last}; later runs ask again"
         sentences.append(f"{source_id}: answered without {what} of {named}, {when}")
     return sentences

@@ -130,7 +130,8 @@ def read_status(warehouse: Warehouse) -> Status:
         Alert("missing_bars", "WARNING", text.split(":")[0], None, text, "trading-data run") for text in missing
     ]
     if unmerged:
-        text = f"{unmerged} batches have landed that no build has taken in."
+        landed = "1 batch has landed" if unmerged == 1 else f"{unmerged} batches have landed"
+        text = f"{landed} that no build has taken in."
         warnings.append(Alert("unbuilt_batches", "WARNING", "builds", None, text, "trading-data build"))
     (row,) = rows.result()
     return Status(

@@ -77,8 +77,8 @@ def test_what_an_answer_lacks_is_told_and_asked_for_again(
     with without(faultless, "TCS", *days):
         _, said = backfill(faultless, pipeline, MORNING, *JULY)
     (sentence,) = said
-    assert sentence.startswith(f"kite: answered without the bar{'s' * (len(days) > 1)} of {len(days)} session")
-    assert f"of TCS, from {days[0]} to {days[-1]}" in sentence
+    counted = f"{len(days)} bar{'s' * (len(days) > 1)}"
+    assert sentence.startswith(f"kite: answered without {counted} of TCS, from {days[0]} to {days[-1]};")
     (request,), said = backfill(faultless, pipeline, MORNING, *JULY)
     assert (request.instruments[0].symbol, request.first, request.last) == ("TCS", days[0], days[-1])
     assert said == []
