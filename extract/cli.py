@@ -305,7 +305,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         nargs="+",
         type=Path,
         metavar="PATH",
-        help="files, folders and zips of corporate actions, index lists and daily records (bhavcopies)",
+        help="files, folders and zips of corporate actions, index lists, holidays and daily records (bhavcopies)",
     )
     imported.add_argument(
         "--as-of",
@@ -316,6 +316,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     )
     imported.add_argument("--index", metavar="NAME", help="whose list it is, where the file's name does not tell")
     imported.add_argument("--dry-run", action="store_true", help="say what would be taken, and take nothing")
+    imported.add_argument("--no-build", action="store_true", help="load only")
     built = command("build", build_marts_command, "run dbt over what the marts have not seen yet, and its tests")
     built.add_argument("--full-refresh", action="store_true", help="build everything, whatever has changed")
     shown = command("status", status_command, "say whether the latest session is here and can be trusted")

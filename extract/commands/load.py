@@ -63,7 +63,8 @@ def import_files_command(settings: Settings, options: argparse.Namespace) -> int
                 say_import(files, say, is_dry=True)
             return status
         with writing(settings, options) as (archive, outcome):
-            load_and_build(settings, outcome, archive, since=min(filter(None, (file.received_on for file in files))))
+            since = min(filter(None, (file.received_on for file in files)))
+            load_and_build(settings, outcome, archive, since=since, is_built=not options.no_build)
             outcome.shortfalls += lacking
     if options.json:
         return report_build(options, outcome, archive.uri, import_report(files))

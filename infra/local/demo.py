@@ -19,6 +19,7 @@ from extract.errors import USAGE
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR, past_proxies
 from infra.local.daily_records import write_daily_records
+from infra.local.exchange_lists import ex_date_of, write_actions, write_index_lists
 from infra.local.market import draft_market
 from infra.local.warehouse import stop
 
@@ -48,7 +49,13 @@ _JUDGED = (
     " where exchange_overlap_count > 0 group by source_id order by source_id"
 )
 
-_RECORDED_SESSIONS = 10
+_ACTIONS = (
+    "select symbol, ex_date, kind, share_ratio, dividend_amount as rupees, status, status_reason"
+    " from trading_data.fct_corporate_actions order by ex_date, symbol"
+)
+
+# The exchange's record is written for so many days before and after each planted action.
+_RECORDED_DAYS = 4
 
 _NEXT = (
     (
@@ -76,7 +83,7 @@ _NEXT = (
 
 
 def demo(folder: Path) -> int:
-    """Run the job twice, with Kite's session ending during the first run; import records; let Kite rewrite a past."""
+    """Import the exchange's files; run the job twice; let Kite's session end in between, and Kite rewrite a past."""
     if folder.exists() and not (folder / _MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
         _console.print(f"{folder} is not empty, and no demo made it: name another folder.", markup=False, style="red")
         return USAGE
@@ -96,6 +103,13 @@ def demo(folder: Path) -> int:
         }
         environment = _inherited() | address | ours
         simulate(address, limits=_LIMITS, request_tokens=["morning", "evening"])
+        _tell(
+            "The exchange's own files, as a person downloads them: a list of corporate actions, two lists of the index,"
+            " and the daily records of some sessions. They are loaded now, and built by the run after it:"
+        )
+        _write_files(folder / "exchange")
+        if status := _run(environment, "import", "--no-build", str(folder / "exchange")):
+            return status
         _tell(
             f"Kite, Yahoo and Alpha Vantage are simulated, at {_FASTER} times their limits."
             " A person opens Kite's session:"
@@ -119,19 +133,20 @@ def demo(folder: Path) -> int:
         status = _run(environment, "run")
         if status != 3:
             return status or 1
-        _tell(
-            f"The exchange's own record of the last {_RECORDED_SESSIONS} sessions, as a person downloads it."
-            " It is the bar where it is, and says how well each provider agrees with it:"
-        )
-        _write_records(folder / "records")
-        if status := _run(environment, "import", str(folder / "records")):
+        _tell("What the sources and the exchange's list say of splits and dividends, and how far each is believed:")
+        if status := _run(environment, "query", _ACTIONS):
             return status
+        _tell(
+            "Where the exchange's daily record was imported, it is the bar. So it also says how well each provider"
+            " agrees with it. (The first bar of a stretch has no return.)"
+        )
         if status := _run(environment, "query", _JUDGED):
             return status
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
-            "A share is split, and Kite rewrites its past at half the price. The last months are fetched again and"
-            " show it. So all that lies before them is fetched again too, and the series stays on one scale:"
+            "Kite sends the past of TCS at half the price, as after a split. The last months are fetched again and"
+            " show it. So all that lies before them is fetched again too, and the series stays on one scale. No other"
+            " source reports a split:"
         )
         months_ago = datetime.now(UTC).date() - timedelta(days=150)
         arguments = ("--source", "kite", "--symbols", "TCS", "--from", months_ago.isoformat(), "--again")
@@ -161,11 +176,15 @@ def _first_day() -> date:
     return datetime.now(UTC).date() - timedelta(days=550)
 
 
-def _write_records(folder: Path) -> None:
-    """Write the daily records of the market that the simulated providers serve: the same days give the same market."""
-    last = last_closed_session(datetime.now(UTC))
-    market = draft_market(first=_first_day(), last=last)
-    write_daily_records(market, folder, market.sessions[-_RECORDED_SESSIONS].trade_date, last)
+def _write_files(folder: Path) -> None:
+    """Write the exchange's files on the simulated providers' market: the same days give the same market."""
+    market = draft_market(first=_first_day(), last=last_closed_session(datetime.now(UTC)))
+    folder.mkdir()
+    write_actions(market, folder)
+    write_index_lists(market, folder, market.sessions[0].trade_date, market.sessions[-1].trade_date)
+    around = timedelta(days=_RECORDED_DAYS)
+    for ex_date in {ex_date_of(action) for action in market.corporate_actions}:
+        write_daily_records(market, folder, ex_date - around, ex_date + around)
 
 
 @contextmanager
