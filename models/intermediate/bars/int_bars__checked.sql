@@ -136,6 +136,7 @@ checked as (
         not is_of_suspect_session as is_of_sound_session,
         not is_provisional as is_final,
         is_from_primary or is_from_exchange as is_from_primary,
+        cast(close as float64) / nullif(cast(last_close as float64), 0) as growth,
         trade_date,
         extracted_at
     from scaled

@@ -69,6 +69,9 @@ scored as (
                 )
             {% endfor -%}
         ) as applicable_weight,
+        checks.has_explained_return_weight,
+        checks.has_explained_return_is_error,
+        bars.growth,
         bars.is_provisional,
         bars.is_of_sound_session,
         (
@@ -93,7 +96,7 @@ scored as (
 -- of a session that its source got wrong comes after all others.
 chosen as (
 
-    select * except (is_of_sound_session) from scored
+    select * from scored
     qualify
         row_number() over (
             partition by symbol, trade_date
@@ -104,6 +107,78 @@ chosen as (
                 source_id asc
         ) = 1
 
+),
+
+with_last_close as (
+
+    select
+        *,
+        last_value(if(is_valid, cast(close as float64), null) ignore nulls) over days_before
+            as last_valid_close
+    from chosen
+    window
+        days_before as (
+            partition by symbol
+            order by unix_date(trade_date)
+            range between {{ var('context_days') }} preceding and 1 preceding
+        )
+
+),
+
+-- If the chosen series moves by more than 20 % and the source's own series does not, the bar before
+-- is on another scale. For example, the exchange's record begins on this day, and the source of the
+-- days before has applied a split that the exchange never had.
+with_seams as (
+
+    select
+        *,
+        coalesce(
+            is_valid
+            and abs(cast(close as float64) / last_valid_close - 1) > 0.2
+            and coalesce(abs(cast(close as float64) / last_valid_close - growth) > 0.1, true),
+            false
+        ) as is_seam,
+        'has_explained_return' in unnest(inapplicable_checks) as is_first_move
+    from with_last_close
+
+),
+
+judged as (
+
+    select
+        symbol,
+        source_id,
+        if(is_seam, array_concat(failed_checks, ['has_explained_return']), failed_checks)
+            as failed_checks,
+        if(
+            is_seam,
+            array(
+                select check_id from unnest(inapplicable_checks) as check_id
+                where check_id != 'has_explained_return'
+                order by check_id
+            ),
+            inapplicable_checks
+        ) as inapplicable_checks,
+        open,
+        high,
+        low,
+        close,
+        volume,
+        revision_count,
+        precedence,
+        price_factor,
+        price_addend,
+        volume_factor,
+        passed_weight
+        - if(is_seam and not is_first_move, has_explained_return_weight, 0) as passed_weight,
+        applicable_weight
+        + if(is_seam and is_first_move, has_explained_return_weight, 0) as applicable_weight,
+        is_provisional,
+        is_valid and not (is_seam and has_explained_return_is_error) as is_valid,
+        trade_date,
+        extracted_at
+    from with_seams
+
 )
 
-select * from chosen
+select * from judged

@@ -17,6 +17,6 @@ select
 from {{ ref('fct_daily_bar_revisions') }}
 where
     known_to is null
-    -- The first merged bar is compared with the bar before it, whose own check needs earlier bars
-    -- too.
-    and {{ in_window('trade_date', context_days=2 * var('context_days')) }}
+    -- The first merged bar is compared with the chosen bar before it. That bar is compared with the
+    -- chosen bar before it, too, whose own checks need earlier bars.
+    and {{ in_window('trade_date', context_days=3 * var('context_days')) }}

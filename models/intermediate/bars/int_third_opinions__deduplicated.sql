@@ -15,7 +15,7 @@ bars as (
         -- compared with.
         {{ in_window('trade_date', context_days=var('context_days')) }}
         and extracted_at
-        >= timestamp({{ oldest_window_start(context_days=2 * var('context_days')) }}, 'UTC')
+        >= timestamp({{ oldest_window_start(context_days=3 * var('context_days')) }}, 'UTC')
 
 ),
 
