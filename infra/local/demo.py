@@ -49,6 +49,11 @@ _JUDGED = (
     " where exchange_overlap_count > 0 group by source_id order by source_id"
 )
 
+_SEAMS = (
+    "select trade_date, source_id, close, is_valid, failed_checks from trading_data.fct_daily_bars"
+    " where symbol = 'TCS' and 'has_explained_return' in unnest(failed_checks) order by trade_date"
+)
+
 _ACTIONS = (
     "select symbol, ex_date, kind, share_ratio, dividend_amount as rupees, status, status_reason"
     " from trading_data.fct_corporate_actions order by ex_date, symbol"
@@ -145,14 +150,19 @@ def demo(folder: Path) -> int:
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
             "Kite sends the past of TCS at half the price, as after a split. The last months are fetched again and"
-            " show it. So all that lies before them is fetched again too, and the series stays on one scale. No other"
-            " source reports a split:"
+            " show it. So all that lies before them is fetched again too, and Kite's series stays on one scale:"
         )
         months_ago = datetime.now(UTC).date() - timedelta(days=150)
         arguments = ("--source", "kite", "--symbols", "TCS", "--from", months_ago.isoformat(), "--again")
         if status := _run(environment, "backfill", *arguments):
             return status
         if status := _run(environment, "query", _RESTATEMENTS):
+            return status
+        _tell(
+            "No other source reports a split, so none is applied. Kite is now on another scale than the exchange's"
+            " record, and the days on which the one follows the other are refused:"
+        )
+        if status := _run(environment, "query", _SEAMS):
             return status
         _tell(
             "The symbols that are still named as missing are planted too: Kite does not serve one, Yahoo not another."

@@ -42,7 +42,7 @@ export function tellQuality(view) {
       ["Verdict", (row) => plain(row.verdict)],
     ],
     view.disputes,
-    "The sources agree.",
+    "The sources agree in the last hundred sessions.",
   );
   tabulate(
     "restatements-table",

@@ -13,7 +13,7 @@ bars as (
     where
         -- They decide whether the bars before the window are valid, which its first bars are
         -- compared with.
-        {{ in_window('trade_date', context_days=var('context_days')) }}
+        {{ in_window('trade_date', context_days=2 * var('context_days')) }}
         and extracted_at
         >= timestamp({{ oldest_window_start(context_days=3 * var('context_days')) }}, 'UTC')
 
