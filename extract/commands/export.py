@@ -1,4 +1,4 @@
-"""``export``, ``tables`` and ``describe``: list the tables and their columns, and write a table into a file."""
+"""``export``, ``tables`` and ``describe``: list the tables and their columns, and write a table to a file."""
 
 import argparse
 import re

@@ -321,7 +321,7 @@ def test_an_interruption_that_meets_a_destructor_is_not_lost(
     began_at, hook = time.monotonic(), sys.unraisablehook
     assert main(["status"]) == 130
     assert time.monotonic() - began_at < 10
-    assert capsys.readouterr().err == "trading-data: interrupted; run the same command again to go on\n"
+    assert capsys.readouterr().err == "trading-data: interrupted; run the same command again to continue\n"
     assert sys.unraisablehook is hook
     assert environment
 
