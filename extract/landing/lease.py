@@ -96,7 +96,7 @@ class Record:
         record = cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
         texts = (record.run_id, record.command, record.date, record.expires_at, record.since)
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("its holder is no text")
+            raise ValueError("its holder is not a text")
         if record.state == "held":
             datetime.fromisoformat(record.expires_at).astimezone(UTC)
         return record

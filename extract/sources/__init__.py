@@ -82,7 +82,7 @@ def as_table(table: RawTable, rows: list[dict[str, Any]]) -> pa.Table:
     try:
         return pa.Table.from_pylist(rows, table.provider_columns)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise SourceUnavailable(f"the answer holds a value that is no {table.name}: {error}") from error
+        raise SourceUnavailable(f"the answer contains a value that does not fit {table.name}: {error}") from error
 
 
 def bounded(

@@ -244,7 +244,7 @@ def _plant(draft: Draft) -> None:
         return
     yahoo_only, kite_only, *served = veterans
     month_start = _month_start(draft.sessions)
-    # All other places are on one side of the month's start, a week or more apart.
+    # The other defects are planted either all before the start of that month or all after it, eight sessions apart.
     base = 10 if month_start > 100 else month_start + 10
     places = range(base, base + 80, 8)
     _plant_true_events(draft, served[4:7], places[7:10])
@@ -355,11 +355,11 @@ def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month
             prices[row, :month_start] *= 4
         draft.yahoo.volume[row, :month_start] //= 4
         draft.act(row, month_start + 5, split_ratio=4.0)
-    text = "Yahoo applied a 4:1 split only back to the next session, and Kite has no bar: the break is mended."
+    text = "Yahoo applied a 4:1 split only back to the next session, and Kite has no bar: the break is corrected."
     draft.note("has_settled_scale", "yahoo", [yahoo_only], month_start - 1, text)
     for day in (month_start - 2, month_start - 1):
         draft.kite.is_sent[served, day] = False
-        text = "Kite has no bar, and Yahoo's stands at four times its own scale since: the break is mended."
+        text = "Kite has no bar, and Yahoo's is at four times its later scale: the break is corrected."
         draft.note("has_settled_scale", "yahoo", [served], day, text)
 
 

@@ -285,7 +285,7 @@ def _state(place: Place) -> State:
             try:
                 archive.read(path)
             except BatchRefused as refused:
-                wrong.append(f"torn: {refused}")
+                wrong.append(f"damaged: {refused}")
         loaded: Counter[str] = Counter()
         for name, table in RAW_TABLES.items():
             if not table.source_id:
