@@ -122,7 +122,7 @@ def _check_list(rows: Sequence[dict[str, Any]], refused: Sequence[UnreadRow], do
         raise FileRefused(f"has holidays of {years[0]} to {years[-1]}; import a list of one year")
     if year not in (download.as_of.year, download.as_of.year + 1):
         raise FileRefused(
-            f"is a list of {year}, and not of {download.as_of.year} or the year after; where it is meant, give"
+            f"is a list of {year}, and not of {download.as_of.year} or the year after; to import it, give"
             f" --as-of with a day of {year}"
         )
     days = {row["trade_date"] for row in rows}

@@ -33,7 +33,7 @@ _WITH_ZEROS = ["utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be"]
 # The name of the segment in which shares are traded, in the exchange's web service.
 _CASH_SEGMENT = "CM"
 
-# A row with a stray quote is refused; with so many such rows, the file is not CSV.
+# A row with a stray quote is refused; with this many such rows, the file is not CSV.
 _MOST_BAD_LINES = 100
 
 
@@ -195,7 +195,7 @@ def _records(parsed: Any) -> list[Any]:
     if any(isinstance(first, dict) and "tradingDate" in first for first in firsts):
         # The holidays of the web service: a list for each segment of the exchange.
         if not isinstance(parsed.get(_CASH_SEGMENT), list) or not parsed[_CASH_SEGMENT]:
-            raise FileRefused(f"has holidays, and none of the cash segment ({_CASH_SEGMENT}); download it again")
+            raise FileRefused(f"has holidays, but none of the cash segment ({_CASH_SEGMENT}); download it again")
         return list(parsed[_CASH_SEGMENT])
     lists = [value for value in values if isinstance(value, list) and any(isinstance(item, dict) for item in value)]
     if len(lists) == 1:

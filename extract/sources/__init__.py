@@ -12,7 +12,7 @@ from extract.errors import SourceUnavailable
 from extract.landing.raw import RawTable
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
 
-# A message names at most so many of the rows that are left out.
+# A message names at most this many of the rows that are left out.
 _NAMED = 5
 
 

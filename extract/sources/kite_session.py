@@ -108,7 +108,7 @@ def log_in(settings: KiteSettings, answer: str, now: datetime) -> KiteSession:
         session = KiteSession(answered["access_token"], _next_expiry(now))
     except (kiteconnect.exceptions.TokenException, kiteconnect.exceptions.InputException) as error:
         raise PipelineError(
-            f"Kite refuses the login: {error} A request token holds for a few minutes, and once: log in again"
+            f"Kite refuses the login: {error} A request token is valid for a few minutes and one login: log in again"
         ) from None
     except requests.RequestException as error:
         raise PipelineError(f"Kite could not be reached: {unreached(error, client.root)}") from None

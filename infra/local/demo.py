@@ -34,7 +34,7 @@ _NOT_OURS = ("BIGQUERY_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_"
 _FASTER = 15
 _LIMITS = {"kite_candles": 3 * _FASTER, "kite_others": 10 * _FASTER, "yahoo": 2 * _FASTER}
 
-# Kite's session ends after so many answers.
+# Kite's session ends after this many answers.
 _ANSWERS_BEFORE_THE_END = 120
 
 _RESTATEMENTS = (

@@ -33,7 +33,7 @@ from extract.seeds import (
 DEFAULT_FIRST = date(2021, 1, 1)
 DEFAULT_SEED = 20100104
 
-# The market arrives as one backfill, and a run on each evening of so many last sessions.
+# The market arrives as one backfill, and then as one run on the evening of each of the last five sessions.
 DAILY_RUNS = 5
 
 TICKS_PER_RUPEE = 20
@@ -546,12 +546,12 @@ def main(arguments: Sequence[str] | None = None, now: datetime | None = None) ->
         sys.stderr.write(f"market: {error}; another market needs an empty archive\n")
         return 1
     checks = sorted({defect.check_id for defect in market.defects if defect.check_id})
-    planted = f"Planted are {len(market.defects)} defects, for these checks to find: {', '.join(checks)}."
+    planted = f"{len(market.defects)} defects are planted, which these checks must find: {', '.join(checks)}."
     sys.stdout.write(
-        "These prices are simulated, those of no share: every series starts at 100.00 and walks at random.\n"
+        "These prices are simulated and belong to no real share: every series starts at 100.00 and walks at random.\n"
         f"{options.archive} holds {market.bar_count:,} bars from {options.first} to {last}"
         f" in {len(market.paths)} batches.\n"
-        f"{planted if checks else 'No defect is planted: that takes ten instruments and a year.'}\n"
+        f"{planted if checks else 'No defect is planted: that needs ten instruments and a year.'}\n"
     )
     return 0
 

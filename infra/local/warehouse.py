@@ -214,7 +214,7 @@ def _has_users(data_dir: Path) -> bool:
 
 
 def serve(data_dir: Path, idle_seconds: float) -> int:
-    """Serve the folder until nobody has used the server for so long; return the exit status."""
+    """Serve the folder until nobody has used the server for ``idle_seconds``; return the exit status."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "server.lock").open("a") as lock:
         try:

@@ -145,7 +145,7 @@ signed as (
 
 ),
 
--- A year is no amount, and "(Revised)" does not make another action.
+-- A year is not an amount, and "(Revised)" does not make another action.
 without_remarks as (
 
     select
