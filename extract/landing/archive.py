@@ -93,7 +93,7 @@ class Archive:
         # The store's library raises many kinds of errors, builtin ones included.
         except Exception as error:
             raise ConfigurationError(
-                f"the archive {uri} cannot be opened: {_cause(error)}; name another one by ARCHIVE_URI"
+                f"the archive {uri} cannot be opened: {_cause(error)}; set ARCHIVE_URI to another one"
             ) from error
 
     def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:

@@ -211,9 +211,9 @@ def _write(settings: KiteSettings, text: str) -> None:
 
 
 def _destroy_older(session: requests.Session, base: str, secret: str, added: dict[str, Any]) -> None:
-    """Destroy the versions before the one that was added: none opens anything, and each is billed while it stands.
+    """Destroy the versions before the one that was added: none is of use any more, and each is billed while it exists.
 
-    A failure is logged. The session is kept by then, and the next login tries again.
+    A failure is logged. The session is stored by then, and the next login tries again.
     """
     try:
         newest = _number(added)

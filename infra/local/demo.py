@@ -97,8 +97,7 @@ def demo(folder: Path) -> int:
         environment = _inherited() | address | ours
         simulate(address, limits=_LIMITS, request_tokens=["morning", "evening"])
         _tell(
-            f"Kite, Yahoo and Alpha Vantage are simulated, at {_FASTER} times their limits."
-            " A person opens Kite's session:"
+            f"Kite, Yahoo and Alpha Vantage are simulated, at {_FASTER} times their limits. A person logs in to Kite:"
         )
         if status := _run(environment, "kite-login", "morning"):
             return status
@@ -121,7 +120,7 @@ def demo(folder: Path) -> int:
             return status or 1
         _tell(
             f"The exchange's own record of the last {_RECORDED_SESSIONS} sessions, as a person downloads it."
-            " It is the bar where it is, and says how well each provider agrees with it:"
+            " Where there is a record, its bar is chosen; and it shows how well each provider agrees with it:"
         )
         _write_records(folder / "records")
         if status := _run(environment, "import", str(folder / "records")):
@@ -131,7 +130,7 @@ def demo(folder: Path) -> int:
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
             "A share is split, and Kite rewrites its past at half the price. The last months are fetched again and"
-            " show it. So all that lies before them is fetched again too, and the series stays on one scale:"
+            " show it. So everything before them is fetched again too, and the series stays on one scale:"
         )
         months_ago = datetime.now(UTC).date() - timedelta(days=150)
         arguments = ("--source", "kite", "--symbols", "TCS", "--from", months_ago.isoformat(), "--again")
@@ -140,7 +139,8 @@ def demo(folder: Path) -> int:
         if status := _run(environment, "query", _RESTATEMENTS):
             return status
         _tell(
-            "The symbols that are still named as missing are planted too: Kite does not serve one, Yahoo not another."
+            "The symbols that are still reported as missing were left out on purpose: Kite does not serve one, and"
+            " Yahoo does not serve another."
             " The prices are simulated: every series starts at 100.00 and walks at random, on the real sessions of the"
             " exchange."
         )
