@@ -330,7 +330,7 @@ judged as (
 
 ),
 
--- A record that was read by half would give a wrong sum or product. Without a value, the reports of
+-- A record that was read in part would give a wrong sum or product. Without a value, the reports of
 -- other sources are used.
 weighed as (
 
