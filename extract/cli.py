@@ -77,10 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
         if getattr(options, "json", False):
             output.print_json(json.dumps({"exit_status": OK, "already_running": str(running)}))
         else:
-            say(f"Nothing to do: {running} is doing it.")
+            say(f"Nothing to do: {running} is already doing it.")
         return OK
     except KeyboardInterrupt:
-        screen.print("trading-data: interrupted; run the same command again to go on", markup=False)
+        screen.print("trading-data: interrupted; run the same command again to continue", markup=False)
         return INTERRUPTED
     if status == INCOMPLETE and settings.execution:
         # Cloud Run would repeat the task on any status but 0, and a bar that a source lacks now is still missing a
@@ -143,7 +143,7 @@ def _told_of_system(error: OSError) -> str:
 
 
 def _typed(arguments: Sequence[str]) -> str:
-    """The command as it can be typed again, without the run id: a second run must not have the id of the first."""
+    """The command to type in order to run it again, without the run id: each run must have its own id."""
     kept = list(arguments)
     while "--run-id" in kept:
         at = kept.index("--run-id")
@@ -231,7 +231,7 @@ _EXAMPLES = {
 
 
 def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
-    """The parser, and that of each command."""
+    """The parser of the command line, and the parser of each command by its name."""
     raw = argparse.RawDescriptionHelpFormatter
     parser = _Parser(
         prog="trading-data",
@@ -239,8 +239,10 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         epilog=_ABOUT,
         formatter_class=raw,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version, and of a checkout the commit")
-    verbose = "on a terminal, tell each request and each attempt too"
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the version, and in a checkout also the commit"
+    )
+    verbose = "on a terminal, also show each request and each attempt"
     parser.add_argument("-v", "--verbose", action="store_true", help=verbose)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND", parser_class=_Parser)
 
@@ -260,37 +262,61 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         "--mode",
         choices=("full", "quotes"),
         default="full",
-        help="full: the deep window of each symbol, which shows restatements (the default); quotes: today's bar of all"
-        " symbols in a request or two, provisional",
+        help="full (the default): ask for several years of each symbol, to find prices that a provider has rewritten;"
+        " quotes: ask for today's provisional bars of all symbols, in one or two requests",
     )
-    extracted = command("extract", extract_command, "fetch and land only; without --from, what is new")
-    extracted.add_argument("--from", dest="first", type=first_day, metavar="DAY", help="YYYY-MM-DD")
+    extracted = command(
+        "extract", extract_command, "fetch and load into raw, without a build; without --from, fetch what is new"
+    )
+    extracted.add_argument("--from", dest="first", type=first_day, metavar="DAY", help="the first day, YYYY-MM-DD")
     filled = command(
-        "backfill", backfill_command, "fetch a range of the past, going on where the last one stopped; then build"
+        "backfill",
+        backfill_command,
+        "fetch a range of the past, then build; it continues where the last backfill stopped",
     )
     filled.add_argument(
-        "--from", dest="first", type=first_day, metavar="DAY", default=FIRST_DAY, help="(default: %(default)s)"
+        "--from",
+        dest="first",
+        type=first_day,
+        metavar="DAY",
+        default=FIRST_DAY,
+        help="the first day (default: %(default)s)",
     )
     for ranged in (extracted, filled):
-        ranged.add_argument("--to", dest="last", type=day, metavar="DAY", help="(default: the last closed session)")
-        ranged.add_argument("--again", action="store_true", help="ask for all of it, whatever was answered before")
+        ranged.add_argument(
+            "--to",
+            dest="last",
+            type=day,
+            metavar="DAY",
+            help="the last day (default: the last session that has closed)",
+        )
+        ranged.add_argument(
+            "--again", action="store_true", help="ask for the whole range, also for what was received before"
+        )
         ranged.add_argument(
             "--source",
             choices=("auto", "kite", "yahoo", "alpha_vantage"),
             default="auto",
-            help="(default: auto, all that serve the exchange's bars)",
+            help="the provider to ask (default: auto, all providers that serve the exchange's bars)",
         )
     for fetching in (ran, extracted, filled):
-        fetching.add_argument("--symbols", default="ALL", metavar="A,B", help="(default: %(default)s)")
         fetching.add_argument(
-            "--run-id", metavar="ID", type=run_id, help="what to follow the run by (default: a new one)"
+            "--symbols", default="ALL", metavar="A,B", help="the symbols to ask for (default: %(default)s)"
         )
-        fetching.add_argument("--dry-run", action="store_true", help="print the plan: requests, and how long they take")
+        fetching.add_argument(
+            "--run-id",
+            metavar="ID",
+            type=run_id,
+            help="the id of this run in the log and the tables (default: a new one)",
+        )
+        fetching.add_argument(
+            "--dry-run", action="store_true", help="only print the plan: the requests, and how long they take"
+        )
     logged_in = command(
-        "kite-login", kite_login_command, "open Kite's session of the day; it takes a person and a browser"
+        "kite-login", kite_login_command, "log in to Kite for the day; this needs a person and a browser"
     )
     logged_in.add_argument(
-        "answer", nargs="?", metavar="ADDRESS", help="where Kite redirected to, or the request token"
+        "answer", nargs="?", metavar="ADDRESS", help="the address that Kite redirected to, or the request token in it"
     )
     replayed = command("replay", replay_command, "load archived batches that raw lacks, then build")
     replayed.add_argument("--archive", metavar="URI", help="a folder or gs://bucket/prefix (default: ARCHIVE_URI)")
@@ -298,7 +324,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
     imported = command(
         "import",
         import_files_command,
-        "take in the exchange's own files, which a person downloads (it refuses robots), then build",
+        "import the exchange's own files, which a person must download (its site refuses robots), then build",
     )
     imported.add_argument(
         "paths",
@@ -311,63 +337,82 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         "--as-of",
         type=day,
         metavar="DAY",
-        help="the day that the lists are of, YYYY-MM-DD (default: the date in a file's name, or today); a daily record"
-        " tells its own",
+        help="the day that the lists describe, YYYY-MM-DD (default: the date in a file's name, or today); a daily"
+        " record contains its own day",
     )
-    imported.add_argument("--index", metavar="NAME", help="whose list it is, where the file's name does not tell")
-    imported.add_argument("--dry-run", action="store_true", help="say what would be taken, and take nothing")
+    imported.add_argument(
+        "--index", metavar="NAME", help="the name of the index, if the file's name does not contain it"
+    )
+    imported.add_argument("--dry-run", action="store_true", help="say what would be imported, and import nothing")
     imported.add_argument("--no-build", action="store_true", help="load only")
-    built = command("build", build_marts_command, "run dbt over what the marts have not seen yet, and its tests")
-    built.add_argument("--full-refresh", action="store_true", help="build everything, whatever has changed")
-    shown = command("status", status_command, "say whether the latest session is here and can be trusted")
+    built = command(
+        "build", build_marts_command, "run dbt and its tests over the data that the marts do not contain yet"
+    )
+    built.add_argument("--full-refresh", action="store_true", help="build everything, not only what has changed")
+    shown = command("status", status_command, "say whether the latest session was received and can be trusted")
     examined = command(
         "diagnose",
         diagnose_command,
-        "look at what a run needs, at what the last ones took and cost, and say what to do",
+        "show how long the last runs took and what they cost, check what a run needs, and say what to do",
     )
     _add_asking(command)
-    served = command(
-        "serve", serve_command, "answer over HTTP whether the pipeline and its data are well, until Ctrl-C"
+    served = command("serve", serve_command, "serve the web page and the HTTP API, until Ctrl-C")
+    served.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s; for Cloud Run: 0.0.0.0)"
     )
-    served.add_argument("--host", default="127.0.0.1", help="(default: %(default)s; Cloud Run: 0.0.0.0)")
-    served.add_argument("--port", type=port, default=os.environ.get("PORT") or "8000", help="(default: PORT, or 8000)")
+    served.add_argument(
+        "--port",
+        type=port,
+        default=os.environ.get("PORT") or "8000",
+        help="the port to listen on (default: the environment variable PORT, or 8000)",
+    )
     documented = command(
-        "docs", docs_command, "write dbt's documentation, lineage and columns, and show it until Ctrl-C"
+        "docs",
+        docs_command,
+        "write dbt's documentation (the lineage graph, and all columns), and serve it until Ctrl-C",
     )
-    documented.add_argument("--port", type=port, default="8080", help="(default: %(default)s; 0: one that is free)")
-    documented.add_argument("--no-serve", action="store_true", help="write it only, and print the path of its page")
+    documented.add_argument(
+        "--port", type=port, default="8080", help="the port to listen on (default: %(default)s; 0: any free port)"
+    )
+    documented.add_argument("--no-serve", action="store_true", help="only write it, and print the path of its page")
     kept = command(
         "warehouse", warehouse_command, "keep the embedded warehouse running and print its address, until Ctrl-C"
     )
-    kept.add_argument("--stop", action="store_true", help="stop the one that the last command left running")
+    kept.add_argument("--stop", action="store_true", help="stop the warehouse that an earlier command left running")
     for reporting in (ran, extracted, filled, replayed, imported, built, shown, examined):
         reporting.add_argument("--json", action="store_true", help="print the report as JSON")
     return parser, commands.choices
 
 
 def _add_asking(command: _Add) -> None:
-    asked = command("query", query_command, "ask the warehouse in GoogleSQL")
+    asked = command("query", query_command, "query the warehouse in GoogleSQL")
     asked.add_argument("sql", metavar="SQL", nargs="?", help="one statement, or - to read it from standard input")
     asked.add_argument("--file", type=Path, metavar="FILE", help="read the statement from a file")
-    asked.add_argument("--format", choices=FORMS, help="(default: by the name of --output, else table)")
-    asked.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the rows there")
+    asked.add_argument("--format", choices=FORMS, help="the format (default: by the file name in --output, else table)")
+    asked.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the rows to this file")
     asked.add_argument("--max-rows", type=count, metavar="N", help="show the first N rows (default: all)")
     asked.add_argument("--write", action="store_true", help="allow a statement that changes the warehouse")
-    command("tables", tables_command, "list what `query` and `export` can ask for")
+    command("tables", tables_command, "list the tables that `query` and `export` can read")
     told = command("describe", describe_command, "list the columns of a table")
     told.add_argument("table", metavar="TABLE", help="such as daily_bars")
-    taken = command("export", export_command, "write a table into a file")
+    taken = command("export", export_command, "write a table to a file")
     taken.add_argument("table", metavar="TABLE", help="such as daily_bars")
-    taken.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="what to write")
+    taken.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the file to write")
     taken.add_argument(
-        "--format", choices=("parquet", "csv", "arrow"), help="(default: by the name of --output, else parquet)"
+        "--format",
+        choices=("parquet", "csv", "arrow"),
+        help="the format (default: by the file name in --output, else parquet)",
     )
-    taken.add_argument("--symbols", default="ALL", metavar="A,B", help="(default: %(default)s)")
+    taken.add_argument("--symbols", default="ALL", metavar="A,B", help="the symbols to write (default: %(default)s)")
     taken.add_argument("--from", dest="first", type=day, metavar="DAY", help="the first day, YYYY-MM-DD")
     taken.add_argument("--to", dest="last", type=day, metavar="DAY", help="the last day, YYYY-MM-DD")
     taken.add_argument(
-        "--wide", metavar="COLUMN", help="one row for each day and one column for each symbol, of this column"
+        "--wide",
+        metavar="COLUMN",
+        help="write one row for each day and one column for each symbol, with the values of this column",
     )
     taken.add_argument(
-        "--float", action="store_true", help="prices as float64, as pandas calculates with (default: exact decimals)"
+        "--float",
+        action="store_true",
+        help="write prices as float64, which pandas calculates with (default: exact decimals)",
     )

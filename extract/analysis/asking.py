@@ -12,7 +12,7 @@ from extract.analysis.catalogue import with_hint
 from extract.errors import ConfigurationError, PipelineError
 from extract.warehouse.connection import Warehouse, as_pipeline_error
 
-# So many rows of an answer are held in memory at a time.
+# The number of rows of an answer that are held in memory at a time.
 _ROWS_PER_PAGE = 10_000
 
 

@@ -114,7 +114,7 @@ def select(wanted: Wanted) -> str:
     if column is None:
         raise ConfigurationError(f"{table} has no column {wanted.wide}{did_you_mean(wanted.wide, names)}")
     if day is None or "symbol" not in names or column in ("symbol", day):
-        raise ConfigurationError(f"--wide {column} of {table} is no panel: it needs a value for each symbol and day")
+        raise ConfigurationError(f"--wide needs one value for each symbol and day, and {column} of {table} is not that")
     return f"select symbol, {day}, {column} from `{table}`{where} order by {day}, symbol"
 
 

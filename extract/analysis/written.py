@@ -24,7 +24,7 @@ def check_target(target: Path) -> None:
     if not os.access(target.parent, os.W_OK | os.X_OK):
         raise ConfigurationError(f"{target.parent} cannot be written to; name another folder")
     if target.exists() and not target.is_file():
-        raise ConfigurationError(f"{target} is no regular file; name another one")
+        raise ConfigurationError(f"{target} is not a regular file; name another one")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``export``, ``tables`` and ``describe``: list the tables and their columns, and write a table into a file."""
+"""``export``, ``tables`` and ``describe``: list the tables and their columns, and write a table to a file."""
 
 import argparse
 import re
@@ -29,12 +29,12 @@ def tables_command(settings: Settings, _: argparse.Namespace) -> int:
 
 
 def export_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Write a table, or a part of it, into a file."""
+    """Write a table, or a part of it, to a file."""
     from extract.analysis.written import check_target
 
     check_target(options.output)
     if options.first and options.last and options.last < options.first:
-        raise ConfigurationError(f"--from {options.first} lies after --to {options.last}; exchange them")
+        raise ConfigurationError(f"--from {options.first} lies after --to {options.last}; swap them")
     chosen = None if options.symbols.strip().upper() == "ALL" else [i.symbol for i in instruments(options.symbols)]
     suffix = options.output.suffix.lower()
     by_name = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}

@@ -22,5 +22,5 @@ def kite_login_command(settings: Settings, options: argparse.Namespace) -> int:
         answer = sys.stdin.readline()
     session = log_in(settings.kite, answer, clock())
     until = session.expires_at.astimezone(EXCHANGE_ZONE)
-    say(f"Kite's session holds until {until:%Y-%m-%d %H:%M} IST; it is kept in {settings.kite.token_store}.")
+    say(f"Kite's session is valid until {until:%Y-%m-%d %H:%M} IST; it is stored in {settings.kite.token_store}.")
     return OK

@@ -27,7 +27,7 @@ def replay_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def import_files_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Take in the exchange's own files."""
+    """Import the exchange's own files."""
     today = exchange_date(clock())
     if options.as_of and options.as_of > today:
         raise ConfigurationError(f"--as-of {options.as_of} lies in the future; today is {today}")

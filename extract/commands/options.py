@@ -28,7 +28,7 @@ def day(text: str) -> date:
         with suppress(ValueError):
             day_of_month, month, year = map(int, indian.groups())
             hint = f"; did you mean {date(year, month, day_of_month)}?"
-    raise argparse.ArgumentTypeError(f"{text!r} is no day; write YYYY-MM-DD{hint}")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a day; write YYYY-MM-DD{hint}")
 
 
 def first_day(text: str) -> date:
@@ -43,20 +43,20 @@ def port(text: str) -> int:
     """A TCP port; 0 means any free one."""
     if text.isascii() and text.isdecimal() and int(text) <= 65_535:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no port; use a number from 0 (one that is free) to 65535")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 0 (one that is free) to 65535")
 
 
 def count(text: str) -> int:
     """A count of rows, from 1 on."""
     if text.isascii() and text.isdecimal() and int(text) > 0:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text!r} is no count of rows; use a number from 1 on")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows; use 1 or more")
 
 
 def run_id(text: str) -> str:
     """A run id, which can be part of file names and URLs."""
     if not re.fullmatch(RUN_ID, text):
-        raise argparse.ArgumentTypeError(f"{text!r} is no id; use letters, digits, dots, dashes and underscores")
+        raise argparse.ArgumentTypeError(f"{text!r} is not an id; use letters, digits, dots, dashes and underscores")
     return text
 
 

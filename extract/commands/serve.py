@@ -55,7 +55,7 @@ def listening(host: str, port: int) -> socket.socket:
         if getattr(error, "errno", None) == errno.EADDRINUSE:
             raise ConfigurationError(f"port {port} is in use; --port 0 takes a free one") from error
         if getattr(error, "errno", None) == errno.EACCES:
-            raise ConfigurationError(f"port {port} is not for this user; --port 0 takes a free one") from error
+            raise ConfigurationError(f"this user may not use port {port}; --port 0 takes a free one") from error
         reason = getattr(error, "strerror", None) or error
         raise ConfigurationError(f"--host {host} cannot be used: {reason}; 127.0.0.1 is this machine alone") from error
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # The symbols whose past was fetched again, and the state of the data.
 type End = tuple[list[str], Status | None]
 
-# A terminal shows so many lines, so that a person can read them at a glance. `status` shows the rest.
+# A terminal shows this many lines, so that a person can read them at a glance. `status` shows the rest.
 _LINES = 6
 # A longer remedy would leave no room for the text before it.
 _REMEDY = 40
@@ -76,7 +76,7 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
         lines = [asked_whom, f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
     else:
         what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
-        lines = [f"Nothing {'more is to be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
+        lines = [f"Nothing {'more can be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
     if outcome.built:
         lines.append(built_line(outcome.built))
     if state:

@@ -52,7 +52,7 @@ def _day(text: str | None, info: ValidationInfo) -> date:
     try:
         return read_day(text, month_first=reading.month_first)
     except ValueError:
-        raise ValueError(f"its day {text.strip()!r} is no day such as 26-Jan-2027") from None
+        raise ValueError(f"its day {text.strip()!r} is not a day; write it as 26-Jan-2027") from None
 
 
 def _time(text: str | None) -> str | None:
@@ -61,7 +61,7 @@ def _time(text: str | None) -> str | None:
     try:
         return time.fromisoformat(text.strip().zfill(5)).isoformat()
     except ValueError:
-        raise ValueError(f"its time {text.strip()!r} is no time such as 18:15:00") from None
+        raise ValueError(f"its time {text.strip()!r} is not a time; write it as 18:15:00") from None
 
 
 def _flag(text: str | None) -> str:
@@ -111,7 +111,7 @@ class _SpecialSession(Record):
 
 def _check_readable(refused: Sequence[UnreadRow]) -> None:
     if refused:
-        raise FileRefused(f"is taken whole or not at all, and a record of it cannot be read: {refused[0]}; mend it")
+        raise FileRefused(f"is imported only if every record can be read, and one cannot: {refused[0]}; correct it")
 
 
 def _check_list(rows: Sequence[dict[str, Any]], refused: Sequence[UnreadRow], download: Download) -> None:
@@ -122,7 +122,7 @@ def _check_list(rows: Sequence[dict[str, Any]], refused: Sequence[UnreadRow], do
         raise FileRefused(f"has holidays of {years[0]} to {years[-1]}; import a list of one year")
     if year not in (download.as_of.year, download.as_of.year + 1):
         raise FileRefused(
-            f"is a list of {year}, and none of {download.as_of.year} or the year after; where it is meant, give"
+            f"is a list of {year}, and not of {download.as_of.year} or the year after; to import it, give"
             f" --as-of with a day of {year}"
         )
     days = {row["trade_date"] for row in rows}
@@ -130,7 +130,7 @@ def _check_list(rows: Sequence[dict[str, Any]], refused: Sequence[UnreadRow], do
     banks = next((row["description"] for row in rows if _OF_BANKS.search(row["description"])), None)
     if banks or len(weekdays) > _MOST:
         why = repr(banks.strip()) if banks else f"{len(weekdays)} weekdays"
-        raise FileRefused(f"has {why}, and so is no list of trading holidays but of clearing; download the other one")
+        raise FileRefused(f"has {why}: it is a list of clearing holidays; download the list of trading holidays")
     fixed = [date(year, month, day) for month, day in _FIXED_HOLIDAYS]
     if absent := [day for day in fixed if day.weekday() < 5 and day not in days]:
         raise FileRefused(

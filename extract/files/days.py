@@ -45,7 +45,7 @@ _MONTHS = (
 
 
 def is_month_first(texts: Iterable[str | None]) -> bool:
-    """Whether a day like 6/28/2024 is among these, and none like 28/6/2024, as a spreadsheet of the USA writes them."""
+    """Whether these have the month first, as in the USA: one is like 6/28/2024, and none is like 28/6/2024."""
     firsts, seconds = [0], [0]
     for text in texts:
         if named := _NUMBERS.match((text or "").strip()):

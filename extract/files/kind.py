@@ -139,7 +139,7 @@ def _symbol(text: str | None) -> str:
         raise ValueError("it names no symbol")
     symbol = text.strip().upper()
     if not is_symbol(symbol):
-        raise ValueError(f"{text.strip()!r} is no symbol")
+        raise ValueError(f"{text.strip()!r} is not a symbol")
     return symbol
 
 
@@ -149,7 +149,7 @@ def _isin(text: str | None) -> str | None:
     isin = text.strip().upper()
     # Some records of small companies have a code of six digits instead of an ISIN.
     if not re.fullmatch("[A-Z0-9]{12}|[0-9]{6}", isin):
-        raise ValueError(f"its ISIN {text.strip()!r} has not 12 letters and digits")
+        raise ValueError(f"its ISIN {text.strip()!r} does not have 12 letters and digits")
     return isin
 
 
@@ -161,7 +161,7 @@ def _ex_date(text: str | None, info: ValidationInfo) -> date:
     try:
         day = read_day(text, month_first=reading.month_first)
     except ValueError:
-        raise ValueError(f"its ex-date {text.strip()!r} is no day such as 02-Mar-2020") from None
+        raise ValueError(f"its ex-date {text.strip()!r} is not a day such as 02-Mar-2020") from None
     # The exchange opened in 1994; what is announced comes within months.
     if not 1994 <= day.year <= reading.as_of.year + 2:
         raise ValueError(f"its ex-date {text.strip()!r} lies too far from {reading.as_of}, the day of the file")

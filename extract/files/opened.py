@@ -102,7 +102,7 @@ def opened(path: Path) -> Iterator[OpenedFile]:
             any(path.iterdir())
             yield _refused(names, "is a folder without files", is_usage=True)
         elif path.exists() and not path.is_file():
-            yield _refused(names, "is no file and no folder", is_usage=True)
+            yield _refused(names, "is neither a file nor a folder", is_usage=True)
         else:
             with path.open("rb") as file:
                 if file.read(4).startswith(_ZIP_STARTS):
@@ -134,7 +134,7 @@ def _of_zip(file: IO[bytes], names: tuple[str, str], depth: int, budget: _Budget
     try:
         whole = zipfile.ZipFile(file)
     except _TORN as error:
-        yield _refused(names, f"is a torn zip; download it again ({_words(error)})")
+        yield _refused(names, f"is a damaged zip; download it again ({_words(error)})")
         return
     with whole:
         if "[Content_Types].xml" in whole.namelist():
@@ -155,7 +155,7 @@ def _of_zip(file: IO[bytes], names: tuple[str, str], depth: int, budget: _Budget
             except FileRefused as refusal:
                 yield OpenedFile(*within, refusal=refusal)
             except _TORN as error:
-                yield _refused(within, f"is torn; download the zip again ({_words(error)})")
+                yield _refused(within, f"is damaged; download the zip again ({_words(error)})")
             except RuntimeError as error:
                 # Python raises this for a password, and for an unknown compression.
                 yield _refused(within, f"cannot be unpacked; unpack it yourself ({error})")

@@ -91,7 +91,7 @@ class IdentifiedFile:
             self.kind, texts, basename, today, lambda month_first: self._read_whole(Reading(today, month_first))
         )
         if not self.ends_in_line:
-            read.remarks.append("does not end with a line end: it may be cut; compare it with the exchange's")
+            read.remarks.append("does not end with a line end: it may be cut off; compare it with the exchange's")
         return read
 
     def _read_whole(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
@@ -119,7 +119,7 @@ class IdentifiedFile:
             except ValueError as error:
                 if row is last and (self._is_short(row) or row.problem or not self.ends_in_line):
                     reason = f"ends in the middle of a record ({UnreadRow(row.place, symbol, str(error))})"
-                    raise FileRefused(f"{reason}: it is torn; download it again") from None
+                    raise FileRefused(f"{reason}: it is damaged; download it again") from None
                 refused.append(UnreadRow(row.place, symbol, str(error)))
         if not rows:
             unread = [*refused, *left_out]
@@ -133,13 +133,13 @@ class IdentifiedFile:
         if row.problem:
             raise ValueError(row.problem)
         if is_footer and len(filled) <= 3:
-            raise SaysNothing("it is no record")
+            raise SaysNothing("it is not a record")
         if self._is_short(row):
             raise ValueError(f"it has {len(row.cells)} of {self.width} cells")
         if len(row.cells) > self.widest or any((cell or "").strip() for cell in row.cells[self.width :]):
-            raise ValueError(f"it has {len(row.cells)} cells, and the headings {self.width}: a value lacks its quotes")
+            raise ValueError(f"it has {len(row.cells)} cells for {self.width} headings: a value may need quotes")
         if len(filled) <= 1:
-            raise SaysNothing("it is no record")
+            raise SaysNothing("it is not a record")
         cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
         return self.kind.read(cells, reading)
 
@@ -203,9 +203,11 @@ def _unknown(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]]:
         kind, columns = nearest
         lacking = [column for column in kind.required if column not in columns]
         missing = [f"{column} ({', '.join(kind.headings[column])})" for column in lacking]
-        raise FileRefused(f"looks like {kind.name}, and has no column for {'; nor for '.join(missing)}")
+        raise FileRefused(f"looks like {kind.name}, but has no column for {'; nor for '.join(missing)}")
     first = " ".join(" ".join(filter(None, rows[0].cells)).split())[:80] if rows else ""
     known = "; or ".join(
         kind.name if kind in DAILY_RECORDS else f"{kind.name} ({', '.join(kind.required)})" for kind in KINDS
     )
-    raise FileRefused(f"is no file that we know: it begins with {first!r}, and has not the columns of {known}")
+    raise FileRefused(
+        f"is not a known kind of file: it begins with {first!r}, and does not have the columns of {known}"
+    )

@@ -22,12 +22,12 @@ _ROWS_PER_BATCH = 240_000
 # The names of the batches of nse_files: `record` for one file without refused rows, with its digest; else `records`.
 _OF_FILES = re.compile(r"import-(?P<day>\d{8})-(?P<number>record|records)-(?P<digest>[0-9a-f]+)-0000\.parquet")
 
-# A session is compared with those within so many days: with less than this share of their median number of rows, it is
-# odd. No short or special session has had so few.
+# A session is compared with those within this many days. With less than this share of their median number of rows, it
+# is odd. No short or special session has had so few.
 _NEAR = timedelta(days=30)
 _FEW = 0.6
 _FEWEST_NEIGHBOURS = 3
-# So many of the latest files that were taken one by one are read, to compare with.
+# This many of the latest files that were taken one by one are read, to compare with.
 _LATEST_READ = 5
 
 

@@ -11,10 +11,10 @@ from extract.files.text import UnreadRow
 
 type _Say = Callable[[str, str | None], None]
 
-# So many records of one file are listed; the rest are counted, and `--json` lists all.
+# This many records of one file are listed; the rest are counted, and `--json` lists all.
 _ROWS_SHOWN = 10
 
-# With more files than this, the taken ones are summed up; so many of the refused or odd ones are named.
+# With more files than this, the taken ones are summed up; this many of the refused or odd ones are named.
 _FILES_SHOWN = 20
 
 

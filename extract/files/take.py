@@ -130,7 +130,7 @@ class _Taking:
             report.outcome, report.reason = HERE, f"it was taken as of {day}"
             if dated is None and day != self._today:
                 report.as_of = day
-                report.reason += f"; where the exchange says the same today, give --as-of {self._today}"
+                report.reason += f"; if it is also the exchange's list of today, give --as-of {self._today}"
             return
         self._archive_rows(identified, identified.read(download), download, file, digest, report)
 

@@ -33,7 +33,7 @@ _WITH_ZEROS = ["utf_16_le", "utf_16_be", "utf_32_le", "utf_32_be"]
 # The name of the segment in which shares are traded, in the exchange's web service.
 _CASH_SEGMENT = "CM"
 
-# A row with a stray quote is refused; with so many such rows, the file is not CSV.
+# A row with a stray quote is refused; with this many such rows, the file is not CSV.
 _MOST_BAD_LINES = 100
 
 
@@ -97,12 +97,12 @@ def decoded(body: bytes) -> str:
         # Spreadsheets on Windows save UTF-16, which has zero bytes, or cp1252. Other charsets would only be guesses.
         text = str(from_bytes(body, cp_isolation=_WITH_ZEROS if b"\0" in body else ["cp1252"]).best() or "")
     if not text or "\0" in text:
-        raise FileRefused("is damaged, or no text; download it again, or save it as CSV in UTF-8")
+        raise FileRefused("is damaged, or is not a text; download it again, or save it as CSV in UTF-8")
     text = text.removeprefix("\ufeff")
     if not text.strip():
         raise FileRefused("is empty; download it again")
     if text.lstrip().startswith("<"):
-        raise FileRefused("is a web page and no CSV file, as where the site refused; download it again in a browser")
+        raise FileRefused("is a web page and not a CSV file, because the site refused; download it again in a browser")
     return text
 
 
@@ -131,7 +131,7 @@ def csv_rows(text: str, delimiter: str) -> Iterator[Row]:
         except csv.Error as error:
             bad += 1
             if bad > _MOST_BAD_LINES:
-                raise FileRefused(f"is no CSV file: the quotes of {bad} lines do not match") from error
+                raise FileRefused(f"is not a CSV file: the quotes of {bad} lines do not match") from error
             start += done
             plain: list[str | None] = [*lines[start].replace('"', "").rstrip("\r\n").split(delimiter)]
             yield Row(f"line {start + 1}", plain, f"its quotes do not match ({error})")
@@ -152,10 +152,10 @@ def json_rows(text: str) -> list[Row]:
     for number, record in enumerate(records, 1):
         place = f"record {number}"
         if not isinstance(record, dict):
-            rows.append(Row(place, [], "it is no object"))
+            rows.append(Row(place, [], "it is not an object"))
             continue
         nested = [name for name, value in record.items() if isinstance(value, dict | list)]
-        problem = f"its {nested[0]} is no single value" if nested else None
+        problem = f"its {nested[0]} is not a single value" if nested else None
         cells = [None if value is None or value == "NaN" else str(value) for value in map(record.get, names)]
         rows.append(Row(place, cells, problem))
     return rows
@@ -178,7 +178,7 @@ def _parsed(text: str) -> Any:
 
 def _torn(error: ValueError) -> None:
     where = re.search(r"line \d+ column \d+", str(error))
-    raise FileRefused(f"is torn JSON ({where[0] if where else error}); download it again") from error
+    raise FileRefused(f"is damaged JSON ({where[0] if where else error}); download it again") from error
 
 
 def _records(parsed: Any) -> list[Any]:
@@ -195,7 +195,7 @@ def _records(parsed: Any) -> list[Any]:
     if any(isinstance(first, dict) and "tradingDate" in first for first in firsts):
         # The holidays of the web service: a list for each segment of the exchange.
         if not isinstance(parsed.get(_CASH_SEGMENT), list) or not parsed[_CASH_SEGMENT]:
-            raise FileRefused(f"has holidays, and none of the cash segment ({_CASH_SEGMENT}); download it again")
+            raise FileRefused(f"has holidays, but none of the cash segment ({_CASH_SEGMENT}); download it again")
         return list(parsed[_CASH_SEGMENT])
     lists = [value for value in values if isinstance(value, list) and any(isinstance(item, dict) for item in value)]
     if len(lists) == 1:

@@ -93,7 +93,7 @@ class Archive:
         # The store's library raises many kinds of errors, builtin ones included.
         except Exception as error:
             raise ConfigurationError(
-                f"the archive {uri} cannot be opened: {_cause(error)}; name another one by ARCHIVE_URI"
+                f"the archive {uri} cannot be opened: {_cause(error)}; set ARCHIVE_URI to another one"
             ) from error
 
     def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:
@@ -201,7 +201,7 @@ class Archive:
         """Read one batch, and check that its content agrees with its name.
 
         Raises:
-            BatchRefused: it is torn, empty, of another schema, or lies under a wrong name.
+            BatchRefused: it is damaged, empty, of another schema, or lies under a wrong name.
             PipelineError: the archive cannot be read.
         """
         named = _BATCH_PATH.fullmatch(path)
@@ -222,7 +222,8 @@ class Archive:
             rows = pq.read_table(BytesIO(body), partitioning=None)
         except (pa.ArrowException, OSError) as error:
             raise BatchRefused(
-                path, f"it is torn or no Parquet file ({_first_line(error)}); fetch it again, and delete this file"
+                path,
+                f"it is damaged, or not a Parquet file ({_first_line(error)}); fetch it again, and delete this file",
             ) from error
         _check_rows(path, table, rows, named["run_id"], named["extracted_on"])
         for field in table.schema:

@@ -26,13 +26,13 @@ from extract.seeds import Clock, exchange_date
 
 _log = structlog.get_logger()
 
-# A holder that writes no new record for so long has lost the lease. A waiting process measures how long it has waited,
-# and the holder measures the time since it last renewed: clocks of two machines are never compared. The holder renews
-# ten times as often, and a write is retried for two minutes at most (``extract.landing.archive``).
+# A holder that writes no new record for this long has lost the lease. A waiting process measures how long it has
+# waited, and the holder measures the time since it last renewed: clocks of two machines are never compared. The holder
+# renews ten times as often, and a write is retried for two minutes at most (``extract.landing.archive``).
 EXPIRY = timedelta(minutes=5)
 RENEWAL_SECONDS = 30.0
 
-# A holder that cannot renew begins to stop so long before the lease expires, and is ended by force when it expires.
+# A holder that cannot renew begins to stop this long before the lease expires, and is ended by force when it expires.
 _STOPPING = timedelta(minutes=1)
 
 LOST = (
@@ -49,7 +49,7 @@ _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 # A backfill of everything takes six minutes at Kite's limit; the job's own limit is an hour.
 LONGEST_WAIT = timedelta(minutes=45)
 
-# Reading the lease lists one folder, which has so many records at most; a day adds some thirty.
+# Reading the lease lists one folder, which has at most this many records; a day adds about thirty.
 _RECORDS_PER_FOLDER = 1000
 
 
@@ -96,7 +96,7 @@ class Record:
         record = cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
         texts = (record.run_id, record.command, record.date, record.expires_at, record.since)
         if not all(isinstance(text, str) for text in texts):
-            raise ValueError("its holder is no text")
+            raise ValueError("its holder is not a text")
         if record.state == "held":
             datetime.fromisoformat(record.expires_at).astimezone(UTC)
         return record
@@ -143,7 +143,7 @@ def held(
         command: of this run, with its mode and symbols; a second ``run`` of the same kind on the same date is refused.
         clock: the time, with zone.
         execution: the Cloud Run execution that this process is an attempt of.
-        wait: waits for so many seconds.
+        wait: waits for the given number of seconds.
         tell: called once for each other command that this one waits for.
 
     Raises:

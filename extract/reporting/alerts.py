@@ -21,7 +21,7 @@ SEVERITIES = ("CRITICAL", "ERROR", "WARNING", "INFO")
 
 _SEND_SECONDS = 10.0
 
-# An alert that stands is sent again after so long: once a day, by the evening's run and not by the morning's.
+# An alert that still stands is sent again after this time: once a day, by the evening's run and not by the morning's.
 _REPEATED_AFTER = timedelta(hours=20)
 
 

@@ -131,7 +131,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
         text = f"{settings.archive_uri} has {len(recent)} batches of the last {_RECENT_DAYS} days; the last: {newest}"
         checks.append(Check("archive", bool(recent), text, "trading-data run"))
     except (ConfigurationError, PipelineError) as error:
-        checks.append(Check("archive", False, str(error), "mend ARCHIVE_URI, or the rights to it"))
+        checks.append(Check("archive", False, str(error), "correct ARCHIVE_URI, or the access rights to it"))
     if archive is not None:
         writer, at_work = _writer(Archive(settings.lease_uri), now)
         checks.append(writer)
@@ -151,7 +151,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
                 _statements(there, now),
             )
     except (ConfigurationError, PipelineError) as error:
-        checks.append(Check("warehouse", False, str(error), "mend what it says, then trading-data diagnose"))
+        checks.append(Check("warehouse", False, str(error), "correct the cause, then trading-data diagnose"))
     return Diagnosis(at_work, checks, [], [], [], [])
 
 
@@ -186,7 +186,7 @@ def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:
     try:
         record = holder(archive, now)
     except PipelineError as error:
-        return Check("writer", False, str(error), "mend the rights to ARCHIVE_URI"), None
+        return Check("writer", False, str(error), "correct the access rights to ARCHIVE_URI"), None
     if record is None:
         return Check("writer", True, "nobody fetches, loads or builds now"), None
     return Check("writer", True, f"{record.run_id} ({record.command}) is at work; others wait for it"), record.run_id

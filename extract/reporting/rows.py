@@ -15,10 +15,11 @@ from rich.cells import cell_len
 
 FORMS = ("table", "csv", "json", "jsonl", "markdown")
 
-# So many rows of a long table are held in memory and laid out at a time; columns grow wider when a later row needs it.
+# The number of rows of a long table that are held in memory and laid out at a time; columns grow wider when a later
+# row needs it.
 _ROWS_AT_ONCE = 5_000
 
-# If a table is too wide for the terminal, up to so many rows are written one value a line, so that no column is lost.
+# If a table is too wide for the terminal, up to this many rows are written one value a line, so that no column is lost.
 _FEW_ROWS = 5
 
 # The characters that Markdown would interpret. An underscore within a word is not one of them.

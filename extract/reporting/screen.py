@@ -109,7 +109,7 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
     yield "  score", _score(status.quality_score)
     yield (
         "Suspect sessions",
-        f"{status.repeated_session_count} repeat the one before, {status.overdue_session_count} still lack final bars",
+        f"{status.repeated_session_count} repeat the one before; {status.overdue_session_count} still lack final bars",
     )
     yield "Stale sources", _names(status.stale_sources)
     yield "Unknown symbols", _names(status.unknown_symbols)

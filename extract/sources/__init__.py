@@ -12,7 +12,7 @@ from extract.errors import SourceUnavailable
 from extract.landing.raw import RawTable
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
 
-# A message names at most so many of the rows that are left out.
+# A message names at most this many of the rows that are left out.
 _NAMED = 5
 
 
@@ -82,7 +82,7 @@ def as_table(table: RawTable, rows: list[dict[str, Any]]) -> pa.Table:
     try:
         return pa.Table.from_pylist(rows, table.provider_columns)
     except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
-        raise SourceUnavailable(f"the answer holds a value that is no {table.name}: {error}") from error
+        raise SourceUnavailable(f"the answer contains a value that does not fit {table.name}: {error}") from error
 
 
 def bounded(

@@ -61,7 +61,7 @@ class AlphaVantage:
         except _Twice as error:
             raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
         except ValueError as error:
-            raise SourceUnavailable("Alpha Vantage's answer is no JSON") from error
+            raise SourceUnavailable("Alpha Vantage's answer is not JSON") from error
         if body is None:
             wait = response.headers.get("Retry-After", "")
             raise SourceUnavailable(

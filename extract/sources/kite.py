@@ -200,7 +200,7 @@ class Kite:
         traded = [quote for quote in quotes if quote]
         rows = [quote for quote in traded if quote["last_trade_time"].date() <= last]
         if answer and not rows:
-            raise SourceUnavailable("none of Kite's quotes is whole and of the day")
+            raise SourceUnavailable("no quote from Kite is complete and from the day asked for")
         to_come = [
             f"{q['symbol']} {q['last_trade_time']:%Y-%m-%d}" for q in traded if q["last_trade_time"].date() > last
         ]
@@ -270,7 +270,7 @@ def _start(sent: str) -> datetime:
     start = datetime.fromisoformat(sent)
     # With another zone, or without one, it may be of another day.
     if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start):
-        raise ValueError(f"a candle starts at {sent}, which is no time of {EXCHANGE_ZONE.key}")
+        raise ValueError(f"a candle starts at {sent}, which is not in the time zone {EXCHANGE_ZONE.key}")
     return start
 
 

@@ -108,7 +108,7 @@ def log_in(settings: KiteSettings, answer: str, now: datetime) -> KiteSession:
         session = KiteSession(answered["access_token"], _next_expiry(now))
     except (kiteconnect.exceptions.TokenException, kiteconnect.exceptions.InputException) as error:
         raise PipelineError(
-            f"Kite refuses the login: {error} A request token holds for a few minutes, and once: log in again"
+            f"Kite refuses the login: {error} A request token is valid for a few minutes and one login: log in again"
         ) from None
     except requests.RequestException as error:
         raise PipelineError(f"Kite could not be reached: {unreached(error, client.root)}") from None
@@ -211,9 +211,9 @@ def _write(settings: KiteSettings, text: str) -> None:
 
 
 def _destroy_older(session: requests.Session, base: str, secret: str, added: dict[str, Any]) -> None:
-    """Destroy the versions before the one that was added: none opens anything, and each is billed while it stands.
+    """Destroy the versions before the one that was added: none is of use any more, and each is billed while it exists.
 
-    A failure is logged. The session is kept by then, and the next login tries again.
+    A failure is logged. The session is stored by then, and the next login tries again.
     """
     try:
         newest = _number(added)

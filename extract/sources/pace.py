@@ -32,7 +32,7 @@ class Pacer:
     ) -> None:
         """Allow ``requests_per_second``, evenly spaced."""
         # The interval is 1 % longer than the limit requires: the provider counts arrivals, and a request may arrive
-        # some milliseconds closer to the one before than it was sent.
+        # some milliseconds closer to the previous request than it was sent.
         self._interval = 1.01 / requests_per_second
         self._clock = clock
         self._sleep = sleep

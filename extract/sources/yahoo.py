@@ -143,7 +143,7 @@ def _refusal(error: Exception, ticker: str, address: str) -> SourceRefused | Sou
     if isinstance(error, curl_cffi.requests.exceptions.RequestException):
         return SourceUnavailable(f"Yahoo could not be reached: {unreached(error, address)}", is_unreached=True)
     if isinstance(error, json.JSONDecodeError):
-        return SourceUnavailable("Yahoo's answer is no JSON")
+        return SourceUnavailable("Yahoo's answer is not JSON")
     return SourceUnavailable(f"Yahoo's answer is malformed: {type(error).__name__} {shortened(str(error))}")
 
 

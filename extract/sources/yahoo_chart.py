@@ -87,7 +87,7 @@ def blocked(told: str, *, is_rate_limit: bool) -> SourceUnavailable:
     what = "limits our requests" if is_rate_limit else "blocks our requests"
     return SourceUnavailable(
         f"Yahoo {what} ({told.strip()}): it has blocked this machine's address for now; the next run asks again for"
-        " what is missing. Wait an hour; where it happens again, lower YAHOO_REQUESTS_PER_SECOND, or ask from another"
+        " what is missing. Wait an hour; if it happens again, lower YAHOO_REQUESTS_PER_SECOND, or ask from another"
         " address",
         stops_source=True,
         is_rate_limit=is_rate_limit,

@@ -33,7 +33,7 @@ _WITH_DELIVERY = (
 
 # One share in seven is in trade-to-trade during the first 15 sessions of each period of 120 sessions.
 _ONE_IN, _TRADE_TO_TRADE, _PERIOD = 7, 15, 120
-# A share has a block deal in about one of so many sessions.
+# A share has a block deal in about one of this many sessions.
 _BLOCK_EVERY = 60
 
 

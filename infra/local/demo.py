@@ -35,7 +35,7 @@ _NOT_OURS = ("BIGQUERY_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_"
 _FASTER = 15
 _LIMITS = {"kite_candles": 3 * _FASTER, "kite_others": 10 * _FASTER, "yahoo": 2 * _FASTER}
 
-# Kite's session ends after so many answers.
+# Kite's session ends after this many answers.
 _ANSWERS_BEFORE_THE_END = 120
 
 _RESTATEMENTS = (
@@ -116,8 +116,7 @@ def demo(folder: Path) -> int:
         if status := _run(environment, "import", "--no-build", str(folder / "exchange")):
             return status
         _tell(
-            f"Kite, Yahoo and Alpha Vantage are simulated, at {_FASTER} times their limits."
-            " A person opens Kite's session:"
+            f"Kite, Yahoo and Alpha Vantage are simulated, at {_FASTER} times their limits. A person logs in to Kite:"
         )
         if status := _run(environment, "kite-login", "morning"):
             return status
@@ -150,7 +149,7 @@ def demo(folder: Path) -> int:
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
             "Kite sends the past of TCS at half the price, as after a split. The last months are fetched again and"
-            " show it. So all that lies before them is fetched again too, and Kite's series stays on one scale:"
+            " show it. So everything before them is fetched again too, and Kite's series stays on one scale:"
         )
         months_ago = datetime.now(UTC).date() - timedelta(days=150)
         arguments = ("--source", "kite", "--symbols", "TCS", "--from", months_ago.isoformat(), "--again")
@@ -165,7 +164,8 @@ def demo(folder: Path) -> int:
         if status := _run(environment, "query", _SEAMS):
             return status
         _tell(
-            "The symbols that are still named as missing are planted too: Kite does not serve one, Yahoo not another."
+            "The symbols that are still reported as missing were left out on purpose: Kite does not serve one, and"
+            " Yahoo does not serve another."
             " The prices are simulated: every series starts at 100.00 and walks at random, on the real sessions of the"
             " exchange."
         )

@@ -166,11 +166,11 @@ def _wrong(
     if changed.is_whole and not original.rows <= set(taken):
         return f"{len(original.rows - set(taken))} rows were not taken: {_said(reports)}"
     if lost := changed.kept - set(taken):
-        return f"{len(lost)} rows were lost to another: {_said(reports)}"
+        return f"{len(lost)} undamaged rows were not taken: {_said(reports)}"
     if changed.is_cut and not any(report.shortfalls for report in reports):
         return "it was cut, and nothing says so"
     if lost := original.rows - in_the_end:
-        return f"{len(lost)} rows of the whole file were lost to what came before it"
+        return f"{len(lost)} rows of the undamaged file were not taken after the damaged one"
     return None
 
 

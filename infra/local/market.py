@@ -33,7 +33,7 @@ from extract.seeds import (
 DEFAULT_FIRST = date(2021, 1, 1)
 DEFAULT_SEED = 20100104
 
-# The market arrives as one backfill, and a run on each evening of so many last sessions.
+# The market arrives as one backfill, and then as one run on the evening of each of the last five sessions.
 DAILY_RUNS = 5
 
 TICKS_PER_RUPEE = 20
@@ -244,7 +244,7 @@ def _plant(draft: Draft) -> None:
         return
     yahoo_only, kite_only, *served = veterans
     month_start = _month_start(draft.sessions)
-    # All other places are on one side of the month's start, a week or more apart.
+    # The other defects are planted either all before the start of that month or all after it, eight sessions apart.
     base = 10 if month_start > 100 else month_start + 10
     places = range(base, base + 80, 8)
     _plant_true_events(draft, served[4:7], places[7:10])
@@ -355,11 +355,11 @@ def _plant_half_applied_splits(draft: Draft, yahoo_only: int, served: int, month
             prices[row, :month_start] *= 4
         draft.yahoo.volume[row, :month_start] //= 4
         draft.act(row, month_start + 5, split_ratio=4.0)
-    text = "Yahoo applied a 4:1 split only back to the next session, and Kite has no bar: the break is mended."
+    text = "Yahoo applied a 4:1 split only back to the next session, and Kite has no bar: the break is corrected."
     draft.note("has_settled_scale", "yahoo", [yahoo_only], month_start - 1, text)
     for day in (month_start - 2, month_start - 1):
         draft.kite.is_sent[served, day] = False
-        text = "Kite has no bar, and Yahoo's stands at four times its own scale since: the break is mended."
+        text = "Kite has no bar, and Yahoo's is at four times its later scale: the break is corrected."
         draft.note("has_settled_scale", "yahoo", [served], day, text)
 
 
@@ -546,12 +546,12 @@ def main(arguments: Sequence[str] | None = None, now: datetime | None = None) ->
         sys.stderr.write(f"market: {error}; another market needs an empty archive\n")
         return 1
     checks = sorted({defect.check_id for defect in market.defects if defect.check_id})
-    planted = f"Planted are {len(market.defects)} defects, for these checks to find: {', '.join(checks)}."
+    planted = f"{len(market.defects)} defects are planted, which these checks must find: {', '.join(checks)}."
     sys.stdout.write(
-        "These prices are simulated, those of no share: every series starts at 100.00 and walks at random.\n"
+        "These prices are simulated and belong to no real share: every series starts at 100.00 and walks at random.\n"
         f"{options.archive} holds {market.bar_count:,} bars from {options.first} to {last}"
         f" in {len(market.paths)} batches.\n"
-        f"{planted if checks else 'No defect is planted: that takes ten instruments and a year.'}\n"
+        f"{planted if checks else 'No defect is planted: that needs ten instruments and a year.'}\n"
     )
     return 0
 

@@ -121,12 +121,12 @@ def _day(when: object) -> date:
 
 
 def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return float(value)
 
 
@@ -138,7 +138,7 @@ def _whole(value: object) -> int:
 
 def _start(text: str) -> datetime:
     if not text.endswith("+0530"):
-        raise ValueError(f"{text} is no time of India")
+        raise ValueError(f"{text} is not in the time zone of India")
     return datetime.fromisoformat(text)
 
 

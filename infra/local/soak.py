@@ -1,7 +1,7 @@
-"""``make soak``: the extractor killed, started twice, failed by its stores, lied to by its providers, given bad files.
+"""``make soak``: kill the extractor, start it twice at once, let its stores fail, send it wrong answers and bad files.
 
 Each exercise has a seed and a count, and prints one JSON line. It is run again with one or two of our defences taken
-out in turn: then it must find something, or its zero means nothing.
+out in turn: then it must find something, because otherwise finding nothing would prove nothing.
 
 The real clients fetch from simulated providers, into a real archive and the embedded warehouse; dbt is not part of it.
 """
@@ -285,7 +285,7 @@ def _state(place: Place) -> State:
             try:
                 archive.read(path)
             except BatchRefused as refused:
-                wrong.append(f"torn: {refused}")
+                wrong.append(f"damaged: {refused}")
         loaded: Counter[str] = Counter()
         for name, table in RAW_TABLES.items():
             if not table.source_id:

@@ -101,7 +101,7 @@ def running(data_dir: Path, idle_seconds: float = 0) -> Iterator[str]:
                     raise WarehouseNotRunningError(
                         f"the embedded warehouse in {data_dir} did not start: "
                         f"{_last_words(data_dir) or f'it ended with status {own.returncode}'}; "
-                        "move away what is not its own, or name another folder by WAREHOUSE_DIR"
+                        "move other files out of that folder, or set WAREHOUSE_DIR to another one"
                     )
                 if time.monotonic() > deadline:
                     raise WarehouseNotRunningError(
@@ -214,7 +214,7 @@ def _has_users(data_dir: Path) -> bool:
 
 
 def serve(data_dir: Path, idle_seconds: float) -> int:
-    """Serve the folder until nobody has used the server for so long; return the exit status."""
+    """Serve the folder until nobody has used the server for ``idle_seconds``; return the exit status."""
     data_dir.mkdir(parents=True, exist_ok=True)
     with (data_dir / "server.lock").open("a") as lock:
         try:

@@ -147,7 +147,7 @@ classified as (
 
 ),
 
--- Single changed volumes are no event: sources correct volumes for days.
+-- Single changed volumes are not an event: sources correct volumes for days.
 judged as (
 
     select

@@ -38,7 +38,8 @@ changed_sessions as (
     from {{ ref('dim_trading_sessions') }} as sessions
     full outer join {{ ref('int_trading_sessions__merged') }} as merged
         on sessions.trade_date = merged.trade_date
-    -- The calendar reaches farther ahead with each build, so future sessions are no change.
+    -- The calendar reaches farther ahead with each build, so future sessions do not count as a
+    -- change.
     where
         coalesce(sessions.trade_date, merged.trade_date) <= current_date('Asia/Kolkata')
         and (

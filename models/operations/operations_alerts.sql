@@ -76,13 +76,13 @@ status_alerts as (
                         status.instrument_count as symbol_count,
                         if(
                             status.latest_trade_date is null,
-                            'No session has a valid bar: nothing has come yet.',
+                            'No session has a valid bar yet.',
                             concat(
-                                'The latest session here is ',
+                                'The latest session with a valid bar is ',
                                 cast(status.latest_trade_date as string),
-                                '; since then ',
+                                '. Number of sessions that have closed since then: ',
                                 cast(array_length(status.missed_sessions) as string),
-                                ' closed, the last on ',
+                                ', the last on ',
                                 cast(status.missed_sessions[safe_offset(0)] as string),
                                 '.'
                             )
@@ -102,7 +102,8 @@ status_alerts as (
                         cast(status.assessed_trade_date as string) as subject,
                         array_length(status.unserved_symbols) as symbol_count,
                         concat(
-                            'No valid bar of ', cast(status.assessed_trade_date as string), ': ',
+                            'No source sent a valid bar of ',
+                            cast(status.assessed_trade_date as string), ' for ',
                             coalesce(
                                 status.unserved_names,
                                 concat(
@@ -126,9 +127,10 @@ status_alerts as (
                         cast(status.assessed_trade_date as string) as subject,
                         cast(null as int64) as symbol_count,
                         concat(
-                            'The score of ', cast(status.assessed_trade_date as string), ' is ',
+                            'The quality score of ',
+                            cast(status.assessed_trade_date as string), ' is ',
                             cast(status.latest_quality_score as string),
-                            ', below {{ var("score_line") }}.'
+                            ', below the limit of {{ var("score_line") }}.'
                         ) as text,
                         concat(
                             'trading-data query "select check_id, count(*) as bars from ',
@@ -146,9 +148,9 @@ status_alerts as (
                         'instruments' as subject,
                         array_length(status.unknown_symbols) as symbol_count,
                         concat(
+                            'Number of symbols that have bars but are not our instruments: ',
                             cast(array_length(status.unknown_symbols) as string),
-                            ' symbols with bars are none of ours, ',
-                            status.unknown_symbols[safe_offset(0)], ' among them.'
+                            ', for example ', status.unknown_symbols[safe_offset(0)], '.'
                         ) as text,
                         'Add them to seeds/former_identifiers.csv, or to seeds/instruments.csv'
                             as remedy
@@ -187,10 +189,10 @@ status_alerts as (
                         cast(status.assessed_trade_date as string) as subject,
                         status.latest_disputed_record_count as symbol_count,
                         concat(
-                            'Kite and Yahoo are apart on ',
-                            cast(status.latest_disputed_record_count as string), ' bars of ',
+                            'Number of bars on which Kite and Yahoo disagree: ',
+                            cast(status.latest_disputed_record_count as string), ', all of ',
                             cast(status.assessed_trade_date as string),
-                            '; the third opinion is asked within its budget.'
+                            '. The runs ask for the third opinion, within its daily budget.'
                         ) as text,
                         concat(
                             'trading-data query "select * from ',
@@ -207,10 +209,10 @@ status_alerts as (
                         'sessions that the calendar lacks' as subject,
                         cast(null as int64) as symbol_count,
                         concat(
-                            'The exchange has a record of ',
+                            'Number of days with a record of the exchange on which the calendar',
+                            ' has no session: ',
                             cast(array_length(status.unlisted_sessions) as string),
-                            ' days that the calendar does not have, the last ',
-                            status.unlisted_sessions[safe_offset(0)], '.'
+                            ', the last on ', status.unlisted_sessions[safe_offset(0)], '.'
                         ) as text,
                         'Add them to seeds/special_sessions.csv, or take them out of'
                         || ' seeds/trading_holidays.csv' as remedy
@@ -222,11 +224,10 @@ status_alerts as (
                         'sessions without a record' as subject,
                         cast(null as int64) as symbol_count,
                         concat(
-                            'The exchange has no record of ',
+                            'Number of sessions in the calendar without a record of the exchange,',
+                            ' although the sessions before and after have one: ',
                             cast(array_length(status.unrecorded_sessions) as string),
-                            ' sessions of the calendar, and has one of the sessions before and',
-                            ' after each. The last is ', status.unrecorded_sessions[safe_offset(0)],
-                            '.'
+                            ', the last on ', status.unrecorded_sessions[safe_offset(0)], '.'
                         ) as text,
                         'Import the files of these days; where the exchange has none, add the'
                         || ' days to seeds/trading_holidays.csv' as remedy
@@ -241,8 +242,8 @@ status_alerts as (
                             source_id as subject,
                             cast(null as int64) as symbol_count,
                             concat(
-                                source_id, ' sent less than half of its bars of two sessions or',
-                                ' more of the last ten days.'
+                                source_id, ' sent less than half of its usual number of bars in',
+                                ' two or more sessions of the last ten days.'
                             ) as text,
                             'trading-data diagnose' as remedy
                         )
@@ -354,7 +355,7 @@ failing_sources as (
             when failure_message like '%kite-login%'
                 then 'trading-data kite-login, then trading-data run'
             when failure_message like '%developers.kite.trade%'
-                then 'Mend it at developers.kite.trade, then trading-data run'
+                then 'Correct it at developers.kite.trade, then trading-data run'
             when failure_message like '%seeds/instruments.csv%'
                 then 'Correct seeds/instruments.csv, then trading-data run'
             when failure_message like '%YAHOO_REQUESTS_PER_SECOND%'
@@ -391,8 +392,8 @@ suspect_sessions as (
         concat(
             if(
                 is_repeated,
-                concat(source_id, ' sent the bars of the session before again as those of '),
-                concat('The bars are still provisional that ', source_id, ' sent of ')
+                concat(source_id, ' repeated the bars of the previous session as the bars of '),
+                concat(source_id, ' has not yet sent final bars for all provisional ones of ')
             ),
             string_agg(
                 concat(
@@ -435,15 +436,15 @@ wrong_sessions as (
                             then concat(
                                     cast(wrong_count as string), ' of ',
                                     cast(compared_count as string),
-                                    " closes are not the exchange's"
+                                    " closes differ from the exchange's"
                                 )
                         when 'lost'
                             then concat(
                                     cast(round(100 * lost_share) as string),
-                                    ' % of its bars repeat the close before, without a move'
+                                    ' % of its bars only repeat the close of the session before'
                                 )
-                        when 'reversed' then 'its closes come back with the next open'
-                        else 'its volumes are far under usual'
+                        when 'reversed' then 'its price moves are reversed at the next open'
+                        else 'its volumes are far below the usual ones'
                     end
                 ),
                 '; ' order by trade_date
@@ -499,7 +500,9 @@ restatements as (
     select
         'restatement' as alert_id,
         if(is_unfetched, 'WARNING', 'INFO') as severity,
-        concat(source_id, if(is_unfetched, ' not sent anew', ' sent anew')) as subject,
+        concat(
+            source_id, if(is_unfetched, ', not all fetched again', ', nothing left to fetch')
+        ) as subject,
         count(*) as symbol_count,
         concat(
             source_id, ' rewrote the past of ',
@@ -511,7 +514,7 @@ restatements as (
                 ', ' order by symbol limit 8
             ),
             if(count(*) > 8, concat(' and ', cast(count(*) - 8 as string), ' more'), ''),
-            if(is_unfetched, ', and has not sent all of it anew.', '.')
+            if(is_unfetched, '. Not all of it has been fetched again.', '.')
         ) as text,
         if(is_unfetched, 'trading-data run', null) as remedy
     from restated_symbols
@@ -535,7 +538,7 @@ unsettled as (
         ) as severity,
         concat(
             symbol, ', ', replace(kind, '_', ' '), ' of ', cast(ex_date as string),
-            ', reported by ', coalesce(reported_by, 'nobody'),
+            ', reported by ', coalesce(reported_by, 'no source'),
             coalesce(concat(' ("', subject, '")'), ''), '. ', status_reason
         ) as description
     from {{ ref('fct_corporate_actions') }}
@@ -553,7 +556,7 @@ unsettled_actions as (
     select
         'unsettled_action' as alert_id,
         severity,
-        concat(status, if(severity = 'INFO', '', ' lately')) as subject,
+        concat(status, if(severity = 'INFO', '', ' recently')) as subject,
         count(*) as symbol_count,
         concat(
             if(
@@ -647,7 +650,7 @@ run_alerts as (
                     if(
                         command in ('run', 'replay', 'build'),
                         concat('trading-data ', command),
-                        concat('The same trading-data ', command, ' again')
+                        concat('Repeat the same trading-data ', command)
                     ) as remedy
                 ),
                 struct(
@@ -662,10 +665,10 @@ run_alerts as (
                     'bigquery' as subject,
                     cast(null as int64) as symbol_count,
                     concat(
-                        'The builds of this month were billed ',
-                        cast(round(month_bytes_billed / 1e9, 1) as string), ' of ',
-                        cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string),
-                        ' gigabytes.'
+                        'BigQuery has billed ',
+                        cast(round(month_bytes_billed / 1e9, 1) as string),
+                        ' gigabytes for the builds of this month; the budget is ',
+                        cast(round({{ var('monthly_bytes_budget') }} / 1e9, 1) as string), '.'
                     ) as text,
                     'trading-data diagnose' as remedy
                 )
@@ -693,9 +696,10 @@ disputed_days as (
                 limit 8
             ),
             if(count(*) > 8, concat(' and ', cast(count(*) - 8 as string), ' more days'), ''),
-            '. A closure of the list holds; one of the seeds alone, before the day of the list.'
+            '. A day that the list closes is a holiday. A day that only the seeds close is one if',
+            ' it is before the date of the list.'
         ) as text,
-        'Correct seeds/trading_holidays.csv and seeds/special_sessions.csv, or import the right'
+        'Correct seeds/trading_holidays.csv and seeds/special_sessions.csv, or import the correct'
         || ' list' as remedy
     from {{ ref('int_calendar_days__disputed') }}
     having count(*) > 0

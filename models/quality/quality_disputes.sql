@@ -61,7 +61,7 @@ served_symbols as (
 
 ),
 
--- A symbol without any bar from the two sources is no dispute.
+-- A symbol without any bar from the two sources is not a dispute.
 absent as (
 
     select

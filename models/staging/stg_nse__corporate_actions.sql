@@ -145,7 +145,7 @@ signed as (
 
 ),
 
--- A year is no amount, and "(Revised)" does not make another action.
+-- A year is not an amount, and "(Revised)" does not make another action.
 without_remarks as (
 
     select
@@ -330,7 +330,7 @@ judged as (
 
 ),
 
--- A record that was read by half would give a wrong sum or product. Without a value, the reports of
+-- A record that was read in part would give a wrong sum or product. Without a value, the reports of
 -- other sources are used.
 weighed as (
 

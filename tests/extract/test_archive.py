@@ -87,7 +87,7 @@ def test_a_torn_batch_is_refused(archive: Archive, tmp_path: Path) -> None:
     whole = (tmp_path / PATH).read_bytes()
     for kept in (1, len(whole) // 2, len(whole) - 1):
         (tmp_path / PATH).write_bytes(whole[:kept])
-        with pytest.raises(BatchRefused, match="torn or no Parquet file"):
+        with pytest.raises(BatchRefused, match="damaged, or not a Parquet file"):
             archive.read(PATH)
 
 

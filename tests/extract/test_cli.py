@@ -29,7 +29,7 @@ from tests.conftest import Pipeline
         (["status"], {"BIGQUERY_EMULATOR_HOST": "127.0.0.1:1"}, "http://127.0.0.1:1, and no BigQuery answers there"),
         (["run", "--symbols", "TCS,NOBODY"], {}, "NOBODY: not in seeds/instruments.csv"),
         (["run", "--mode", "deep"], {}, "deep"),
-        (["extract", "--from", "yesterday"], {}, "'yesterday' is no day; write YYYY-MM-DD"),
+        (["extract", "--from", "yesterday"], {}, "'yesterday' is not a day; write YYYY-MM-DD"),
         (["backfill", "--from", "2024-02-01", "--to", "2024-01-01"], {}, "--from 2024-02-01 lies after 2024-01-01"),
         (["run"], {"KITE_REQUESTS_PER_SECOND": "fast"}, "KITE_REQUESTS_PER_SECOND is 'fast': use a number above zero"),
         (["run"], {"KITE_BASE_URL": "http://127.0.0.1:1/kite"}, "KITE_BASE_URL is 'http://127.0.0.1:1/kite'"),

@@ -140,7 +140,7 @@ def test_a_list_withdraws_what_it_reaches_over_and_could_read(built_pipeline: Pi
     assert pipeline.command("import", str(tmp_path / "ca_2024-06-04.csv")).returncode == 0
     done = pipeline.command("import", str(june), "--as-of", "2024-06-05")
     assert done.returncode == 3, done.stderr
-    assert "line 2 INFY: its ex-date '31-Jun-2024' is no day" in done.stdout
+    assert "line 2 INFY: its ex-date '31-Jun-2024' is not a day" in done.stdout
     status = "select symbol, status from `{d}.fct_corporate_actions` where symbol in ('INFY', 'TCS', 'ITC')"
     assert dict(pipeline.query(status)) == {"INFY": "announced", "TCS": "withdrawn", "ITC": "announced"}
 
@@ -211,12 +211,15 @@ def test_a_file_is_read_in_every_dress(tmp_path: Path, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("record", "unread"),
     [
-        (DIVIDEND.replace("03-Jun", "31-Jun"), "line 3 INFY: its ex-date '31-Jun-2024' is no day such as 02-Mar-2020"),
+        (
+            DIVIDEND.replace("03-Jun", "31-Jun"),
+            "line 3 INFY: its ex-date '31-Jun-2024' is not a day such as 02-Mar-2020",
+        ),
         (DIVIDEND.replace("03-Jun-2024", "03-Jun-3024"), "line 3 INFY: its ex-date '03-Jun-3024' lies too far from"),
         (DIVIDEND[:30], "line 3 INFY: it has 5 of 14 cells"),
-        (DIVIDEND.replace("Invented", "Invented, Sons"), "line 3 INFY: it has 15 cells, and the headings 14"),
+        (DIVIDEND.replace("Invented", "Invented, Sons"), "line 3 INFY: it has 15 cells for 14 headings"),
         (DIVIDEND.replace("Invented", '"Invented'), "line 3 INFY: its quotes do not match"),
-        (DIVIDEND.replace("INE000A01001", "INE0"), "line 3 INFY: its ISIN 'INE0' has not 12 letters and digits"),
+        (DIVIDEND.replace("INE000A01001", "INE0"), "line 3 INFY: its ISIN 'INE0' does not have 12 letters and digits"),
         (DIVIDEND.replace("INFY", ""), "line 3: it names no symbol"),
     ],
 )
@@ -242,16 +245,16 @@ def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> 
         (BOTH[:-40], "ends in the middle of a record (line 3 TCS"),
         (BOTH.replace("Feignéd", '"Feignéd'), "ends in the middle of a record (line 3 TCS"),
         (f"{LIST}\n{MEMBER}\n{MEMBER[:-4]}", "ends in the middle of a record (line 3 INVENTED"),
-        (json.dumps(RECORDS)[:300], "is torn JSON (line 1 column 300)"),
+        (json.dumps(RECORDS)[:300], "is damaged JSON (line 1 column 300)"),
         ("[]", "is JSON without records"),
         ("[" * 100_000, "is JSON of another shape"),
         (ACTIONS[:40], "is empty but for its headings"),
         ("\n \n", "is empty"),
-        (os.urandom(4000), "is damaged, or no text"),
+        (os.urandom(4000), "is damaged, or is not a text"),
         (b"PAR1 and more", "is a Parquet file"),
         ("symbol,subject,series\nTCS,Bonus 1:1,EQ\n", "has no column for exDate"),
         (f"exDate,{BOTH}", "has two columns exDate"),
-        ("a,b\n1,2\n", "is no file that we know: it begins with 'a b'"),
+        ("a,b\n1,2\n", "is not a known kind of file: it begins with 'a b'"),
         (
             f"{ACTIONS}\n{BONUS.replace('28-Jun-2024', '-')}\n",
             "has no record that can be taken: line 2 TCS: it has no ex",
@@ -305,14 +308,17 @@ def _fifo(folder: Path) -> Path:
     [
         (lambda folder: _zip(folder / "a.zip", {}), ["is a zip without files"]),
         (lambda folder: _zip(folder / "a.zip", {"__MACOSX/._CA.csv": b"x"}), ["is a zip without files"]),
-        (lambda folder: _zip(folder / "a", {"x/CA.csv": BOTH.encode(), "y": b"z"}), [TAKEN, "is no file that we know"]),
+        (
+            lambda folder: _zip(folder / "a", {"x/CA.csv": BOTH.encode(), "y": b"z"}),
+            [TAKEN, "is not a known kind of file"],
+        ),
         (lambda folder: _zip(folder / "a.xlsx", {"[Content_Types].xml": b"x"}), ["is an Excel workbook"]),
         (lambda folder: _nested(folder, 3), [TAKEN]),
         (lambda folder: _nested(folder, 4), ["is a zip within 3 zips"]),
-        (_damaged, ["is torn; download the zip again"]),
-        (_of_another_version, ["is a torn zip; download it again (zip file version 15.3)"]),
+        (_damaged, ["is damaged; download the zip again"]),
+        (_of_another_version, ["is a damaged zip; download it again (zip file version 15.3)"]),
         (lambda folder: folder, ["is a folder without files"]),
-        (_fifo, ["is no file and no folder"]),
+        (_fifo, ["is neither a file nor a folder"]),
     ],
 )
 def test_a_zip_or_folder_gives_what_it_holds(tmp_path: Path, make: Callable[[Path], Path], outcomes: list[str]) -> None:

@@ -381,5 +381,5 @@ def test_the_command_ends_0_where_another_is_doing_it(
     assert holder.poll() is None
     pipeline = Pipeline(tmp_path / "archive", tmp_path / "warehouse")
     done = pipeline.command("run")
-    assert (done.returncode, done.stdout) == (0, "Nothing to do: run-dead is doing it.\n")
+    assert (done.returncode, done.stdout) == (0, "Nothing to do: run-dead is already doing it.\n")
     assert list(archive.paths()) == []

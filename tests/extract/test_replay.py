@@ -142,7 +142,7 @@ def test_what_is_refused_is_named_and_the_others_load_and_build(built_pipeline: 
     done = pipeline.command("replay")
     assert done.returncode == 3
     assert "4 batches found, 1 loaded (1 row), 3 refused" in done.stdout
-    for name, reason in (("torn", "torn"), ("empty", "0 bytes"), ("mislaid", "lies under a wrong name")):
+    for name, reason in (("torn", "damaged"), ("empty", "0 bytes"), ("mislaid", "lies under a wrong name")):
         (line,) = [line for line in done.stdout.splitlines() if f"{name}-0000.parquet" in line]
         assert reason in line
     assert "Traceback" not in done.stderr

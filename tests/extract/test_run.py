@@ -202,7 +202,7 @@ YAHOO_FAILURES = {
     "rate_limit": "limits our requests",
     "error_500": "no JSON",
     "error_502_page": "no JSON",
-    "cut_json": "no JSON",
+    "cut_json": "not JSON",
     "closed_connection": "could not be reached",
     "empty": "out of order",
     "missing_symbol": "yahoo_ticker",

@@ -37,7 +37,7 @@ def test_a_person_logs_in_and_the_job_runs_degrades_and_says_so(
         "kite-login", "https://localhost/?request_token=simulatedrequesttoken", environment=environment
     )
     assert done.returncode == 0, done.stderr
-    assert "holds until" in done.stdout
+    assert "is valid until" in done.stdout
     (token,) = present.providers.tokens
     assert token in (tmp_path / "kite-session.json").read_text()
 

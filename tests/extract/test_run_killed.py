@@ -103,7 +103,7 @@ def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_go
     rest = process.communicate(timeout=30)[1]
     assert time.monotonic() - asked_at < 10
     assert process.returncode == 130
-    assert "interrupted; run the same command again to go on" in rest
+    assert "interrupted; run the same command again to continue" in rest
     rows = pipeline.query(
         "select source_id, count(*) from `{d}_raw.extract_requests` where symbol is not null and outcome = 'ok'"
         " group by source_id order by source_id"

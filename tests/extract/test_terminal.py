@@ -98,7 +98,7 @@ def test_another_command_is_waited_for_in_one_line_until_a_person_gives_up(own: 
     waits = {re.sub(r"^\W+|\s+[\d:]+$", "", line) for line in ended.screen.seen if "waiting" in line}
     (wait,) = waits
     assert re.fullmatch(r"waiting for `build` \(since \d\d:\d\d IST\); Ctrl-C to give up", wait)
-    assert ended.screen.shown == ["trading-data: interrupted; run the same command again to go on"]
+    assert ended.screen.shown == ["trading-data: interrupted; run the same command again to continue"]
     # Nobody is told of what a person has stopped.
     assert "run_failed" not in ended.sent
 

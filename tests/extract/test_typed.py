@@ -46,10 +46,10 @@ DAYS = (
 PORTS = ("99999", "65536", "-1", "http", "8000.0", "", "0x50", "\u0668\u0660")
 
 USAGE: list[Typed] = [
-    *((["backfill", "--from", day], {}, f"{day!r} is no day; write YYYY-MM-DD") for day in DAYS),
-    *(([command, f"--port={port}"], {}, "is no port") for port in PORTS for command in ("serve", "docs")),
+    *((["backfill", "--from", day], {}, f"{day!r} is not a day; write YYYY-MM-DD") for day in DAYS),
+    *(([command, f"--port={port}"], {}, "is not a port") for port in PORTS for command in ("serve", "docs")),
     (["backfill", "--from", "31/12/2024"], {}, "write YYYY-MM-DD; did you mean 2024-12-31?"),
-    (["serve"], {"PORT": "eighty"}, "'eighty' is no port"),
+    (["serve"], {"PORT": "eighty"}, "'eighty' is not a port"),
     (["backfill", "--from", "1900-01-01"], {}, "1900-01-01 lies before 2010-01-01"),
     (["extract", "--from", "2009-12-31"], {}, "2009-12-31 lies before 2010-01-01"),
     (["backfill", "--from", "2099-01-01"], {}, "--from 2099-01-01 lies after"),
@@ -65,7 +65,7 @@ USAGE: list[Typed] = [
     (["run", "--symbols", "Infosys"], {}, "did you mean INFY (Infosys Ltd.)?"),
     (["run", "--symbols", "TCS, HDFC Bank"], {}, "did you mean HDFCBANK (HDFC Bank Ltd.)?"),
     (["run", "--symbols", "[/red]"], {}, "[/red]: not in seeds/instruments.csv"),
-    (["run", "--run-id", "../x"], {}, "is no id"),
+    (["run", "--run-id", "../x"], {}, "is not an id"),
     (["query", ""], {}, "there is no statement"),
     (["query", " \n "], {}, "there is no statement"),
     *(
@@ -321,7 +321,7 @@ def test_an_interruption_that_meets_a_destructor_is_not_lost(
     began_at, hook = time.monotonic(), sys.unraisablehook
     assert main(["status"]) == 130
     assert time.monotonic() - began_at < 10
-    assert capsys.readouterr().err == "trading-data: interrupted; run the same command again to go on\n"
+    assert capsys.readouterr().err == "trading-data: interrupted; run the same command again to continue\n"
     assert sys.unraisablehook is hook
     assert environment
 

@@ -250,7 +250,7 @@ def test_each_attempt_of_a_task_has_an_id_of_its_own(pipeline: Pipeline, market:
     ids = pipeline.query("select _run_id from `{d}_raw.extract_runs` order by _run_id")
     assert ids == [(ID,), (f"{ID}.1",)]
     done = pipeline.command(*asked[:-1], "../x")
-    assert (done.returncode, "'../x' is no id" in done.stderr) == (2, True)
+    assert (done.returncode, "'../x' is not an id" in done.stderr) == (2, True)
 
 
 def test_an_id_answers_for_its_own_attempts_and_for_no_other_run(built_pipeline: Pipeline) -> None:
