@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from extract.files import daily_record
+from extract.files.daily_record import by_columns
 from extract.files.days import read_day
 from extract.files.kind import plain_heading
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
@@ -481,7 +481,7 @@ _CHANGES: tuple[Callable[[Original, random.Random], Changed], ...] = (
 @contextmanager
 def _credulous() -> Iterator[None]:
     """Break the import: accept any values in the columns of a record."""
-    with patch.object(daily_record, "_is_clean", lambda _: True):
+    with patch.object(by_columns, "_is_clean", lambda _: True):
         yield
 
 
