@@ -10,8 +10,9 @@ from datetime import date, datetime, timedelta
 import structlog
 
 from extract.errors import ConfigurationError, SourceRefused
-from extract.fetching.extraction import Extraction, LedgerEntry, extract, load_unloaded
+from extract.fetching.extraction import extract, load_unloaded
 from extract.fetching.holes import read_holes, told
+from extract.fetching.ledger import Extraction, LedgerEntry
 from extract.fetching.plan import (
     DAILY_BARS,
     by_source,

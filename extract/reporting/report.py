@@ -7,7 +7,7 @@ import pyarrow as pa
 import structlog
 
 from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, ConfigurationError, PipelineError
-from extract.fetching.extraction import Extraction
+from extract.fetching.ledger import Extraction
 from extract.landing.archive import Archive
 from extract.landing.raw import EXTRACT_RUNS
 from extract.settings import Settings
