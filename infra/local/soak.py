@@ -31,7 +31,8 @@ from unittest.mock import patch
 
 from extract.errors import AlreadyRunning, PipelineError
 from extract.fetching import extraction as extraction_module
-from extract.fetching.run import Job, daily_plan, fetch, shortfalls
+from extract.fetching.run import Job, daily_plan, fetch
+from extract.fetching.shortfalls import shortfalls
 from extract.landing.archive import Archive, BatchRefused
 from extract.landing.lease import held
 from extract.landing.raw import RAW_TABLES
