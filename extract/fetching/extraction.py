@@ -26,6 +26,8 @@ from extract.seeds import EXCHANGE_ZONE, Clock
 from extract.sources import Request, Source
 from extract.sources.pace import FIRST_WAIT
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.loading import load
+from extract.warehouse.notes import note_landing
 from extract.warehouse.replay import Replay, replay
 
 _log = structlog.get_logger()
@@ -172,9 +174,9 @@ class _Landing:
                 rows = self._received[name].new_rows(rows, extracted_at)
             if rows.num_rows:
                 batches.append(self._archived(RAW_TABLES[name], rows, extracted_at))
-        self._warehouse.note_landing(batches)
+        note_landing(self._warehouse, batches)
         for batch in batches:
-            self._warehouse.load([batch])
+            load(self._warehouse, [batch])
             self._extraction.landed_rows[batch.table.name] += batch.rows.num_rows
             _log.info("batch landed", raw_table=batch.table.name, rows=batch.rows.num_rows, path=batch.path)
         self._extraction.entries += entries

@@ -28,6 +28,7 @@ from extract.sources import Request
 from extract.sources.pace import FIRST_WAIT
 from extract.warehouse.build import Build, build
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.notes import unmerged_batches
 
 _log = structlog.get_logger()
 
@@ -217,7 +218,7 @@ def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> l
     symbols = sorted({instrument.symbol for request in requests for instrument in request.instruments})
     _log.warning("past rewritten; asking for all of it", symbols=symbols, requests=len(requests))
     fetch(job, requests)
-    if job.warehouse().unmerged_batches():
+    if unmerged_batches(job.warehouse()):
         job.builds.append(build(job.settings, job.warehouse(), progress))
     missing = {symbol for _, symbol in restated_histories(job.warehouse())}
     return [symbol for symbol in symbols if symbol not in missing]

@@ -19,6 +19,7 @@ from extract.errors import PipelineError
 from extract.settings import PROJECT_DIR, Settings
 from extract.symbols import meant
 from extract.warehouse.connection import Warehouse, require_marts
+from extract.warehouse.notes import last_project_digest, note_build, note_merged, unmerged_batches
 
 if TYPE_CHECKING:
     from dbt.cli.main import dbtRunnerResult
@@ -124,7 +125,7 @@ def build(
     """
     warehouse.create_raw()
     # Read before dbt starts: a batch that is loaded meanwhile is left for the next build.
-    merged = warehouse.unmerged_batches()
+    merged = unmerged_batches(warehouse)
     expected = _expected_symbols(settings)
     digest = _project_digest(expected)
     window = None if full_refresh else _window(warehouse, digest)
@@ -161,8 +162,8 @@ def build(
                 selected.append(_MEASURED_BY_FACTORS)
             run(window, "--select", *selected)
     if not outcome.failed:
-        warehouse.note_merged(merged)
-        warehouse.note_build(digest, outcome.window_start)
+        note_merged(warehouse, merged)
+        note_build(warehouse, digest, outcome.window_start)
     return outcome
 
 
@@ -224,7 +225,7 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     kept = (*INCREMENTAL_MODELS, *(f"{model}__merged" for model in made_by))
     needed = [f"{datasets[model.split('_')[0]]}.{model}" for model in kept]
     needed += [f"{dataset}_operations.{view}" for view in (_WINDOW, _CHANGES)]
-    if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
+    if last_project_digest(warehouse) != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
     return _open_window(warehouse)
 

@@ -39,6 +39,7 @@ from extract.landing.raw import RAW_TABLES
 from extract.run_id import new_run_id
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
+from extract.warehouse import replay as replay_module
 from extract.warehouse.connection import Warehouse, open_warehouse
 from extract.warehouse.replay import Replay
 from infra.local import bucket, downloads, payloads, proxy
@@ -166,7 +167,7 @@ def _child(environment: dict[str, str], kill_at: int, broken: str | None, tell: 
     if broken:
         _break(broken, boundary)
     Archive.create = at_boundaries(Archive.create)  # type: ignore[method-assign]
-    Warehouse._append = at_boundaries(Warehouse._append)  # type: ignore[method-assign]
+    Warehouse.append = at_boundaries(Warehouse.append)  # type: ignore[method-assign]
     try:
         status = _run_once(Settings.from_environment(os.environ))
     except PipelineError:
@@ -213,13 +214,13 @@ def _break(variant: str, boundary: Callable[[], None]) -> None:
     elif variant == "unhealed":
         extraction_module.replay = lambda *_, **__: Replay()  # type: ignore[attr-defined]
     elif variant == "loaded_twice":
-        append = Warehouse._append
+        append = Warehouse.append
 
         def append_under_any_id(self: Warehouse, destination: str, rows: Any, job_id: str) -> None:
             append(self, destination, rows, f"{job_id}_{uuid.uuid4().hex}")
 
-        Warehouse._append = append_under_any_id  # type: ignore[method-assign]
-        Warehouse.loaded_paths = lambda *_: set()  # type: ignore[method-assign]
+        Warehouse.append = append_under_any_id  # type: ignore[method-assign]
+        replay_module.loaded_paths = lambda *_: set()  # type: ignore[attr-defined]
 
 
 @contextmanager
