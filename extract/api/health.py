@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from extract.api.access import REFUSALS
-from extract.api.dashboard import Reader
+from extract.api.dashboard.reader import Reader
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.verdict import Verdict, verdict_of
 from extract.landing.archive import Archive
