@@ -22,9 +22,9 @@ import pytest
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, last_closed_session
 from extract.settings import PROJECT_DIR
-from infra.local import loopback
+from infra.doubles import loopback
+from infra.doubles.loopback import Loopback
 from infra.local.demo import providers, simulate
-from infra.local.loopback import Loopback
 from infra.local.market import TICKS_PER_RUPEE, draft_market
 from infra.local.providers import ACCESS_TOKEN
 from tests.conftest import Pipeline, copied, made_once, write_bars

@@ -118,7 +118,7 @@ class Changed:
 
 
 def run(count: int, seed: int, broken: str | None, told: Counter[str], findings: list[str]) -> None:
-    """Import ``count`` damaged files, each into its own archive and then the whole file; see ``infra.local.soak``."""
+    """Import ``count`` damaged files, each into its own archive and then the whole file; see ``exercises``."""
     drawn = random.Random(seed)  # noqa: S311
     with tempfile.TemporaryDirectory() as place:
         originals = _originals(Path(place))

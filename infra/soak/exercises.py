@@ -42,11 +42,12 @@ from extract.settings import Settings
 from extract.warehouse import replay as replay_module
 from extract.warehouse.connection import Warehouse, open_warehouse
 from extract.warehouse.replay import Replay
-from infra.local import bucket, downloads, payloads, proxy
+from infra.doubles import bucket, proxy
+from infra.doubles.loopback import serving
 from infra.local.demo import providers, simulate
-from infra.local.loopback import serving
 from infra.local.providers import ACCESS_TOKEN
 from infra.local.warehouse import running
+from infra.soak import downloads, payloads
 
 _SYMBOLS = ("ABB", "M&M", "TCS")
 _FIRST, _LAST = date(2024, 10, 1), date(2024, 12, 31)

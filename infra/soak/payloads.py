@@ -25,8 +25,8 @@ from extract.sources import Answer, Request, Source, kite, yahoo
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
-from infra.local import proxy
-from infra.local.loopback import serving
+from infra.doubles import proxy
+from infra.doubles.loopback import serving
 from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers
 from infra.local.providers import serving as providers_serving
@@ -53,7 +53,7 @@ _ODD_VALUES: tuple[object, ...] = (
 
 
 def run(count: int, seed: int, broken: str | None, told: Counter[str], findings: list[str]) -> None:
-    """Request ``count`` answers from the sources in turn, each of them damaged; see ``infra.local.soak``."""
+    """Request ``count`` answers from the sources in turn, each of them damaged; see ``exercises``."""
     drawn = random.Random(seed)  # noqa: S311
     with _sources() as (sources, changed):
         tables = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS, "alpha_vantage": ALPHA_VANTAGE_DAILY_BARS}
