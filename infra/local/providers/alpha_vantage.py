@@ -6,8 +6,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from infra.local.market import TICKS_PER_RUPEE
 from infra.local.providers.state import Providers, prices_of
+from infra.local.series import TICKS_PER_RUPEE
 
 
 def refused(providers: Providers, request: Request, *, is_too_fast: bool) -> Response | None:

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from extract.seeds import EXCHANGE_ZONE
-from infra.local.market import TICKS_PER_RUPEE, Bars
 from infra.local.providers.state import ACCESS_TOKEN, API_KEY, API_SECRET, Providers, prices_of
+from infra.local.series import TICKS_PER_RUPEE, Bars
 
 # Kite's messages with status 403. They have the same error type, but different causes and remedies.
 _FORBIDDEN = {

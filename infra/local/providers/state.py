@@ -12,8 +12,8 @@ import numpy as np
 from starlette.requests import Request
 
 from extract.seeds import EXCHANGE_ZONE
-from infra.local.market import Bars, Draft, same_day_bars
 from infra.local.providers.faults import Fault, Limits
+from infra.local.series import Bars, Draft, same_day_bars
 
 API_KEY = "simulatedkey"
 API_SECRET = "simulatedsecret"  # noqa: S105 It opens nothing.

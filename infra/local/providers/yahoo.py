@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from extract.seeds import EXCHANGE_ZONE
-from infra.local.market import TICKS_PER_RUPEE
 from infra.local.providers.faults import Fault
 from infra.local.providers.state import Providers, opening, prices_of
+from infra.local.series import TICKS_PER_RUPEE
 
 
 def chart(providers: Providers, request: Request) -> Response:
