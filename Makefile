@@ -74,7 +74,7 @@ test-infra: .venv/ready-dev .venv-infra/ready ## Terraform, workflows, secrets: 
 	@$(BIN)/pytest tests/infra/test_terraform.py tests/infra/test_workflows.py tests/infra/test_security.py
 
 soak: .venv/ready-dev ## Kills, pairs, faults, payloads and bad files, in full, each also with a defence taken out (two hours)
-	@$(BIN)/python -c 'import sys; from infra.local.soak import main; sys.exit(main())'
+	@$(BIN)/python -c 'import sys; from infra.soak.exercises import main; sys.exit(main())'
 
 test-openapi: .venv/ready-dev ## Ten minutes of requests that are generated from the API's description
 	@OPENAPI_SECONDS=600 $(BIN)/pytest -n0 tests/reports/test_openapi.py -k generated
@@ -97,7 +97,7 @@ verify-sql: .venv/ready-dev ## Let Google's own analyzer read every statement th
 	@$(BIN)/pytest tests/sql
 
 bench: .venv/ready-dev ## Measure ours and what a user would pick instead, at full size, as ratios within a round
-	@$(BIN)/python -m infra.local.bench
+	@$(BIN)/python -m infra.bench
 
 COMPILE = $(UV) pip compile --quiet --python-version "$$(cat .python-version)" --generate-hashes --no-header --no-annotate $(UPGRADE) \
 	--exclude-newer "$(QUARANTINE)"

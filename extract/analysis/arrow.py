@@ -15,7 +15,8 @@ from google.cloud import bigquery
 from urllib3.exceptions import HTTPError
 
 from extract.errors import PipelineError
-from extract.warehouse.connection import Warehouse, as_pipeline_error
+from extract.warehouse.connection import Warehouse
+from extract.warehouse.errors import as_pipeline_error
 
 # The same as in infra.local.arrow, which is not installed everywhere.
 _PATH = "/arrow"

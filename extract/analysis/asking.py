@@ -10,7 +10,8 @@ from google.cloud import bigquery
 
 from extract.analysis.catalogue import with_hint
 from extract.errors import ConfigurationError, PipelineError
-from extract.warehouse.connection import Warehouse, as_pipeline_error
+from extract.warehouse.connection import Warehouse
+from extract.warehouse.errors import as_pipeline_error
 
 # The number of rows of an answer that are held in memory at a time.
 _ROWS_PER_PAGE = 10_000

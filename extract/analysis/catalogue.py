@@ -9,7 +9,8 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from extract.errors import ConfigurationError, did_you_mean
-from extract.warehouse.connection import Warehouse, as_pipeline_error
+from extract.warehouse.connection import Warehouse
+from extract.warehouse.errors import as_pipeline_error
 
 # The suffixes of the datasets that people read. The marts are in the dataset with the base name, without a suffix.
 _READ_BY_PEOPLE = ("", "_quality", "_operations")

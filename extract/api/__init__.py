@@ -10,7 +10,8 @@ from fastapi.middleware.gzip import GZipMiddleware
 
 from extract.api.access import HOW_TO_OPEN, Access, BoundedBodies
 from extract.api.bars import bar_routes
-from extract.api.dashboard import Reader, dashboard_routes
+from extract.api.dashboard.reader import Reader
+from extract.api.dashboard.routes import dashboard_routes
 from extract.api.files import file_routes
 from extract.api.health import data_routes, health_routes
 from extract.api.problems import KINDS, AnswersHead, answer_with_problems

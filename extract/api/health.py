@@ -11,7 +11,7 @@ from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
 from extract.api.access import REFUSALS
-from extract.api.dashboard import Reader
+from extract.api.dashboard.reader import Reader
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.verdict import Verdict, verdict_of
 from extract.landing.archive import Archive
@@ -21,6 +21,7 @@ from extract.seeds import Clock
 from extract.settings import Settings
 from extract.threads import begun
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.notes import last_built_at
 
 _log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
         clock: the time, with zone.
     """
     routes = APIRouter(tags=["Health"])
-    look_at_warehouse = _Look("warehouse", lambda: warehouse().hurried(_PROBE_SECONDS).last_built_at())
+    look_at_warehouse = _Look("warehouse", lambda: last_built_at(warehouse().hurried(_PROBE_SECONDS)))
     look_at_archive = _Look("archive", lambda: next(iter(Archive(settings.archive_uri).listed()), None))
 
     @routes.get("/live", summary="Does the process answer?")

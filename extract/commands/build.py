@@ -11,7 +11,8 @@ from extract.settings import Settings
 def build_marts_command(settings: Settings, options: argparse.Namespace) -> int:
     """Run dbt over the batches that the marts lack, or over everything."""
     with starting(settings):
-        from extract.warehouse.build import build, preload_dbt
+        from extract.warehouse.build import build
+        from extract.warehouse.dbt_runner import preload_dbt
 
         preload_dbt()
         with (

@@ -25,7 +25,8 @@ def load_and_build(
     is_built: bool = True,
 ) -> None:
     """Load the archived batches that raw lacks, and build."""
-    from extract.warehouse.build import build, preload_dbt
+    from extract.warehouse.build import build
+    from extract.warehouse.dbt_runner import preload_dbt
     from extract.warehouse.replay import Replay, replay
 
     if is_built:

@@ -183,7 +183,8 @@ def _end_job(
     is_built: bool,
 ) -> End:
     """Build what has come; then find what is missing of what was asked for, and what is wrong with the data."""
-    from extract.fetching.run import build_and_heal, holes_left, shortfalls
+    from extract.fetching.run import build_and_heal
+    from extract.fetching.shortfalls import holes_left, shortfalls
     from extract.reporting.alerts import log, send
     from extract.reporting.status import read_status
 

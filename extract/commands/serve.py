@@ -65,7 +65,8 @@ def docs_command(settings: Settings, options: argparse.Namespace) -> int:
     with ExitStack() as leave:
         listener = None if options.no_serve else leave.enter_context(listening("127.0.0.1", options.port))
         with starting(settings), opened(settings) as warehouse, Step("writing the documentation"):
-            from extract.warehouse.build import document, preload_dbt
+            from extract.warehouse.dbt_runner import preload_dbt
+            from extract.warehouse.documentation import document
 
             preload_dbt()
             page = document(settings, warehouse)

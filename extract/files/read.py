@@ -9,10 +9,13 @@ from typing import Any
 
 from extract.files.calendar_days import HOLIDAY_LISTS, SPECIAL_SESSIONS
 from extract.files.corporate_actions import CORPORATE_ACTIONS
-from extract.files.daily_record import DAILY_RECORDS, DailyRecord, SentRow, neighbour, read_by_rows
+from extract.files.daily_record.by_rows import SentRow, read_by_rows
+from extract.files.daily_record.forms import DAILY_RECORDS
+from extract.files.daily_record.session import DailyRecord
 from extract.files.days import is_month_first
 from extract.files.index_lists import INDEX_LISTS
 from extract.files.kind import Download, Kind, Reading, SaysNothing
+from extract.files.neighbours import neighbour
 from extract.files.opened import FileRefused
 from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
 
@@ -82,7 +85,7 @@ class IdentifiedFile:
         return ReadFile([row.values | common for row in rows], left_out, refused, self.kind.covers(download.basename))
 
     def read_record(self, basename: str, today: date) -> DailyRecord:
-        """Read a daily record row by row; see ``extract.files.daily_record.read_by_rows``."""
+        """Read a daily record row by row; see ``read_by_rows``."""
         texts = {
             column: [row.cells[place] for row in self.records if place < len(row.cells)]
             for column, place in self.columns.items()

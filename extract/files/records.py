@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from extract.files.daily_record import DailyRecord
+from extract.files.daily_record.session import DailyRecord
 from extract.files.outcome import HERE, TAKEN, FileReport, Held, row_count, unread_symbols
 from extract.landing.archive import Archive, BatchRefused
 from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES

@@ -8,7 +8,8 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow as pa
 
-from extract.files.daily_record import DAILY_RECORDS, read_by_columns
+from extract.files.daily_record.by_columns import read_by_columns
+from extract.files.daily_record.forms import DAILY_RECORDS
 from extract.files.kind import Download
 from extract.files.opened import FileRefused, OpenedFile, listed, opened
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport, Held, row_count, unread_symbols

@@ -13,6 +13,7 @@ import structlog
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
 from extract.warehouse.connection import Row, Warehouse
+from extract.warehouse.notes import alerts_sent, note_alerts
 
 _log = structlog.get_logger()
 
@@ -123,7 +124,7 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
     urgent = {_key(alert.alert_id, alert.subject): alert for alert in alerts if alert.severity != "INFO"}
     sent: dict[tuple[str, str], Row] = {}
     if warehouse:
-        sent = {_key(row["alert_id"], row["subject"]): row for row in reversed(warehouse.alerts_sent())}
+        sent = {_key(row["alert_id"], row["subject"]): row for row in reversed(alerts_sent(warehouse))}
     told = []
     for key, alert in urgent.items():
         before = sent.get(key)
@@ -139,7 +140,7 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
     if _post(settings.alert_webhook_url, "\n".join(lines)) and warehouse:
         events = [(alert.alert_id, alert.subject, alert.severity, alert.text, "raised") for alert in told]
         events += [(row["alert_id"], row["subject"], row["severity"], row["text"], "gone") for row in gone]
-        warehouse.note_alerts(events, now)
+        note_alerts(warehouse, events, now)
 
 
 def _key(alert_id: str, subject: str) -> tuple[str, str]:

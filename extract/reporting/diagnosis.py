@@ -15,6 +15,7 @@ from extract.reporting.alerts import Alert, read_verdict
 from extract.settings import Settings
 from extract.sources.kite_session import access_token
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.notes import last_built_at, unmerged_batches
 
 # A run ends well each evening and each morning. The alert "No good run in 26 hours" has the same limit.
 LONGEST_SILENCE = timedelta(hours=26)
@@ -208,13 +209,13 @@ def _kite_session(settings: Settings, now: datetime) -> Check:
 
 def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
     """Whether there are marts; and if there are, how fresh they are."""
-    built_at = warehouse.last_built_at()
+    built_at = last_built_at(warehouse)
     if built_at is None or not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         return [Check("marts", False, "nothing was built yet, by this release", "trading-data run")]
     text = f"the last good build was {lasting(now - built_at)} ago"
     is_fresh = now - built_at <= LONGEST_SILENCE
     checks = [Check("marts", True, "they are there"), Check("last build", is_fresh, text, "trading-data run")]
-    waiting = len(warehouse.unmerged_batches())
+    waiting = len(unmerged_batches(warehouse))
     if waiting:
         checks.append(
             Check(

@@ -7,12 +7,13 @@ import pyarrow as pa
 import structlog
 
 from extract.errors import FAILED, INCOMPLETE, INTERRUPTED, OK, USAGE, ConfigurationError, PipelineError
-from extract.fetching.extraction import Extraction
+from extract.fetching.ledger import Extraction
 from extract.landing.archive import Archive
 from extract.landing.raw import EXTRACT_RUNS
 from extract.settings import Settings
 from extract.warehouse.build import Build
 from extract.warehouse.connection import open_warehouse
+from extract.warehouse.loading import load
 from extract.warehouse.replay import Replay
 
 _log = structlog.get_logger()
@@ -142,6 +143,6 @@ def load_report(path: str, archive: Archive, settings: Settings) -> None:
     """Load an archived report. If this fails, or the process dies before it, the next run loads the report."""
     try:
         with open_warehouse(settings) as warehouse:
-            warehouse.load([archive.read(path)])
+            load(warehouse, [archive.read(path)])
     except Exception as error:
         _log.warning("report not loaded; the next run loads it", path=path, reason=str(error))

@@ -9,6 +9,7 @@ from extract.reporting.alerts import Alert, State, Verdict, read_verdict
 from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, source_order
 from extract.threads import begun
 from extract.warehouse.connection import Warehouse, require_marts
+from extract.warehouse.notes import unmerged_batches
 
 # Each verdict in words.
 VERDICTS: dict[State, str] = {
@@ -124,7 +125,7 @@ def read_status(warehouse: Warehouse) -> Status:
     verdict = begun(lambda: read_verdict(warehouse))
     rows = begun(lambda: warehouse.query(f"select * from `{base}_quality.data_status`"))
     sources = begun(lambda: warehouse.query(_LAST_RUN.format(base=base)))
-    batches = begun(warehouse.unmerged_batches)
+    batches = begun(lambda: unmerged_batches(warehouse))
     missing, unmerged = told(holes.result()), len(batches.result())
     warnings = [
         Alert("missing_bars", "WARNING", text.split(":")[0], None, text, "trading-data run") for text in missing

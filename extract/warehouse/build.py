@@ -1,17 +1,10 @@
 """Run dbt: over the batches that the marts lack, or over everything if the models have changed."""
 
 import hashlib
-import importlib
 import itertools
-import logging
-import os
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,10 +12,11 @@ import structlog
 from extract.errors import PipelineError
 from extract.settings import PROJECT_DIR, Settings
 from extract.symbols import meant
-from extract.warehouse.connection import Warehouse, require_marts
+from extract.warehouse.connection import Warehouse
+from extract.warehouse.dbt_runner import WINDOW_VARIABLES, invoke_dbt
+from extract.warehouse.notes import last_project_digest, note_build, note_merged, unmerged_batches
 
 if TYPE_CHECKING:
-    from dbt.cli.main import dbtRunnerResult
     from dbt_common.events.base_types import EventMsg
 
 _log = structlog.get_logger()
@@ -40,7 +34,6 @@ INCREMENTAL_MODELS = (
     "int_symbols__traded",
 )
 
-
 # A test of a model returns one row for each broken rule; there are only a few rules.
 _ROWS_OF_A_FAILED_TEST = 5
 
@@ -50,9 +43,6 @@ _CHANGES = "operations_action_changes"
 
 # What is measured of prices by the factors of the actions, and all that is judged by it.
 _MEASURED_BY_FACTORS = "tag:actions,int_kite_levels__measured+ tag:actions,int_scale_breaks__found+"
-
-# The environment variables that macros/window_start.sql reads.
-WINDOW_VARIABLES = ("WINDOW_START", "DEEP_WINDOW_START", "DEEP_WINDOW_SYMBOLS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +115,7 @@ def build(
     """
     warehouse.create_raw()
     # Read before dbt starts: a batch that is loaded meanwhile is left for the next build.
-    merged = warehouse.unmerged_batches()
+    merged = unmerged_batches(warehouse)
     expected = _expected_symbols(settings)
     digest = _project_digest(expected)
     window = None if full_refresh else _window(warehouse, digest)
@@ -162,35 +152,9 @@ def build(
                 selected.append(_MEASURED_BY_FACTORS)
             run(window, "--select", *selected)
     if not outcome.failed:
-        warehouse.note_merged(merged)
-        warehouse.note_build(digest, outcome.window_start)
+        note_merged(warehouse, merged)
+        note_build(warehouse, digest, outcome.window_start)
     return outcome
-
-
-def document(settings: Settings, warehouse: Warehouse) -> Path:
-    """Write dbt's documentation, with the lineage graph and the columns in the warehouse, and return its page.
-
-    The page is a single file, alone in its folder, and loads nothing from other hosts.
-
-    Raises:
-        PipelineError: nothing was built yet, or the warehouse or dbt failed.
-    """
-    require_marts(warehouse)
-    # In a folder of its own, because a build may be under way in the other one.
-    folder = (settings.warehouse_dir / "dbt" if settings.is_embedded else PROJECT_DIR / "target") / "docs"
-    arguments = ["docs", "generate", "--static", "--target-path", str(folder)]
-    if settings.is_embedded:
-        arguments += ["--log-path", str(settings.warehouse_dir / "dbt" / "logs")]
-    with warnings.catch_warnings():
-        # dbt warns that it misses the owner of a table, which BigQuery's catalogue does not have.
-        warnings.filterwarnings("ignore", '"table_owner"', RuntimeWarning)
-        result = _invoke_dbt(arguments, {}, warehouse)
-    if not result.success:
-        reason = getattr(result.result, "errors", None) or "a model does not compile"
-        raise PipelineError(f"dbt could not write its documentation: {reason}")
-    page = folder / "page" / "index.html"
-    page.parent.mkdir(exist_ok=True)
-    return (folder / "static_index.html").replace(page)
 
 
 def _expected_symbols(settings: Settings) -> dict[str, str]:
@@ -225,7 +189,7 @@ def _window(warehouse: Warehouse, project_digest: str) -> Window | None:
     kept = (*INCREMENTAL_MODELS, *(f"{model}__merged" for model in made_by))
     needed = [f"{datasets[model.split('_')[0]]}.{model}" for model in kept]
     needed += [f"{dataset}_operations.{view}" for view in (_WINDOW, _CHANGES)]
-    if warehouse.last_project_digest() != project_digest or not all(warehouse.exists(table) for table in needed):
+    if last_project_digest(warehouse) != project_digest or not all(warehouse.exists(table) for table in needed):
         return None
     return _open_window(warehouse)
 
@@ -248,11 +212,6 @@ def _open_window(warehouse: Warehouse) -> Window:
     )
 
 
-def preload_dbt() -> None:
-    """Import dbt in the background: it takes seconds, in which the warehouse starts."""
-    threading.Thread(target=importlib.import_module, args=("dbt.cli.main",), daemon=True).start()
-
-
 def _run_dbt(
     arguments: list[str],
     variables: dict[str, str],
@@ -273,7 +232,7 @@ def _run_dbt(
             node = event.data.node_info
             _log.info("dbt node finished", node=node.unique_id, status=node.node_status)
 
-    result = _invoke_dbt(arguments, variables, warehouse, listen)
+    result = invoke_dbt(arguments, variables, warehouse, listen)
     assert isinstance(result.result, RunExecutionResult)
     for node in result.result.results:
         # The adapter reports bytes for models and seeds, but not for tests.
@@ -296,47 +255,3 @@ def _returned_rows(warehouse: Warehouse, test: str) -> str:
     except PipelineError as error:
         return f"; {error}"
     return "".join(f"; {', '.join(f'{name}: {value}' for name, value in row.items())}" for row in rows)
-
-
-def _invoke_dbt(
-    arguments: list[str], variables: dict[str, str], warehouse: Warehouse, *listeners: "Callable[[EventMsg], None]"
-) -> "dbtRunnerResult":
-    """Run dbt on this project.
-
-    Raises:
-        PipelineError: it could not start.
-        KeyboardInterrupt: the command was stopped while it ran.
-    """
-    from dbt.cli.main import dbtRunner
-
-    project = ["--project-dir", str(PROJECT_DIR), "--profiles-dir", str(PROJECT_DIR)]
-    project += ["--target", "local" if warehouse.address else "cloud"]
-    with _environment(warehouse, variables):
-        result = dbtRunner(callbacks=list(listeners)).invoke(
-            ["--log-level", "none", "--log-level-file", "debug", *arguments, *project]
-        )
-    if isinstance(result.exception, KeyboardInterrupt):
-        # dbt reports an interruption as an error of its own.
-        raise result.exception
-    if result.exception is not None:
-        raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
-    return result
-
-
-@contextmanager
-def _environment(warehouse: Warehouse, variables: dict[str, str]) -> Iterator[None]:
-    """Tell dbt the warehouse and the window by environment variables; afterwards restore these and the root logger."""
-    settings = variables | {"BIGQUERY_DATASET": warehouse.dataset, "BIGQUERY_LOCATION": warehouse.location}
-    if warehouse.address:
-        settings["BIGQUERY_EMULATOR_HOST"] = warehouse.address
-    before = dict(os.environ)
-    handlers = logging.getLogger().handlers[:]
-    for variable in (*WINDOW_VARIABLES, "EXPECTED_SYMBOLS"):
-        os.environ.pop(variable, None)
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-        logging.getLogger().handlers[:] = handlers

@@ -11,6 +11,8 @@ import structlog
 
 from extract.landing.archive import Archive, Batch, BatchRefused
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.loading import load, loaded_paths
+from extract.warehouse.notes import note_landing
 
 _log = structlog.get_logger()
 
@@ -66,12 +68,12 @@ def replay(
     outcome = outcome or Replay()
     paths = archive.paths_since(since) if since else archive.paths()
     outcome.found = len(paths)
-    known = warehouse.loaded_paths(since)
+    known = loaded_paths(warehouse, since)
     missing = [path for path in paths if path not in known]
     progress(0, len(missing))
     for batches in _load_jobs(_accepted(archive, missing, outcome)):
-        warehouse.note_landing(batches)
-        warehouse.load(batches)
+        note_landing(warehouse, batches)
+        load(warehouse, batches)
         outcome.loaded += len(batches)
         rows = sum(batch.rows.num_rows for batch in batches)
         outcome.rows += rows

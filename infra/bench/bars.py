@@ -12,7 +12,8 @@ from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments, trading_sessions
 from extract.sources import exchange_dates
 from infra.bench.peer import KEY
-from infra.local.market import DEFAULT_SEED, TICKS_PER_RUPEE, clean_bars, write_market
+from infra.local.market import DEFAULT_SEED, write_market
+from infra.local.series import TICKS_PER_RUPEE, clean_bars
 
 # From this day on, both providers have sent 1.17 million bars.
 FIRST = date(2016, 5, 12)

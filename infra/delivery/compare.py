@@ -10,6 +10,8 @@ from dataclasses import replace
 from extract.errors import FAILED, OK, USAGE, ConfigurationError, PipelineError
 from extract.settings import PROJECT_DIR, Settings, Variables
 from extract.warehouse.connection import Warehouse, open_warehouse
+from extract.warehouse.loading import loaded_paths
+from extract.warehouse.notes import unmerged_batches
 
 # The layers that people read, with the suffixes of their datasets.
 _LAYERS = {"marts": "", "quality": "_quality"}
@@ -69,14 +71,14 @@ def why_they_may_differ(live: Warehouse, candidate: Warehouse) -> str:
     Raises:
         PipelineError: BigQuery refused or failed.
     """
-    held, tried = ({p for p in w.loaded_paths() if not p.startswith(_REPORTS)} for w in (live, candidate))
+    held, tried = ({p for p in loaded_paths(w) if not p.startswith(_REPORTS)} for w in (live, candidate))
     if held - tried:
         return f"the live job has loaded {len(held - tried)} batches that the candidate has not: run this again"
     if tried - held:
         return (
             f"the live job has not loaded {len(tried - held)} batches of the archive: execute it, then run this again"
         )
-    if unmerged := live.unmerged_batches():
+    if unmerged := unmerged_batches(live):
         return f"the live marts lack {len(unmerged)} batches that are loaded: execute a build, then run this again"
     return f"look at both datasets, {live.dataset} and {candidate.dataset}; if it is meant, name them with --accept"
 

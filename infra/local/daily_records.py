@@ -12,7 +12,7 @@ import numpy as np
 
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date, former_symbols
 from extract.settings import PROJECT_DIR
-from infra.local.market import TICKS_PER_RUPEE, Draft
+from infra.local.series import TICKS_PER_RUPEE, Draft
 
 # The first and last days of each form.
 _FIRST_WITH_ISIN = date(2011, 7, 1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from extract.seeds import EXCHANGE_ZONE, exchange_date
 from extract.settings import PROJECT_DIR
-from infra.local.market import Draft
+from infra.local.series import Draft
 
 # A member of the older list only. No source has it.
 _LEFT = ("Left Limited", "Things", "LEFT", "EQ", "INE000L01011")

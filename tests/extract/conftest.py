@@ -17,8 +17,9 @@ from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_
 from extract.run_id import new_run_id
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings
-from infra.local.market import Draft, draft_market, write_market
+from infra.local.market import draft_market, write_market
 from infra.local.providers import ACCESS_TOKEN, Limits, Providers, environment, serving
+from infra.local.series import Draft
 from tests.conftest import Pipeline, fresh, write_bars
 
 SYMBOLS = ("ABB", "ACC", "BEL", "DLF", "GAIL", "INFY", "ITC", "LT", "NTPC", "SBIN", "TCS", "UPL")

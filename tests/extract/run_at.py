@@ -10,7 +10,8 @@ from datetime import datetime
 
 import structlog
 
-from extract.fetching.run import Job, daily_plan, fetch, shortfalls
+from extract.fetching.run import Job, daily_plan, fetch
+from extract.fetching.shortfalls import shortfalls
 from extract.landing.archive import Archive
 from extract.run_id import new_run_id
 from extract.seeds import last_closed_session, listed_instruments

@@ -1,4 +1,4 @@
-"""The same code against ``gs://``: the strict server of ``infra/local/bucket.py``."""
+"""The same code against ``gs://``: the strict server of ``infra/doubles/bucket.py``."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,8 +10,8 @@ from extract.errors import AlreadyRunning, PipelineError
 from extract.landing.archive import Archive
 from extract.landing.lease import held
 from extract.landing.raw import KITE_DAILY_BARS
-from infra.local.bucket import Bucket, key_file
-from infra.local.loopback import serving
+from infra.doubles.bucket import Bucket, key_file
+from infra.doubles.loopback import serving
 from tests.conftest import Pipeline, write_bars
 from tests.extract.test_archive import BAR, NOON, PATH
 from tests.reports.conftest import Webhook

@@ -17,8 +17,9 @@ from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, Session, calendar_end, listed_instruments, trading_sessions
 from extract.settings import PROJECT_DIR
 from infra.local import market as markets
-from infra.local.market import Defect, draft_market
+from infra.local.market import draft_market
 from infra.local.providers import Providers, serving
+from infra.local.series import Defect
 from tests.conftest import Pipeline
 from tests.extract.conftest import FAST, Exchange, received
 from tests.extract.holiday_lists import HOLIDAYS, json_list

@@ -9,7 +9,8 @@ import pytest
 
 from extract.fetching import plan
 from extract.fetching.holes import read_holes
-from extract.fetching.run import daily_plan, fetch, holes_left, range_plan, shortfalls
+from extract.fetching.run import daily_plan, fetch, range_plan
+from extract.fetching.shortfalls import holes_left, shortfalls
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.sources import Request
 from infra.local.providers import Fault

@@ -13,7 +13,7 @@ import pytest
 
 from extract.errors import PipelineError
 from extract.files import read
-from extract.files.daily_record import read_by_columns
+from extract.files.daily_record.by_columns import read_by_columns
 from extract.files.days import days_in_name
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
 from extract.files.report import say_import

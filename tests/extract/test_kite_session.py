@@ -15,8 +15,8 @@ from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import KiteSettings, Settings
 from extract.sources.kite_session import KiteSession, access_token, log_in, login_url
-from infra.local import loopback
-from infra.local.loopback import Loopback
+from infra.doubles import loopback
+from infra.doubles.loopback import Loopback
 from infra.local.market import draft_market
 from infra.local.providers import Providers, environment, serving
 

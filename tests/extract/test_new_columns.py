@@ -9,7 +9,7 @@ import pytest
 
 from extract.landing import archive as archives
 from extract.landing.raw import KITE_DAILY_BARS, PROVENANCE, RAW_TABLES, RawTable
-from extract.warehouse import connection as warehouses
+from extract.warehouse import loading, tables
 from tests.conftest import Pipeline, write_bars
 from tests.extract.test_archive import BAR, NOON
 
@@ -31,7 +31,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Release:
     """Make the code that of another release, which differs in one table."""
 
     def release(table: RawTable) -> None:
-        for module in (archives, warehouses):
+        for module in (archives, tables, loading):
             monkeypatch.setattr(module, "RAW_TABLES", RAW_TABLES | {table.name: table})
 
     return release

@@ -8,6 +8,8 @@ import pytest
 from extract.landing.archive import Archive, Batch
 from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.warehouse import replay as archive_source
+from extract.warehouse.loading import load, loaded_paths
+from extract.warehouse.notes import note_build, note_landing, unmerged_batches
 from tests.conftest import Pipeline, write_bars
 
 TUESDAY, WEDNESDAY = datetime(2024, 1, 1, 18, 30, tzinfo=UTC), datetime(2024, 1, 2, 18, 30, tzinfo=UTC)
@@ -33,7 +35,7 @@ def test_only_what_raw_lacks_is_loaded(pipeline: Pipeline) -> None:
     outcome = pipeline.replay()
     assert (outcome.found, outcome.loaded, outcome.rows) == (2, 1, 1)
     with pipeline.warehouse() as warehouse:
-        assert warehouse.loaded_paths() == {first, second}
+        assert loaded_paths(warehouse) == {first, second}
     assert pipeline.query("select close, _run_id from `{d}_raw.kite_daily_bars`") == [(100.0, "a")]
 
 
@@ -66,8 +68,8 @@ def test_a_load_whose_answer_was_lost_is_not_repeated(pipeline: Pipeline) -> Non
     with pipeline.warehouse() as warehouse:
         warehouse.create_raw()
         batch = pipeline.archive.read(path)
-        warehouse.load([batch])
-        warehouse.load([batch])
+        load(warehouse, [batch])
+        load(warehouse, [batch])
     assert pipeline.query("select count(*) from `{d}_raw.kite_daily_bars`") == [(1,)]
 
 
@@ -177,7 +179,7 @@ def test_a_build_reaches_back_to_what_it_has_not_seen_and_a_changed_project_to_e
     assert pipeline.build().merged_batches == 0
     # Another project of models made the marts: they are made anew.
     with pipeline.warehouse() as warehouse:
-        warehouse.note_build("the digest of another project", None)
+        note_build(warehouse, "the digest of another project", None)
     assert pipeline.build().window_start is None
 
 
@@ -187,8 +189,8 @@ def test_a_batch_that_was_noted_and_never_loaded_is_merged_when_it_comes(built_p
     with pipeline.warehouse() as warehouse:
         warehouse.create_raw()
         # The process died between its note and its load, and another one built.
-        warehouse.note_landing([pipeline.archive.read(path)])
-        assert warehouse.unmerged_batches() == []
+        note_landing(warehouse, [pipeline.archive.read(path)])
+        assert unmerged_batches(warehouse) == []
     assert pipeline.build().merged_batches == 0
     pipeline.replay()
     assert pipeline.build().merged_batches == 1

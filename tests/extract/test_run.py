@@ -15,12 +15,12 @@ from extract.fetching.run import (
     quotes_plan,
     range_plan,
     restated_plan,
-    shortfalls,
 )
+from extract.fetching.shortfalls import shortfalls
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
 from extract.seeds import final_through, trading_sessions
-from infra.local.market import TICKS_PER_RUPEE, Bars, same_day_bars
 from infra.local.providers import ACCESS_TOKEN, Fault
+from infra.local.series import TICKS_PER_RUPEE, Bars, same_day_bars
 from tests.conftest import Pipeline
 from tests.extract.conftest import EVENING, LAST_DAY, MORNING, TRADED, Exchange, received
 

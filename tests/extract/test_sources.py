@@ -23,10 +23,10 @@ from extract.sources import Request, Source
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
-from infra.local import loopback
+from infra.doubles import loopback
+from infra.doubles.proxy import Answered, Asked, Proxy
 from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Fault, Providers, serving
-from infra.local.proxy import Answered, Asked, Proxy
 from tests.extract.conftest import FAST
 
 FIRST, LAST = date(2024, 6, 3), date(2024, 12, 31)

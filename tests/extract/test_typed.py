@@ -329,13 +329,13 @@ def test_an_interruption_that_meets_a_destructor_is_not_lost(
 def test_what_dbt_takes_for_its_own_error_is_an_interruption(monkeypatch: pytest.MonkeyPatch) -> None:
     from types import SimpleNamespace
 
-    from extract.warehouse import build
+    from extract.warehouse.dbt_runner import invoke_dbt
 
     stopped = SimpleNamespace(exception=KeyboardInterrupt(), success=False)
     monkeypatch.setattr("dbt.cli.main.dbtRunner.invoke", lambda *_: stopped)
     warehouse: object = SimpleNamespace(dataset="d", location="l", address=None)
     with pytest.raises(KeyboardInterrupt):
-        build._invoke_dbt(["build"], {}, warehouse)  # type: ignore[arg-type]
+        invoke_dbt(["build"], {}, warehouse)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

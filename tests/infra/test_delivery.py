@@ -17,8 +17,8 @@ import pytest
 from extract.landing.raw import YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
 from infra.delivery.compare import compared_tables, comparison, main
-from infra.local import loopback
-from infra.local.loopback import Loopback
+from infra.doubles import loopback
+from infra.doubles.loopback import Loopback
 from tests.conftest import Pipeline, write_bars
 from tests.infra.gcloud import refused_commands
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from extract.settings import PROJECT_DIR
+from extract.warehouse.notes import last_project_digest, note_build
 from tests.conftest import Pipeline
 
 
@@ -168,10 +169,10 @@ def test_a_warehouse_that_was_moved_opens_where_it_lies_now(tmp_path: Path) -> N
     first, second = (Pipeline(tmp_path / "archive", tmp_path / name) for name in ("first", "second"))
     with first.warehouse() as warehouse:
         warehouse.create_raw()
-        warehouse.note_build("digest", None)
+        note_build(warehouse, "digest", None)
     first.warehouse_dir.rename(second.warehouse_dir)
     with second.warehouse() as warehouse:
-        assert warehouse.last_project_digest() == "digest"
+        assert last_project_digest(warehouse) == "digest"
     assert not first.warehouse_dir.exists()
 
 

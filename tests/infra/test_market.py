@@ -14,14 +14,8 @@ import pytest
 
 from extract.landing.archive import Archive
 from extract.seeds import Instrument, last_closed_session, listed_instruments, trading_sessions
-from infra.local.market import (
-    Bars,
-    Defect,
-    Market,
-    clean_bars,
-    main,
-    write_market,
-)
+from infra.local.market import Market, main, write_market
+from infra.local.series import Bars, Defect, clean_bars
 
 FIRST, LAST = date(2024, 1, 1), date(2025, 3, 31)
 # BAJAJHFL was listed on 2024-09-16.

@@ -79,20 +79,33 @@ def test_nothing_else_stands_at_the_top_level() -> None:
     assert found - pinned == rooms | demanded
 
 
-# What measures and checks runs in the environment of the tests.
-_OF_THE_TESTS = {"infra/local/bench.py", "infra/local/googlesql.py"}
+# What runs in the environment of a peer that is compared with ours.
+_OF_PEERS = {"dlt_merge.py", "pandas_gbq_load.py", "sqlmesh_model.py", "yfinance_loop.py"}
 
 
-@pytest.mark.parametrize("folder", ["extract", "infra/delivery", "infra/local"])
-def test_what_is_imported_is_declared(folder: str) -> None:
+@pytest.mark.parametrize(
+    ("folder", "extra", "group"),
+    [
+        ("extract", None, None),
+        ("infra/delivery", None, None),
+        ("infra/local", "local", None),
+        ("infra/doubles", "local", None),
+        ("infra/soak", "local", None),
+        # What measures and checks runs in the environment of the tests.
+        ("infra/bench", "local", "dev"),
+        ("tests/sql", "local", "dev"),
+    ],
+)
+def test_what_is_imported_is_declared(folder: str, extra: str | None, group: str | None) -> None:
     project = tomllib.loads((PROJECT_DIR / "pyproject.toml").read_text())
-    declared = _names(project["project"]["dependencies"])
-    local = declared | _names(project["project"]["optional-dependencies"]["local"])
-    dev = local | _names(project["dependency-groups"]["dev"])
+    allowed = _names(project["project"]["dependencies"])
+    allowed |= _names(project["project"]["optional-dependencies"][extra]) if extra else set()
+    allowed |= _names(project["dependency-groups"][group]) if group else set()
+    paths = [path for path in sorted((PROJECT_DIR / folder).rglob("*.py")) if path.name not in _OF_PEERS]
+    assert paths
     undeclared = set()
-    for path in sorted((PROJECT_DIR / folder).rglob("*.py")):
+    for path in paths:
         about = str(path.relative_to(PROJECT_DIR))
-        allowed = dev if about in _OF_THE_TESTS else local if folder == "infra/local" else declared
         for imported in _imports(path):
             parts = imported.split(".")
             # The longest that is a module: what follows is a name in it.
@@ -124,7 +137,8 @@ def _imports(path: Path) -> Iterator[str]:
             found = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue
-        yield from (name for name in found if name.split(".")[0] not in {*sys.stdlib_module_names, "extract", "infra"})
+        ours = {*sys.stdlib_module_names, "extract", "infra", "tests"}
+        yield from (name for name in found if name.split(".")[0] not in ours)
 
 
 def _names(requirements: list[Any]) -> set[str]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.local.soak import BROKEN, EXERCISES, exercise
+from infra.soak.exercises import BROKEN, EXERCISES, exercise
 
 SEED = 20241231
 

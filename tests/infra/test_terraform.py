@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from extract.settings import PROJECT_DIR
-from extract.warehouse.connection import raw_tables
+from extract.warehouse.tables import raw_tables
 
 MODULE = PROJECT_DIR / "infra" / "terraform"
 TOOLS = PROJECT_DIR / ".venv-infra" / "bin"
@@ -271,7 +271,7 @@ def test_the_raw_tables_are_those_that_the_code_makes() -> None:
     text = re.sub(r'\{\s+("name": "\w+"),\s+("type": "\w+")\s+\}', r"{\1, \2}", text)
     text = re.sub(r'\[\s+("\w+")\s+\]', r"[\1]", text)
     assert file.read_text() == text, (
-        f"{file.relative_to(PROJECT_DIR)} is not what extract/warehouse/connection.py makes:\n{text}"
+        f"{file.relative_to(PROJECT_DIR)} is not what extract/warehouse/tables.py makes:\n{text}"
     )
 
 

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from infra.local import loopback
-from infra.local.loopback import Loopback
+from infra.doubles import loopback
+from infra.doubles.loopback import Loopback
 
 type Json = dict[str, Any]
 

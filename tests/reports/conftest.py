@@ -22,11 +22,12 @@ import pytest
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, last_closed_session
 from extract.settings import PROJECT_DIR
-from infra.local import loopback
+from infra.doubles import loopback
+from infra.doubles.loopback import Loopback
 from infra.local.demo import providers, simulate
-from infra.local.loopback import Loopback
-from infra.local.market import TICKS_PER_RUPEE, draft_market
+from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN
+from infra.local.series import TICKS_PER_RUPEE
 from tests.conftest import Pipeline, copied, made_once, write_bars
 
 TOKEN = "a-token-of-this-test"  # noqa: S105 It opens what this test starts.

@@ -15,7 +15,7 @@ from extract.reporting.report import Outcome, Report, archive_report, load_repor
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse.build import Build
-from infra.local import loopback
+from infra.doubles import loopback
 from tests.conftest import Pipeline, write_bars
 from tests.reports.conftest import RESTATED, SECRET, SYMBOLS, Populated, Webhook
 

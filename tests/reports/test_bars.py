@@ -8,6 +8,7 @@ from decimal import Decimal
 import httpx
 import pytest
 
+from extract.warehouse.notes import note_build
 from tests.reports.conftest import AUTHORIZATION, FIRST, RESTATED, TOKEN, Populated, serving
 
 _COLUMNS = (
@@ -62,7 +63,7 @@ def test_what_has_not_changed_is_not_sent_again(client: httpx.Client, populated:
     # Whoever may not ask learns nothing by a tag.
     assert client.get("/bars", params=asked, headers=tag | {"Authorization": "Bearer x"}).status_code == 401
     with populated.pipeline.warehouse() as warehouse:
-        warehouse.note_build("another", None)
+        note_build(warehouse, "another", None)
     assert client.get("/bars", params=asked, headers=tag).status_code == 200
 
 

@@ -28,7 +28,8 @@ from extract.reporting.status import read_status
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
 from extract.settings import PROJECT_DIR
 from extract.warehouse.connection import Warehouse
-from infra.local.googlesql import (
+from tests.conftest import Pipeline, write_bars
+from tests.sql.googlesql import (
     Analyzer,
     Complexity,
     Refused,
@@ -37,7 +38,6 @@ from infra.local.googlesql import (
     node_of,
     sent_statements,
 )
-from tests.conftest import Pipeline, write_bars
 
 RECIPES = PROJECT_DIR / "models" / "marts" / "RECIPES.md"
 

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from infra.local.loopback import Loopback
+from infra.doubles.loopback import Loopback
 
 
 class Bucket(Loopback):

@@ -1,38 +1,35 @@
 """Damaged answers of the providers: cut, scrambled, with fields of other types, or with other numbers.
 
-A source must return only rows that the answer holds, or say why it returns none. A second, simpler reader in this
-module lists the rows that the answer holds.
+A source must return only rows that the answer holds, or say why it returns none. A second, simpler reader,
+``payload_rows``, lists the rows that the answer holds.
 """
 
 import json
-import math
 import random
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
 import pyarrow as pa
 
 from extract.errors import SourceRefused, SourceUnavailable
-from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
 from extract.sources import Answer, Request, Source, kite, yahoo
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
-from infra.local import proxy
-from infra.local.loopback import serving
+from infra.doubles import proxy
+from infra.doubles.loopback import serving
 from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers
 from infra.local.providers import serving as providers_serving
+from infra.soak.payload_rows import FIRST, LAST, READERS, Reader, exchange_day, no_number
 
-_PRICES = ("open", "high", "low", "close")
-_FIRST, _LAST = date(2024, 12, 2), date(2024, 12, 31)
 _FAST = Limits(
     kite_candles=10**6,
     kite_others=10**6,
@@ -44,8 +41,6 @@ _FAST = Limits(
 # Columns that come from the request and not from the answer.
 _ASKED_FOR = {"symbol", "ticker", "instrument_token"}
 
-type _Reader = Callable[[Any], set[tuple[object, ...]]]
-
 # Values to put in place of a number or a text.
 _ODD_VALUES: tuple[object, ...] = (
     None, True, False, "", "NaN", "12.5", "-", -1, 0, 0.1, 1e308, 10**19, 10**400, [], {}, [1.5], "\u202e12", "१२३",
@@ -53,20 +48,20 @@ _ODD_VALUES: tuple[object, ...] = (
 
 
 def run(count: int, seed: int, broken: str | None, told: Counter[str], findings: list[str]) -> None:
-    """Request ``count`` answers from the sources in turn, each of them damaged; see ``infra.local.soak``."""
+    """Request ``count`` answers from the sources in turn, each of them damaged; see ``exercises``."""
     drawn = random.Random(seed)  # noqa: S311
     with _sources() as (sources, changed):
         tables = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS, "alpha_vantage": ALPHA_VANTAGE_DAILY_BARS}
         (instrument,) = listed_instruments(["TCS"])
         for source_id, table in tables.items():
             changed.change = None
-            _asked(sources[source_id], Request(table, (instrument,), _FIRST, _LAST))
+            _asked(sources[source_id], Request(table, (instrument,), FIRST, LAST))
         with BROKEN[broken]() if broken else nullcontext():
             for number in range(count):
                 source_id = list(tables)[number % len(tables)]
                 changed.change = drawn.choice(_CHANGES)
                 changed.drawn = drawn
-                outcome = _asked(sources[source_id], Request(tables[source_id], (instrument,), _FIRST, _LAST))
+                outcome = _asked(sources[source_id], Request(tables[source_id], (instrument,), FIRST, LAST))
                 name = changed.change.__name__.strip("_")
                 if isinstance(outcome, str):
                     is_foreseen = outcome.startswith("foreseen ")
@@ -75,7 +70,7 @@ def run(count: int, seed: int, broken: str | None, told: Counter[str], findings:
                         findings.append(f"{source_id}, {name}: uncaught {outcome}")
                     continue
                 told[f"{source_id} rows"] += 1
-                wrong = _wrong(_READERS[source_id], changed.body, changed.status, outcome)
+                wrong = _wrong(READERS[source_id], changed.body, changed.status, outcome)
                 if wrong:
                     findings.append(f"{source_id}, {name}: {wrong}")
 
@@ -90,13 +85,13 @@ def _asked(source: Source, request: Request) -> Answer | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _wrong(readers: dict[str, _Reader], body: bytes, status: int, answer: Answer) -> str | None:
+def _wrong(readers: dict[str, Reader], body: bytes, status: int, answer: Answer) -> str | None:
     """What is wrong with the rows that a source made of a body; None if the body holds these rows."""
     count = sum(rows.num_rows for rows in answer.values())
     if status >= 300:
         return f"{count} rows of an answer with status {status}"
     try:
-        read = json.loads(body.decode("utf-8-sig", errors="replace"), parse_constant=_no_number)
+        read = json.loads(body.decode("utf-8-sig", errors="replace"), parse_constant=no_number)
         held = {name: reader(read) for name, reader in readers.items()}
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         return f"{count} rows of an answer that cannot be read ({type(error).__name__}: {error})"
@@ -109,105 +104,8 @@ def _apart(held: set[tuple[object, ...]], rows: pa.Table) -> str | None:
     found = {tuple(row.values()) for row in told.to_pylist()}
     for row in found - held:
         return f"a row that the answer does not hold: {tuple(map(str, row))}"
-    lost = {_day(row[0]) for row in held if any(row[1:])} - {_day(row[0]) for row in found}
+    lost = {exchange_day(row[0]) for row in held if any(row[1:])} - {exchange_day(row[0]) for row in found}
     return f"no row of {min(lost)}, which the answer holds" if lost else None
-
-
-def _day(when: object) -> date:
-    if isinstance(when, datetime):
-        return when.astimezone(EXCHANGE_ZONE).date()
-    assert isinstance(when, date)
-    return when
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is not a JSON number")
-
-
-def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a number")
-    return float(value)
-
-
-def _whole(value: object) -> int:
-    if _number(value) != int(value):  # type: ignore[call-overload]
-        raise ValueError(f"{value!r} is not whole")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def _start(text: str) -> datetime:
-    if not text.endswith("+0530"):
-        raise ValueError(f"{text} is not in the time zone of India")
-    return datetime.fromisoformat(text)
-
-
-def _kite_rows(answer: Any) -> set[tuple[object, ...]]:
-    return {
-        (_start(day), *map(_number, prices), _whole(volume))
-        for day, *prices, volume in (candle[:6] for candle in answer["data"]["candles"])
-    }
-
-
-def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
-    """The rows of Yahoo's columns; a null price is missing, and a null volume is zero."""
-    result = answer["chart"]["result"][0]
-    quote = result["indicators"]["quote"][0]
-    adjusted = result["indicators"]["adjclose"][0]["adjclose"] if "adjclose" in result["indicators"] else quote["close"]
-
-    def price(value: object) -> float | None:
-        return None if value is None else float(np.float64(_number(value)))
-
-    rows: set[tuple[object, ...]] = set()
-    for number, second in enumerate(result["timestamp"]):
-        prices = [price(column[number]) for column in (*(quote[name] for name in _PRICES), adjusted)]
-        volume = quote["volume"][number]
-        rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in _times(second)}
-    return rows
-
-
-def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
-    """The actions from the first bar to the last day that was asked for; others are not taken."""
-    result = answer["chart"]["result"][0]
-    first = min(_day(moment) for second in result["timestamp"] for moment in _times(second))
-    told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    events = result.get("events", {})
-    for event in events.get("dividends", {}).values():
-        for when in _times(event["date"]) if _tells(event, "amount") else ():
-            told[when][0] = _number(event["amount"])
-    for event in events.get("splits", {}).values():
-        for when in _times(event["date"]) if _tells(event, "numerator", "denominator") else ():
-            told[when][1] = _number(event["numerator"]) / _number(event["denominator"])
-    return {(when, *values) for when, values in told.items() if first <= _day(when) <= _LAST}
-
-
-def _tells(event: dict[str, object], *names: str) -> bool:
-    """Whether a corporate action has these numbers, above zero; one without them is left out."""
-    return all(event.get(name) is not None and _number(event[name]) > 0 for name in ("date", *names))
-
-
-def _times(second: object) -> tuple[datetime, datetime]:
-    """The time of a bar in Yahoo's answer, and midnight of its day, which yfinance returns for daily bars."""
-    moment = datetime.fromtimestamp(_whole(second), UTC)
-    return moment, datetime.combine(moment.astimezone(EXCHANGE_ZONE).date(), datetime.min.time(), EXCHANGE_ZONE)
-
-
-def _alpha_vantage_rows(answer: Any) -> set[tuple[object, ...]]:
-    rows = set()
-    for text, fields in answer["Time Series (Daily)"].items():
-        day = date.fromisoformat(text)
-        if not _FIRST <= day <= _LAST:
-            continue
-        named = {key.partition(". ")[2]: value for key, value in fields.items()}
-        rows.add((day, *(named[name] for name in (*_PRICES, "volume"))))
-    return rows
-
-
-_READERS: dict[str, dict[str, _Reader]] = {
-    "kite": {KITE_DAILY_BARS.name: _kite_rows},
-    "yahoo": {YAHOO_DAILY_BARS.name: _yahoo_rows, YAHOO_CORPORATE_ACTIONS.name: _yahoo_actions},
-    "alpha_vantage": {ALPHA_VANTAGE_DAILY_BARS.name: _alpha_vantage_rows},
-}
 
 
 class _Changing:
@@ -235,10 +133,10 @@ class _Changing:
 @contextmanager
 def _sources() -> Iterator[tuple[dict[str, Source], _Changing]]:
     """The three sources, and the object that damages their answers."""
-    providers = Providers(draft_market(first=_FIRST, last=_LAST, symbols=["TCS"]), limits=_FAST)
+    providers = Providers(draft_market(first=FIRST, last=LAST, symbols=["TCS"]), limits=_FAST)
     providers.market.act(0, 4, dividend=1.5)
     providers.market.act(0, 12, dividend=0.25, split_ratio=2.0)
-    providers.clock = lambda: datetime.combine(_LAST, datetime.max.time(), EXCHANGE_ZONE)
+    providers.clock = lambda: datetime.combine(LAST, datetime.max.time(), EXCHANGE_ZONE)
     changing = _Changing()
     clock = providers.clock
     with providers_serving(providers) as address, serving(proxy.Proxy(address, changing)) as before:

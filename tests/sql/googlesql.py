@@ -130,7 +130,7 @@ class Analyzer:
             case "ResolvedQueryStmt" | "ResolvedMergeStmt" | "ResolvedInsertStmt" | "ResolvedAlterTableSetOptionsStmt":
                 pass
             case kind:
-                raise Refused(node, f"accepted, but infra/local/googlesql.py does not know what {kind} changes")
+                raise Refused(node, f"accepted, but tests/sql/googlesql.py does not know what {kind} changes")
         return complexity
 
     def declare(self, table: str, columns: Mapping[str, str]) -> None:

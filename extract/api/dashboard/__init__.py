@@ -1,0 +1,1 @@
+"""What the page for people asks for: its two screens, each limited to what it shows, read and kept."""

@@ -1,0 +1,102 @@
+"""Read a record with faults row by row, and name them."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+
+from extract.files.daily_record.forms import UDIFF
+from extract.files.daily_record.session import (
+    COLUMNS,
+    DailyRecord,
+    check_day,
+    has_month_first,
+    raw_rows,
+    refuse_other_segments,
+)
+from extract.files.kind import Kind
+from extract.files.opened import FileRefused
+from extract.files.text import UnreadRow
+
+# Up to this share of rows with another day counts as an error in those rows; more means that the file has two sessions.
+_RARE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class SentRow:
+    """A row that could be read by itself.
+
+    Attributes:
+        place: its place in the file, such as ``line 3``.
+        values: by column.
+    """
+
+    place: str
+    values: dict[str, Any]
+
+    def refused(self, reason: str) -> UnreadRow:
+        """The row as a refused one: a comparison with other rows shows that it is wrong."""
+        return UnreadRow(self.place, self.values["symbol"], reason)
+
+
+def read_by_rows(
+    kind: Kind,
+    texts: Mapping[str, Sequence[str | None]],
+    basename: str,
+    today: date,
+    read: Callable[[bool], tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]],
+) -> DailyRecord:
+    """Read a file with faults, and name them.
+
+    Args:
+        kind: the file's form.
+        texts: the cells of each column.
+        basename: the file's name, which may contain its day.
+        today: the exchange's date.
+        read: reads each row by itself, given whether days have the month first; returns the rows, those left out, and
+            those refused.
+
+    Raises:
+        FileRefused: it is a record of another segment or of another day, or has no row that can be taken.
+    """
+    if kind is UDIFF:
+        segments, markets = ([(text or "").strip() for text in texts.get(name, ())] for name in ("segment", "market"))
+        refuse_other_segments(segments, markets)
+    rows, left_out, refused = read(has_month_first(list(texts["date"]), basename))
+    days = Counter(row.values["date"] for row in rows)
+    if not rows:
+        raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
+    ((day, count),) = days.most_common(1)
+    if len(rows) - count > _RARE * len(rows):
+        named = ", ".join(map(str, sorted(days)[:3]))
+        raise FileRefused(f"holds rows of {len(days)} sessions ({named}); give each a file of its own")
+    check_day(day, basename, today)
+    refused = refused + [
+        row.refused(f"its day {row.values['date']} is not {day}, that of the others")
+        for row in rows
+        if row.values["date"] != day
+    ]
+    of_share: dict[tuple[str, str], list[SentRow]] = defaultdict(list)
+    for row in rows:
+        if row.values["date"] == day:
+            of_share[row.values["symbol"], row.values["series"]].append(row)
+    bars = []
+    for (_, series), (first, *others) in of_share.items():
+        apart = [other for other in others if other.values != first.values]
+        if apart:
+            places = f"{first.place} and {apart[0].place}"
+            reason = f"{places} tell its series {series} with different values"
+            refused += [row.refused(reason) for row in (first, *others)]
+            continue
+        bars.append(first.values)
+        left_out = left_out + [
+            UnreadRow(row.place, row.values["symbol"], f"it repeats {first.place}") for row in others
+        ]
+    if not bars:
+        raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
+    columns = {name: [bar.get(name) for bar in bars] for name in COLUMNS.names}
+    table = raw_rows(kind, {name: pa.array(values, COLUMNS.field(name).type) for name, values in columns.items()})
+    return DailyRecord(kind, day, table, left_out, refused)

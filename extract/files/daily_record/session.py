@@ -1,0 +1,104 @@
+"""A record as a whole: its one day, its market, and its rows as those of the raw table."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from extract.files.daily_record.forms import RUPEES_PER_UNIT, SEGMENTS
+from extract.files.days import days_in_name, read_day
+from extract.files.kind import Kind
+from extract.files.opened import FileRefused
+from extract.files.text import UnreadRow
+from extract.landing.raw import NSE_DAILY_BARS
+
+FIRST_YEAR = 1994
+
+COLUMNS = NSE_DAILY_BARS.provider_columns
+
+
+@dataclass(frozen=True, slots=True)
+class DailyRecord:
+    """One session, as read from a file.
+
+    Attributes:
+        kind: the file's form.
+        day: the trade date.
+        rows: in the columns of the raw table; as received, in rupees and shares.
+        left_out: rows that are not about a share, or repeat another row.
+        refused: rows that cannot be read.
+        remarks: what is odd about the whole file, as the end of a sentence about it.
+    """
+
+    kind: Kind
+    day: date
+    rows: pa.Table
+    left_out: list[UnreadRow] = field(default_factory=list)
+    refused: list[UnreadRow] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+
+def refuse_other_segments(segments: Sequence[str | None], markets: Sequence[str | None]) -> None:
+    """Refuse a record without a row of the exchange's equity market."""
+    if "BSE" in markets and "NSE" not in markets:
+        raise FileRefused("is a daily record of the BSE, and not of the NSE; leave it out")
+    named = [SEGMENTS[segment] for segment in segments if segment in SEGMENTS]
+    if "CM" not in segments and named:
+        raise FileRefused(f"is the daily record of {named[0]}, and not of equities; leave it out")
+
+
+def has_month_first(texts: Sequence[str | None], basename: str) -> bool:
+    """Whether a day of three numbers has the month first. If both readings are possible, the file's name decides.
+
+    Raises:
+        FileRefused: both readings are possible, and the name does not decide.
+    """
+    readings = Counter((text or "").strip() for text in texts)
+    text = readings.most_common(1)[0][0] if readings else ""
+    found = {}
+    for month_first in (False, True):
+        try:
+            found[month_first] = read_day(text, month_first=month_first)
+        except ValueError:
+            continue
+    if len(set(found.values())) < 2:
+        return False not in found and True in found
+    named = days_in_name(basename)
+    fitting = [month_first for month_first, day in found.items() if day in named]
+    if len(fitting) != 1:
+        both = " or ".join(str(day) for day in found.values())
+        raise FileRefused(f"is of the day {text}, which may be {both}; put the right one into the file's name")
+    return fitting[0]
+
+
+def check_day(day: date, basename: str, today: date) -> None:
+    """Refuse a day that cannot be a session, or that differs from the file's name."""
+    if day > today:
+        raise FileRefused(f"is of {day}, which has not come yet; today is {today}")
+    if day.year < FIRST_YEAR:
+        raise FileRefused(f"is of {day}, before the exchange had opened, in {FIRST_YEAR}")
+    named = days_in_name(basename)
+    if named and day not in named:
+        told = ", ".join(map(str, sorted(named)))
+        raise FileRefused(f"has the rows of {day}, and its name tells {told}; rename it, or download the right one")
+
+
+def raw_rows(kind: Kind, columns: Mapping[str, Any]) -> pa.Table:
+    """The columns of the raw table: absent ones as nulls, the turnover in rupees, empty texts as null."""
+    count = len(columns["symbol"])
+    made = []
+    for wanted in COLUMNS:
+        column = columns.get(wanted.name)
+        if column is None:
+            column = pa.nulls(count, wanted.type)
+        elif wanted.name == "isin":
+            column = pc.if_else(pc.equal(column, ""), None, column)
+        elif wanted.name == "turnover" and RUPEES_PER_UNIT[kind.name] != 1:
+            # The file has hundredths of a lakh, which are whole thousands of rupees; the product is a float, so round.
+            column = pc.round(pc.multiply(column.cast(pa.float64()), RUPEES_PER_UNIT[kind.name]), 2)
+        made.append(column.cast(wanted.type))
+    return pa.table(made, schema=COLUMNS)
