@@ -104,12 +104,16 @@ def _wrong(readers: dict[str, _Reader], body: bytes, status: int, answer: Answer
 
 
 def _apart(held: set[tuple[object, ...]], rows: pa.Table) -> str | None:
-    """How a table's rows differ from those that an answer holds, each of which begins with its time; None if not."""
+    """How a table's rows differ from those that an answer holds, each of which begins with its time; None if not.
+
+    Rows of days that were not asked for need not be among them.
+    """
     told = rows.drop_columns([name for name in rows.column_names if name in _ASKED_FOR])
     found = {tuple(row.values()) for row in told.to_pylist()}
     for row in found - held:
         return f"a row that the answer does not hold: {tuple(map(str, row))}"
-    lost = {_day(row[0]) for row in held if any(row[1:])} - {_day(row[0]) for row in found}
+    asked = {day for row in held if any(row[1:]) and _FIRST <= (day := _day(row[0])) <= _LAST}
+    lost = asked - {_day(row[0]) for row in found}
     return f"no row of {min(lost)}, which the answer holds" if lost else None
 
 
@@ -167,9 +171,8 @@ def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
 
 
 def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
-    """The actions from the first bar to the last day that was asked for; others are not taken."""
+    """The actions of the days that were asked for; others are not taken."""
     result = answer["chart"]["result"][0]
-    first = min(_day(moment) for second in result["timestamp"] for moment in _times(second))
     told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
     events = result.get("events", {})
     for event in events.get("dividends", {}).values():
@@ -178,7 +181,7 @@ def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
     for event in events.get("splits", {}).values():
         for when in _times(event["date"]) if _tells(event, "numerator", "denominator") else ():
             told[when][1] = _number(event["numerator"]) / _number(event["denominator"])
-    return {(when, *values) for when, values in told.items() if first <= _day(when) <= _LAST}
+    return {(when, *values) for when, values in told.items() if _FIRST <= _day(when) <= _LAST}
 
 
 def _tells(event: dict[str, object], *names: str) -> bool:
