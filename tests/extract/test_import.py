@@ -305,6 +305,7 @@ def _fifo(folder: Path) -> Path:
     [
         (lambda folder: _zip(folder / "a.zip", {}), ["is a zip without files"]),
         (lambda folder: _zip(folder / "a.zip", {"__MACOSX/._CA.csv": b"x"}), ["is a zip without files"]),
+        (lambda folder: _zip(folder / "a.zip", {"../CA.csv": BOTH.encode()}), [TAKEN]),
         (lambda folder: _zip(folder / "a", {"x/CA.csv": BOTH.encode(), "y": b"z"}), [TAKEN, "is no file that we know"]),
         (lambda folder: _zip(folder / "a.xlsx", {"[Content_Types].xml": b"x"}), ["is an Excel workbook"]),
         (lambda folder: _nested(folder, 3), [TAKEN]),
