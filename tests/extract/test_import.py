@@ -375,6 +375,36 @@ def test_one_unnamed_list_is_of_the_index_that_is_given(tmp_path: Path) -> None:
     assert [report.outcome for report in _take(pipeline, *same)] == [TAKEN, TAKEN, HERE]
 
 
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("ind_nifty50list_27-11-2025.csv", date(2025, 11, 27)),
+        ("ind_nifty50list 20251127.csv", date(2025, 11, 27)),
+        ("27Nov2025_ind_nifty50list.csv", date(2025, 11, 27)),
+        ("ind_nifty50list.csv", TODAY),
+        ("ind_nifty50list_28-11-2026.csv", None),
+    ],
+)
+def test_a_list_is_of_the_day_in_its_name(tmp_path: Path, name: str, day: date | None) -> None:
+    report, rows = _one(tmp_path, name, f"{LIST}\n{MEMBER}\n")
+    assert [row["list_date"] for row in rows] == ([day] if day else [])
+    if day is None:
+        assert str(report.reason).startswith("is by its name of 2026-11-28, which has not come yet")
+        assert _one(tmp_path, name, f"{LIST}\n{MEMBER}\n", as_of=TODAY)[0].as_of == TODAY
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("CF-CA-equities-03-06-2024-to-03-06-2024.csv", TODAY),
+        ("CF-CA-equities-03-06-2024-to-28-06-2024 (2024-07-01).csv", date(2024, 7, 1)),
+        ("CF-CA-equities-03-12-2026-to-03-12-2026.csv", TODAY),
+    ],
+)
+def test_the_period_of_a_list_is_not_its_day(tmp_path: Path, name: str, day: date) -> None:
+    assert _one(tmp_path, name, BOTH)[0].as_of == day
+
+
 def test_a_day_that_has_not_come_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     done = pipeline.command("import", str(_file(tmp_path, "CA.csv", ACTIONS, DIVIDEND)), "--as-of", "2999-01-01")
     assert (done.returncode, "lies in the future" in done.stderr) == (2, True)
