@@ -73,6 +73,7 @@ class Kind:
         covers: returns the first and last day that the list covers, from the file's name.
         check: given the records, the unreadable ones and the download, raises FileRefused if the file as a whole
             cannot be taken.
+        remarks: given the records and the download, what is odd about the file as a whole, as the end of a sentence.
         is_replaced: whether, of two files of one day, the one that was taken later counts.
     """
 
@@ -85,6 +86,7 @@ class Kind:
     of_file: Callable[[Download], dict[str, Any]] = lambda _: {}
     covers: Callable[[str], tuple[date | None, date | None]] = lambda _: (None, None)
     check: Callable[[Sequence[dict[str, Any]], Sequence[UnreadRow], Download], None] = lambda *_: None
+    remarks: Callable[[Sequence[dict[str, Any]], Download], list[str]] = lambda *_: []
     is_replaced: bool = False
 
     def columns(self, headings: Sequence[str | None]) -> dict[str, int]:

@@ -40,12 +40,14 @@ class ReadFile:
         left_out: records that have nothing to keep, and lines that are not records.
         refused: records that cannot be read.
         covers: the first and last day that the list covers, from the file's name.
+        remarks: what is odd about the file as a whole, as the end of a sentence about it.
     """
 
     rows: list[dict[str, Any]]
     left_out: list[UnreadRow] = field(default_factory=list)
     refused: list[UnreadRow] = field(default_factory=list)
     covers: tuple[date | None, date | None] = (None, None)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,10 @@ class IdentifiedFile:
         common = self.kind.of_file(download)
         days = (cell for row in self.records for cell in self._days(row))
         rows, left_out, refused = self._read_each(Reading(download.as_of, is_month_first(days)))
-        self.kind.check([row.values for row in rows], refused, download)
-        return ReadFile([row.values | common for row in rows], left_out, refused, self.kind.covers(download.basename))
+        records = [row.values | common for row in rows]
+        self.kind.check(records, refused, download)
+        covers = self.kind.covers(download.basename)
+        return ReadFile(records, left_out, refused, covers, self.kind.remarks(records, download))
 
     def read_record(self, basename: str, today: date) -> DailyRecord:
         """Read a daily record row by row; see ``extract.files.daily_record.read_by_rows``."""

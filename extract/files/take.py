@@ -150,6 +150,7 @@ class _Taking:
         report.outcome = HERE if is_here else TAKEN
         report.reason = f"another file of {download.as_of} has the same records" if is_here else None
         report.row_count, report.left_out, report.refused = rows.num_rows, read.left_out, read.refused
+        report.remarks = read.remarks
         if table.dates:
             days = [row[table.dates[0]] for row in read.rows]
             report.first_date, report.last_date = min(days), max(days)

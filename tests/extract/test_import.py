@@ -405,6 +405,16 @@ def test_the_period_of_a_list_is_not_its_day(tmp_path: Path, name: str, day: dat
     assert _one(tmp_path, name, BOTH)[0].as_of == day
 
 
+def test_a_list_with_too_few_members_is_remarked_on(tmp_path: Path) -> None:
+    members = [MEMBER.replace("INVENTED", f"S{n}").replace("000A", f"{n:03}A") for n in range(50)]
+    whole, _ = _one(tmp_path, "ind_nifty50list.csv", "\n".join([LIST, *members, ""]))
+    assert whole.shortfalls == []
+    cut, _ = _one(tmp_path, "ind_niftynext50list.csv", "\n".join([LIST, *members[:49], members[0], ""]))
+    assert (cut.outcome, cut.row_count) == (TAKEN, 50)
+    (said,) = cut.shortfalls
+    assert "has 49 members, and the NIFTY Next 50 has 50: it may be cut" in said
+
+
 def test_a_day_that_has_not_come_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     done = pipeline.command("import", str(_file(tmp_path, "CA.csv", ACTIONS, DIVIDEND)), "--as-of", "2999-01-01")
     assert (done.returncode, "lies in the future" in done.stderr) == (2, True)
