@@ -57,6 +57,7 @@ class IdentifiedFile:
     Attributes:
         kind: the kind of file.
         columns: the place of each column of the table in a row.
+        headings: the row of headings.
         width: the number of cells up to the last one with a heading.
         widest: how many cells a row may have; those beyond ``width`` must be blank.
         records: the rows below the headings that are not blank.
@@ -65,6 +66,7 @@ class IdentifiedFile:
 
     kind: Kind
     columns: dict[str, int]
+    headings: Row
     width: int
     widest: int
     records: list[Row]
@@ -144,6 +146,9 @@ class IdentifiedFile:
             raise ValueError(f"it has {len(row.cells)} cells, and the headings {self.width}: a value lacks its quotes")
         if len(filled) <= 1:
             raise SaysNothing("it is no record")
+        for place in self.columns.values():
+            if place in row.no_texts:
+                raise ValueError(f"its {self.headings.cells[place]} is no text and no number")
         cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
         return self.kind.read(cells, reading)
 
@@ -170,7 +175,8 @@ def identify(body: bytes) -> IdentifiedFile:
     if is_json(text):
         rows = json_rows(text)
         headings, kind, columns = _headings([rows]) or _unknown([rows])
-        return IdentifiedFile(kind, columns, len(rows[0].cells), len(rows[0].cells), rows[1:], ends_in_line=True)
+        width = len(headings.cells)
+        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], ends_in_line=True)
     tops = [list(islice(csv_rows(text, delimiter), _ROWS_TO_HEADINGS)) for delimiter in _DELIMITERS]
     headings, kind, columns = _headings(tops) or _unknown(tops)
     delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))
@@ -181,7 +187,7 @@ def identify(body: bytes) -> IdentifiedFile:
     records = [row for row in rows[start + 1 :] if row.filled]
     # If all rows end with a comma and the headings do not, the extra cell does not mean that a value lacks its quotes.
     widest = max(len(headings.cells), min((len(row.cells) for row in records), default=0))
-    return IdentifiedFile(kind, columns, width, widest, records, ends_in_line=text.endswith(("\n", "\r")))
+    return IdentifiedFile(kind, columns, headings, width, widest, records, ends_in_line=text.endswith(("\n", "\r")))
 
 
 def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:

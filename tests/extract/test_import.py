@@ -236,6 +236,23 @@ def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> 
     assert (report.shortfalls, len(rows)) == ([], 1)
 
 
+def test_a_value_of_json_that_is_no_text_costs_the_records_that_need_it(tmp_path: Path) -> None:
+    odd: list[dict[str, Any]] = [
+        {"symbol": True},
+        {"subject": ["Bonus 1:1"]},
+        {"exDate": {"from": "28-Jun-2024"}},
+        {"attachment": [{"page": 1}], "isFno": True},
+    ]
+    report, rows = _one(tmp_path, "a.json", json.dumps([RECORDS[1] | fields for fields in odd]))
+    assert [str(row).partition(": ")[2] for row in report.refused] == [
+        f"its {name} is no text and no number" for name in ("symbol", "subject", "exDate")
+    ]
+    assert [row["subject"] for row in rows] == ["Bonus 1:1"]
+    twice = '[{"symbol": "TCS", "subject": "Bonus 1:1", "exDate": "28-Jun-2024", "exDate": "29-Jun-2024"}]'
+    refused, _ = _one(tmp_path, "b.json", twice)
+    assert str(refused.reason).startswith("is JSON in which a record has two values for exDate")
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
