@@ -12,7 +12,7 @@ from extract.files.corporate_actions import CORPORATE_ACTIONS
 from extract.files.daily_record import DAILY_RECORDS, DailyRecord, SentRow, neighbour, read_by_rows
 from extract.files.days import is_month_first
 from extract.files.index_lists import INDEX_LISTS
-from extract.files.kind import Download, Kind, Reading, SaysNothing
+from extract.files.kind import Download, Kind, Reading, SaysNothing, plain_heading
 from extract.files.opened import FileRefused
 from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
 
@@ -134,23 +134,43 @@ class IdentifiedFile:
         return rows, left_out, refused
 
     def _read(self, row: Row, reading: Reading) -> dict[str, Any]:
-        filled = row.filled
-        is_footer = bool(filled and _FOOTER.match(filled[0]))
+        try:
+            return self._record(row, reading)
+        except SaysNothing:
+            raise
+        except ValueError:
+            if not row.problem and self._is_no_record(row):
+                raise SaysNothing("it is no record") from None
+            self._refuse_other_headings(row)
+            raise
+
+    def _record(self, row: Row, reading: Reading) -> dict[str, Any]:
         if row.problem:
             raise ValueError(row.problem)
-        if is_footer and len(filled) <= 3:
-            raise SaysNothing("it is no record")
         if self._is_short(row):
             raise ValueError(f"it has {len(row.cells)} of {self.width} cells")
         if len(row.cells) > self.widest or any((cell or "").strip() for cell in row.cells[self.width :]):
             raise ValueError(f"it has {len(row.cells)} cells, and the headings {self.width}: a value lacks its quotes")
-        if len(filled) <= 1:
+        if len(row.filled) <= 1:
             raise SaysNothing("it is no record")
         for place in self.columns.values():
             if place in row.no_texts:
                 raise ValueError(f"its {self.headings.cells[place]} is no text and no number")
         cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
         return self.kind.read(cells, reading)
+
+    def _is_no_record(self, row: Row) -> bool:
+        """Whether a row that cannot be read is a footer, or repeats the headings."""
+        filled = row.filled
+        is_footer = bool(filled and _FOOTER.match(filled[0])) and len(filled) <= min(3, len(self.columns) - 1)
+        plain = _plain(row)
+        return is_footer or not any(plain) or plain == _plain(self.headings)
+
+    def _refuse_other_headings(self, row: Row) -> None:
+        """Refuse a file that has other headings in its middle, so that the rows below them mean something else."""
+        found = self.kind.columns(row.cells)
+        if all(column in found for column in self.kind.required):
+            raise FileRefused(f"has other headings in {row.place}: it is two files in one; give each a file of its own")
 
     def _is_short(self, row: Row) -> bool:
         return len(row.cells) < self.width
@@ -163,6 +183,11 @@ class IdentifiedFile:
     def _days(self, row: Row) -> Iterator[str | None]:
         places = [self.columns[column] for column in self.kind.days if column in self.columns]
         return (row.cells[place] for place in places if place < len(row.cells))
+
+
+def _plain(row: Row) -> list[str]:
+    """The cells as ``plain_heading`` writes them, without the blank ones."""
+    return [plain_heading(cell) for cell in row.filled]
 
 
 def identify(body: bytes) -> IdentifiedFile:

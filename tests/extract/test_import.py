@@ -236,6 +236,32 @@ def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> 
     assert (report.shortfalls, len(rows)) == ([], 1)
 
 
+# With the columns that decide at the end, as people keep them by hand.
+SHORT = "SYMBOL,EX-DATE,PURPOSE\nINFY,03-Jun-2024,Dividend Rs 7\n"
+
+
+def test_headings_in_the_middle_are_no_record_and_other_headings_are_another_file(tmp_path: Path) -> None:
+    twice = f"{SHORT}\ufeff Symbol,Ex-Date,PURPOSE\nTCS,28-Jun-2024,Bonus 1:1\n"
+    report, rows = _one(tmp_path, "CA.csv", twice)
+    assert [(row.place, row.reason) for row in report.left_out] == [("line 3", "it is no record")]
+    assert (report.refused, [row["symbol"] for row in rows]) == ([], ["INFY", "TCS"])
+    dates = "SYMBOL,PURPOSE,EX-DATE,RECORD DATE\nINFY,Dividend Rs 7,03-Jun-2024,04-Jun-2024\n"
+    other = dates.replace("EX-DATE,RECORD DATE", "RECORD DATE,EX-DATE").replace("INFY", "TCS")
+    refused, _ = _one(tmp_path, "two.csv", dates + other)
+    assert str(refused.reason).startswith("has other headings in line 3: it is two files in one")
+
+
+def test_a_share_whose_symbol_reads_like_a_footer_is_a_record(tmp_path: Path) -> None:
+    odd = "#NAME?,28-Jun-2024,Bonus 1:1\nTCS,28-Jun-2024,#REF!\nTotal,3,\n---,---,---\n"
+    report, rows = _one(tmp_path, "CA.csv", f"{SHORT}TOTAL,28-Jun-2024,Bonus 1:1\n{odd}")
+    assert [row["symbol"] for row in rows] == ["INFY", "TOTAL"]
+    assert list(map(str, report.refused)) == [
+        "line 4 #NAME?: '#NAME?' is no symbol",
+        "line 5 TCS: its subject '#REF!' is an error of a spreadsheet",
+    ]
+    assert [row.place for row in report.left_out] == ["line 6", "line 7"]
+
+
 def test_a_value_of_json_that_is_no_text_costs_the_records_that_need_it(tmp_path: Path) -> None:
     odd: list[dict[str, Any]] = [
         {"symbol": True},
