@@ -167,6 +167,7 @@ HOLIDAY_LISTS = Kind(
     required=("tradingDate", "weekDay", "description"),
     days=("tradingDate",),
     record=_Listed,
+    deciding=(),
     check=_check_list,
     is_replaced=True,
 )
@@ -185,6 +186,7 @@ SPECIAL_SESSIONS = Kind(
     required=("tradingDate", "kind", "closes_at_ist", "is_short"),
     days=("tradingDate",),
     record=_SpecialSession,
+    deciding=(),
     check=_check_sessions,
     is_replaced=True,
 )

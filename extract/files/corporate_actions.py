@@ -68,5 +68,6 @@ CORPORATE_ACTIONS = Kind(
     required=("symbol", "subject", "exDate"),
     days=("exDate", "recDate", "bcStartDate", "bcEndDate", "ndStartDate", "ndEndDate"),
     record=_Action,
+    deciding=("symbol", "subject", "exDate"),
     covers=_covers,
 )

@@ -79,6 +79,7 @@ INDEX_LISTS = Kind(
     required=("Company_Name", "Industry", "Symbol", "ISIN_Code"),
     days=(),
     record=_Member,
+    deciding=("Symbol",),
     of_file=_of_file,
     remarks=_remarks,
 )

@@ -62,6 +62,7 @@ class IdentifiedFile:
         widest: how many cells a row may have; those beyond ``width`` must be blank.
         records: the rows below the headings that are not blank.
         ends_in_line: whether the text ends with a line end, or is JSON.
+        ends_whole: whether its last value is whole, as a line end or a quote follows it, or it is JSON.
     """
 
     kind: Kind
@@ -71,6 +72,7 @@ class IdentifiedFile:
     widest: int
     records: list[Row]
     ends_in_line: bool
+    ends_whole: bool
 
     def read(self, download: Download) -> ReadFile:
         """Read each record.
@@ -82,6 +84,12 @@ class IdentifiedFile:
         common = self.kind.of_file(download)
         days = (cell for row in self.records for cell in self._days(row))
         rows, left_out, refused = self._read_each(Reading(download.as_of, is_month_first(days)))
+        if cut := self._cut_last(rows):
+            # Without its symbol, because records after it may be missing too: the list must withdraw nothing.
+            told = f"the file ends in {self._symbol(self.records[-1])} without a line end, so its last value may be cut"
+            refused.append(UnreadRow(cut.place, None, f"{told}; compare it with the exchange's, and end the line"))
+            if not rows:
+                raise FileRefused(f"has no record that can be taken: {refused[-1]}")
         records = [row.values | common for row in rows]
         self.kind.check(records, refused, download)
         covers = self.kind.covers(download.basename)
@@ -103,10 +111,17 @@ class IdentifiedFile:
     def _read_whole(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
         """Read each record; refuse the last one if its last number may have been cut."""
         rows, left_out, refused = self._read_each(reading)
-        last = self.records[-1]
-        if not self.ends_in_line and rows[-1].place == last.place and len(last.cells) - 1 in self.columns.values():
-            refused.append(rows.pop().refused("the file ends in it without a line end, so its last value may be cut"))
+        if cut := self._cut_last(rows):
+            refused.append(cut.refused("the file ends in it without a line end, so its last value may be cut"))
         return rows, left_out, refused
+
+    def _cut_last(self, rows: list[SentRow]) -> SentRow | None:
+        """Remove the last record, and return it, if the file may have been cut in a value that decides."""
+        last = self.records[-1]
+        if self.ends_whole or rows[-1].place != last.place:
+            return None
+        deciding = self.columns if self.kind.deciding is None else self.kind.deciding
+        return rows.pop() if len(last.cells) - 1 in {self.columns[column] for column in deciding} else None
 
     def _read_each(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
         """The rows that can be read, those that are left out, and those that are refused; at least one of the first."""
@@ -201,7 +216,7 @@ def identify(body: bytes) -> IdentifiedFile:
         rows = json_rows(text)
         headings, kind, columns = _headings([rows]) or _unknown([rows])
         width = len(headings.cells)
-        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], ends_in_line=True)
+        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], ends_in_line=True, ends_whole=True)
     tops = [list(islice(csv_rows(text, delimiter), _ROWS_TO_HEADINGS)) for delimiter in _DELIMITERS]
     headings, kind, columns = _headings(tops) or _unknown(tops)
     delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))
@@ -212,7 +227,16 @@ def identify(body: bytes) -> IdentifiedFile:
     records = [row for row in rows[start + 1 :] if row.filled]
     # If all rows end with a comma and the headings do not, the extra cell does not mean that a value lacks its quotes.
     widest = max(len(headings.cells), min((len(row.cells) for row in records), default=0))
-    return IdentifiedFile(kind, columns, headings, width, widest, records, ends_in_line=text.endswith(("\n", "\r")))
+    return IdentifiedFile(
+        kind,
+        columns,
+        headings,
+        width,
+        widest,
+        records,
+        ends_in_line=text.endswith(("\n", "\r")),
+        ends_whole=text.endswith(("\n", "\r", '"')),
+    )
 
 
 def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:

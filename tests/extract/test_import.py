@@ -240,6 +240,30 @@ def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> 
 SHORT = "SYMBOL,EX-DATE,PURPOSE\nINFY,03-Jun-2024,Dividend Rs 7\n"
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{SHORT}TCS,28-Jun-2024,Dividend Rs 1",
+        "SYMBOL,PURPOSE,EX-DATE\nINFY,Dividend Rs 7,03-Jun-2024\nTCS,Bonus 1:1,28-Jun-20",
+        "PURPOSE,EX-DATE,SYMBOL\nDividend Rs 7,03-Jun-2024,INFY\nBonus 1:1,28-Jun-2024,TCS",
+    ],
+)
+def test_a_value_that_may_be_cut_is_not_taken_and_the_list_withdraws_nothing(tmp_path: Path, body: str) -> None:
+    report, rows = _one(tmp_path, "CA.csv", body)
+    assert [row["symbol"] for row in rows] == ["INFY"]
+    (refused,) = report.refused
+    assert str(refused).startswith("line 3: the file ends in TCS without a line end, so its last value may be cut")
+    kept = Pipeline(tmp_path / "archive", tmp_path).archive.read(report.paths[1]).rows.to_pylist()
+    assert [row["unread_symbols"] for row in kept] == ["?"]
+
+
+def test_a_last_value_in_quotes_and_an_isin_are_whole(tmp_path: Path) -> None:
+    quoted, rows = _one(tmp_path, "CA.csv", f'{SHORT}"TCS","28-Jun-2024","Bonus 1:1"')
+    assert (quoted.refused, [row["subject"] for row in rows]) == ([], ["Dividend Rs 7", "Bonus 1:1"])
+    listed, _ = _one(tmp_path, "list.csv", f"{LIST}\n{MEMBER}", index="NIFTY Bank")
+    assert (listed.refused, listed.row_count) == ([], 1)
+
+
 def test_headings_in_the_middle_are_no_record_and_other_headings_are_another_file(tmp_path: Path) -> None:
     twice = f"{SHORT}\ufeff Symbol,Ex-Date,PURPOSE\nTCS,28-Jun-2024,Bonus 1:1\n"
     report, rows = _one(tmp_path, "CA.csv", twice)
