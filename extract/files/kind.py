@@ -141,9 +141,12 @@ def is_symbol(text: str) -> bool:
 def _symbol(text: str | None) -> str:
     if text is None or is_blank(text):
         raise ValueError("it names no symbol")
-    symbol = text.strip().upper()
+    # As the providers write it: NSE:TCS, TCS.NS.
+    symbol = text.strip().upper().removeprefix("NSE:").removesuffix(".NS")
     if not is_symbol(symbol):
         raise ValueError(f"{text.strip()!r} is no symbol")
+    if symbol.endswith((".BO", ".BSE")):
+        raise ValueError(f"{text.strip()!r} is of the BSE")
     return symbol
 
 

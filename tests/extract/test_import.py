@@ -286,6 +286,13 @@ def test_a_share_whose_symbol_reads_like_a_footer_is_a_record(tmp_path: Path) ->
     assert [row.place for row in report.left_out] == ["line 6", "line 7"]
 
 
+def test_a_symbol_may_be_written_as_a_provider_writes_it(tmp_path: Path) -> None:
+    body = f"{SHORT}tcs.ns,28-Jun-2024,Bonus 1:1\nNSE:M&M,28-Jun-2024,Bonus 1:1\nITC.BO,28-Jun-2024,Bonus 1:1\n"
+    report, rows = _one(tmp_path, "CA.csv", body)
+    assert [row["symbol"] for row in rows] == ["INFY", "TCS", "M&M"]
+    assert list(map(str, report.refused)) == ["line 5 ITC.BO: 'ITC.BO' is of the BSE"]
+
+
 def test_a_value_of_json_that_is_no_text_costs_the_records_that_need_it(tmp_path: Path) -> None:
     odd: list[dict[str, Any]] = [
         {"symbol": True},
