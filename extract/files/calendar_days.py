@@ -31,10 +31,12 @@ _OF_BANKS = re.compile(r"bank.{0,20}clos|clos.{0,20}account|annual clos|settleme
 # The day of Diwali has an asterisk, for the hour of trading in the evening.
 _MUHURAT = re.compile(r"muh?urat|(?:diwali|deepavali|laxmi|lakshmi)[^*]*\*", re.IGNORECASE)
 _SPECIAL = re.compile(
-    r"(?<!mock )(?<!no )(?:special|live|full)(?: live)? (?:trading )?(?:session|day)|live trading|trading session"
+    r"(?:special|live|full)(?: live)? (?:trading )?(?:session|day)|live trading|trading session"
     r"|\bdr\b.{0,10}(?:drill|site|session)|disaster recovery",
     re.IGNORECASE,
 )
+# "Mock trading session", "no trading session": the exchange is closed.
+_NO_SESSION = re.compile(r"\b(?:mock|no|not|without|cancel\w*)\b", re.IGNORECASE)
 
 _HEADINGS = {
     "tradingDate": ("tradingdate", "date", "holidaydate"),
@@ -86,6 +88,8 @@ class _Listed(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def kind(self) -> str:
+        if _NO_SESSION.search(self.description):
+            return "holiday"
         if _MUHURAT.search(self.description):
             return "muhurat"
         return "special" if _SPECIAL.search(self.description) else "holiday"
@@ -163,6 +167,7 @@ HOLIDAY_LISTS = Kind(
     required=("tradingDate", "weekDay", "description"),
     days=("tradingDate",),
     record=_Listed,
+    deciding=(),
     check=_check_list,
     is_replaced=True,
 )
@@ -181,6 +186,7 @@ SPECIAL_SESSIONS = Kind(
     required=("tradingDate", "kind", "closes_at_ist", "is_short"),
     days=("tradingDate",),
     record=_SpecialSession,
+    deciding=(),
     check=_check_sessions,
     is_replaced=True,
 )

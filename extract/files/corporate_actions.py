@@ -16,10 +16,15 @@ from extract.landing.raw import NSE_CORPORATE_ACTIONS
 # The name that the site gives the file: CF-CA-equities-01-06-2024-to-30-06-2024.csv.
 _PERIOD = re.compile(r"CF-CA-.*?(\d{2})-(\d{2})-(\d{4})-to-(\d{2})-(\d{2})-(\d{4})(?!\d)", re.IGNORECASE)
 
+# What a spreadsheet shows in place of a value, such as #REF! and #NAME?.
+_SPREADSHEET_ERROR = re.compile(r"#[A-Z]+(?:/0)?[!?]|#+")
+
 
 def _subject(text: str | None) -> str:
     if text is None or is_blank(text):
         raise SaysNothing("it does not say what happens")
+    if _SPREADSHEET_ERROR.fullmatch(text.strip()):
+        raise ValueError(f"its subject {text.strip()!r} is an error of a spreadsheet")
     return text
 
 
@@ -63,5 +68,6 @@ CORPORATE_ACTIONS = Kind(
     required=("symbol", "subject", "exDate"),
     days=("exDate", "recDate", "bcStartDate", "bcEndDate", "ndStartDate", "ndEndDate"),
     record=_Action,
+    deciding=("symbol", "subject", "exDate"),
     covers=_covers,
 )

@@ -1,6 +1,7 @@
 """The lists of the members of the exchange's indices, from https://www.niftyindices.com."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import field_validator
@@ -55,6 +56,16 @@ def _of_file(download: Download) -> dict[str, Any]:
     return {"index_name": index_name(download.basename, download.index), "list_date": download.as_of}
 
 
+def _remarks(rows: Sequence[dict[str, Any]], download: Download) -> list[str]:
+    """Whether members are missing: who is not in a list counts as having left the index."""
+    name = index_name(download.basename, download.index)
+    counted = re.search(r"\d+$", name)
+    members = len({row["ISIN_Code"] for row in rows})
+    if not counted or members >= int(counted[0]):
+        return []
+    return [f"has {members} members, and the {name} has {counted[0]}: it may be cut; compare it with the exchange's"]
+
+
 INDEX_LISTS = Kind(
     name="index constituents",
     table=NSE_INDEX_CONSTITUENTS,
@@ -68,5 +79,7 @@ INDEX_LISTS = Kind(
     required=("Company_Name", "Industry", "Symbol", "ISIN_Code"),
     days=(),
     record=_Member,
+    deciding=("Symbol",),
     of_file=_of_file,
+    remarks=_remarks,
 )

@@ -69,10 +69,12 @@ class Kind:
         required: the columns without which a file is of another kind.
         days: the columns whose texts are days.
         record: reads the fields that decide about a record.
+        deciding: the columns in which a value that was cut means something else; None for all.
         of_file: returns the columns that all records of a file share, from its name and day.
         covers: returns the first and last day that the list covers, from the file's name.
         check: given the records, the unreadable ones and the download, raises FileRefused if the file as a whole
             cannot be taken.
+        remarks: given the records and the download, what is odd about the file as a whole, as the end of a sentence.
         is_replaced: whether, of two files of one day, the one that was taken later counts.
     """
 
@@ -82,9 +84,11 @@ class Kind:
     required: tuple[str, ...]
     days: tuple[str, ...]
     record: type[Record]
+    deciding: tuple[str, ...] | None = None
     of_file: Callable[[Download], dict[str, Any]] = lambda _: {}
     covers: Callable[[str], tuple[date | None, date | None]] = lambda _: (None, None)
     check: Callable[[Sequence[dict[str, Any]], Sequence[UnreadRow], Download], None] = lambda *_: None
+    remarks: Callable[[Sequence[dict[str, Any]], Download], list[str]] = lambda *_: []
     is_replaced: bool = False
 
     def columns(self, headings: Sequence[str | None]) -> dict[str, int]:
@@ -137,9 +141,12 @@ def is_symbol(text: str) -> bool:
 def _symbol(text: str | None) -> str:
     if text is None or is_blank(text):
         raise ValueError("it names no symbol")
-    symbol = text.strip().upper()
+    # As the providers write it: NSE:TCS, TCS.NS.
+    symbol = text.strip().upper().removeprefix("NSE:").removesuffix(".NS")
     if not is_symbol(symbol):
         raise ValueError(f"{text.strip()!r} is not a symbol")
+    if symbol.endswith((".BO", ".BSE")):
+        raise ValueError(f"{text.strip()!r} is of the BSE")
     return symbol
 
 

@@ -177,7 +177,7 @@ def _bounded(file: IO[bytes], budget: _Budget | None = None) -> bytes:
 
 
 def _is_clutter(name: str) -> bool:
-    return name.startswith((".", "~$")) or name.lower() in _CLUTTER
+    return (name.startswith((".", "~$")) and name != "..") or name.lower() in _CLUTTER
 
 
 def _words(error: Exception) -> str:

@@ -14,7 +14,7 @@ from extract.files.daily_record.forms import DAILY_RECORDS
 from extract.files.daily_record.session import DailyRecord
 from extract.files.days import is_month_first
 from extract.files.index_lists import INDEX_LISTS
-from extract.files.kind import Download, Kind, Reading, SaysNothing
+from extract.files.kind import Download, Kind, Reading, SaysNothing, plain_heading
 from extract.files.neighbours import neighbour
 from extract.files.opened import FileRefused
 from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
@@ -43,12 +43,14 @@ class ReadFile:
         left_out: records that have nothing to keep, and lines that are not records.
         refused: records that cannot be read.
         covers: the first and last day that the list covers, from the file's name.
+        remarks: what is odd about the file as a whole, as the end of a sentence about it.
     """
 
     rows: list[dict[str, Any]]
     left_out: list[UnreadRow] = field(default_factory=list)
     refused: list[UnreadRow] = field(default_factory=list)
     covers: tuple[date | None, date | None] = (None, None)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +60,22 @@ class IdentifiedFile:
     Attributes:
         kind: the kind of file.
         columns: the place of each column of the table in a row.
+        headings: the row of headings.
         width: the number of cells up to the last one with a heading.
         widest: how many cells a row may have; those beyond ``width`` must be blank.
         records: the rows below the headings that are not blank.
         ends_in_line: whether the text ends with a line end, or is JSON.
+        ends_whole: whether its last value is whole, as a line end or a quote follows it, or it is JSON.
     """
 
     kind: Kind
     columns: dict[str, int]
+    headings: Row
     width: int
     widest: int
     records: list[Row]
     ends_in_line: bool
+    ends_whole: bool
 
     def read(self, download: Download) -> ReadFile:
         """Read each record.
@@ -81,8 +87,16 @@ class IdentifiedFile:
         common = self.kind.of_file(download)
         days = (cell for row in self.records for cell in self._days(row))
         rows, left_out, refused = self._read_each(Reading(download.as_of, is_month_first(days)))
-        self.kind.check([row.values for row in rows], refused, download)
-        return ReadFile([row.values | common for row in rows], left_out, refused, self.kind.covers(download.basename))
+        if cut := self._cut_last(rows):
+            # Without its symbol, because records after it may be missing too: the list must withdraw nothing.
+            told = f"the file ends in {self._symbol(self.records[-1])} without a line end, so its last value may be cut"
+            refused.append(UnreadRow(cut.place, None, f"{told}; compare it with the exchange's, and end the line"))
+            if not rows:
+                raise FileRefused(f"has no record that can be taken: {refused[-1]}")
+        records = [row.values | common for row in rows]
+        self.kind.check(records, refused, download)
+        covers = self.kind.covers(download.basename)
+        return ReadFile(records, left_out, refused, covers, self.kind.remarks(records, download))
 
     def read_record(self, basename: str, today: date) -> DailyRecord:
         """Read a daily record row by row; see ``read_by_rows``."""
@@ -100,10 +114,17 @@ class IdentifiedFile:
     def _read_whole(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
         """Read each record; refuse the last one if its last number may have been cut."""
         rows, left_out, refused = self._read_each(reading)
-        last = self.records[-1]
-        if not self.ends_in_line and rows[-1].place == last.place and len(last.cells) - 1 in self.columns.values():
-            refused.append(rows.pop().refused("the file ends in it without a line end, so its last value may be cut"))
+        if cut := self._cut_last(rows):
+            refused.append(cut.refused("the file ends in it without a line end, so its last value may be cut"))
         return rows, left_out, refused
+
+    def _cut_last(self, rows: list[SentRow]) -> SentRow | None:
+        """Remove the last record, and return it, if the file may have been cut in a value that decides."""
+        last = self.records[-1]
+        if self.ends_whole or rows[-1].place != last.place:
+            return None
+        deciding = self.columns if self.kind.deciding is None else self.kind.deciding
+        return rows.pop() if len(last.cells) - 1 in {self.columns[column] for column in deciding} else None
 
     def _read_each(self, reading: Reading) -> tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]:
         """The rows that can be read, those that are left out, and those that are refused; at least one of the first."""
@@ -131,20 +152,43 @@ class IdentifiedFile:
         return rows, left_out, refused
 
     def _read(self, row: Row, reading: Reading) -> dict[str, Any]:
-        filled = row.filled
-        is_footer = bool(filled and _FOOTER.match(filled[0]))
+        try:
+            return self._record(row, reading)
+        except SaysNothing:
+            raise
+        except ValueError:
+            if not row.problem and self._is_no_record(row):
+                raise SaysNothing("it is not a record") from None
+            self._refuse_other_headings(row)
+            raise
+
+    def _record(self, row: Row, reading: Reading) -> dict[str, Any]:
         if row.problem:
             raise ValueError(row.problem)
-        if is_footer and len(filled) <= 3:
-            raise SaysNothing("it is not a record")
         if self._is_short(row):
             raise ValueError(f"it has {len(row.cells)} of {self.width} cells")
         if len(row.cells) > self.widest or any((cell or "").strip() for cell in row.cells[self.width :]):
             raise ValueError(f"it has {len(row.cells)} cells for {self.width} headings: a value may need quotes")
-        if len(filled) <= 1:
+        if len(row.filled) <= 1:
             raise SaysNothing("it is not a record")
+        for place in self.columns.values():
+            if place in row.no_texts:
+                raise ValueError(f"its {self.headings.cells[place]} is neither a text nor a number")
         cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
         return self.kind.read(cells, reading)
+
+    def _is_no_record(self, row: Row) -> bool:
+        """Whether a row that cannot be read is a footer, or repeats the headings."""
+        filled = row.filled
+        is_footer = bool(filled and _FOOTER.match(filled[0])) and len(filled) <= min(3, len(self.columns) - 1)
+        plain = _plain(row)
+        return is_footer or not any(plain) or plain == _plain(self.headings)
+
+    def _refuse_other_headings(self, row: Row) -> None:
+        """Refuse a file that has other headings in its middle, so that the rows below them mean something else."""
+        found = self.kind.columns(row.cells)
+        if all(column in found for column in self.kind.required):
+            raise FileRefused(f"has other headings in {row.place}: it is two files in one; give each a file of its own")
 
     def _is_short(self, row: Row) -> bool:
         return len(row.cells) < self.width
@@ -159,6 +203,11 @@ class IdentifiedFile:
         return (row.cells[place] for place in places if place < len(row.cells))
 
 
+def _plain(row: Row) -> list[str]:
+    """The cells as ``plain_heading`` writes them, without the blank ones."""
+    return [plain_heading(cell) for cell in row.filled]
+
+
 def identify(body: bytes) -> IdentifiedFile:
     """Find out the kind of a file by its columns, in any order.
 
@@ -169,7 +218,8 @@ def identify(body: bytes) -> IdentifiedFile:
     if is_json(text):
         rows = json_rows(text)
         headings, kind, columns = _headings([rows]) or _unknown([rows])
-        return IdentifiedFile(kind, columns, len(rows[0].cells), len(rows[0].cells), rows[1:], ends_in_line=True)
+        width = len(headings.cells)
+        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], ends_in_line=True, ends_whole=True)
     tops = [list(islice(csv_rows(text, delimiter), _ROWS_TO_HEADINGS)) for delimiter in _DELIMITERS]
     headings, kind, columns = _headings(tops) or _unknown(tops)
     delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))
@@ -180,7 +230,16 @@ def identify(body: bytes) -> IdentifiedFile:
     records = [row for row in rows[start + 1 :] if row.filled]
     # If all rows end with a comma and the headings do not, the extra cell does not mean that a value lacks its quotes.
     widest = max(len(headings.cells), min((len(row.cells) for row in records), default=0))
-    return IdentifiedFile(kind, columns, width, widest, records, ends_in_line=text.endswith(("\n", "\r")))
+    return IdentifiedFile(
+        kind,
+        columns,
+        headings,
+        width,
+        widest,
+        records,
+        ends_in_line=text.endswith(("\n", "\r")),
+        ends_whole=text.endswith(("\n", "\r", '"')),
+    )
 
 
 def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:

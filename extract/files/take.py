@@ -1,7 +1,6 @@
 """Import files that a person downloaded: archive their rows, and report the result for each file."""
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path, PurePosixPath
@@ -10,7 +9,8 @@ import pyarrow as pa
 
 from extract.files.daily_record.by_columns import read_by_columns
 from extract.files.daily_record.forms import DAILY_RECORDS
-from extract.files.kind import Download
+from extract.files.days import days_in_name
+from extract.files.kind import Download, Kind
 from extract.files.opened import FileRefused, OpenedFile, listed, opened
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport, Held, row_count, unread_symbols
 from extract.files.read import IdentifiedFile, ReadFile, identify
@@ -21,8 +21,6 @@ from extract.seeds import EXCHANGE_ZONE
 
 # All lists of a day get this time of receipt, so that the same file makes the same batch all day.
 _DAY_BEGINS = time(8, 30)
-
-_DATE_IN_NAME = re.compile(r"(?<!\d)(\d{4}-\d{2}-\d{2})(?!\d)")
 
 
 def take_files(
@@ -117,7 +115,7 @@ class _Taking:
             record = identified.read_record(basename, self._today)
             self._records.take(file.kept_name, sha256, record, report)
             return
-        dated = self._as_of or self._day_in(basename)
+        dated = self._as_of or self._day_in(basename, identified.kind)
         download = Download(basename, dated or self._today, self._index)
         report.kind, report.as_of = identified.kind.name, download.as_of
         common = identified.kind.of_file(download)
@@ -153,6 +151,7 @@ class _Taking:
         report.outcome = HERE if is_here else TAKEN
         report.reason = f"another file of {download.as_of} has the same records" if is_here else None
         report.row_count, report.left_out, report.refused = rows.num_rows, read.left_out, read.refused
+        report.remarks = read.remarks
         if table.dates:
             days = [row[table.dates[0]] for row in read.rows]
             report.first_date, report.last_date = min(days), max(days)
@@ -189,14 +188,21 @@ class _Taking:
             self._held(table)[f"{run_id}-0000.parquet"] = path
             self._held(NSE_FILES)[f"{kept_run_id}-0000.parquet"] = report.paths[-1]
 
-    def _day_in(self, basename: str) -> date | None:
-        """The only date in a name, if it is a possible day of the file."""
-        found = set(_DATE_IN_NAME.findall(basename))
-        try:
-            (day,) = map(date.fromisoformat, found)
-        except ValueError:
+    def _day_in(self, basename: str, kind: Kind) -> date | None:
+        """The only day in a name, besides the period that the list covers.
+
+        Raises:
+            FileRefused: it has not come.
+        """
+        first, last = kind.covers(basename)
+        name = basename.replace(f"{first:%d-%m-%Y}-to-{last:%d-%m-%Y}", "") if first and last else basename
+        days = days_in_name(name)
+        if len(days) != 1:
             return None
-        return day if day.year >= 1994 and day <= self._today else None
+        (day,) = days
+        if day > self._today:
+            raise FileRefused(f"is by its name of {day}, which has not come yet; give --as-of", is_usage=True)
+        return day
 
     def _note_index(self, identified: IdentifiedFile, download: Download, name: str) -> None:
         """Allow ``--index`` for one list only: two lists cannot both be of that index."""

@@ -45,11 +45,13 @@ class Row:
         place: ``line 3``, counted from 1 as an editor does, or ``record 3`` of JSON.
         cells: in the order of the file; None for a null of JSON.
         problem: why the cells could not be separated; None if they could.
+        no_texts: the places of cells that are no text and no number, but a list, an object, true or false of JSON.
     """
 
     place: str
     cells: list[str | None]
     problem: str | None = None
+    no_texts: frozenset[int] = frozenset()
 
     @property
     def filled(self) -> list[str]:
@@ -154,16 +156,16 @@ def json_rows(text: str) -> list[Row]:
         if not isinstance(record, dict):
             rows.append(Row(place, [], "it is not an object"))
             continue
-        nested = [name for name, value in record.items() if isinstance(value, dict | list)]
-        problem = f"its {nested[0]} is not a single value" if nested else None
-        cells = [None if value is None or value == "NaN" else str(value) for value in map(record.get, names)]
-        rows.append(Row(place, cells, problem))
+        values = [record.get(name) for name in names]
+        no_texts = frozenset(n for n, value in enumerate(values) if isinstance(value, dict | list | bool))
+        cells = [None if value is None or value == "NaN" else str(value) for value in values]
+        rows.append(Row(place, cells, no_texts=no_texts))
     return rows
 
 
 def _parsed(text: str) -> Any:
     # Numbers stay as written in the file.
-    plain: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": str}
+    plain: dict[str, Any] = {"parse_float": str, "parse_int": str, "parse_constant": str, "object_pairs_hook": _once}
     try:
         return json.loads(text, **plain)
     except RecursionError:
@@ -174,6 +176,15 @@ def _parsed(text: str) -> Any:
             return [json.loads(line, **plain) for line in lines] if len(lines) > 1 else _torn(error)
         except (ValueError, RecursionError):
             return _torn(error)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; by default, Python would keep the last of two values under one name."""
+    kept: dict[str, Any] = {}
+    for name, value in pairs:
+        if kept.setdefault(name, value) != value:
+            raise FileRefused(f"is JSON in which a record has two values for {name[:40]}; leave one")
+    return kept
 
 
 def _torn(error: ValueError) -> None:

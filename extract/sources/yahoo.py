@@ -9,13 +9,12 @@ import json
 import logging
 import tempfile
 import warnings
-from datetime import date, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import curl_cffi
 import curl_cffi.requests.exceptions
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yfinance as yf
@@ -27,10 +26,11 @@ from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.network import shortened, unreached
 from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date, former_symbols
-from extract.sources import Answer, Request, bounded, outside
+from extract.sources import Answer, Request, as_table, bounded, outside
 from extract.sources.pace import Pacer, Sleep
 from extract.sources.yahoo_chart import (
     blocked,
+    chart_actions,
     chart_days,
     fault,
     other_instrument,
@@ -92,7 +92,7 @@ class Yahoo:
             )
             parts = [
                 (YAHOO_DAILY_BARS, _bars(frame, instrument)),
-                (YAHOO_CORPORATE_ACTIONS, _corporate_actions(frame, instrument)),
+                (YAHOO_CORPORATE_ACTIONS, _corporate_actions(self._session.chart or {}, instrument)),
             ]
         except YFPricesMissingError as error:
             if "Data doesn't exist" in (error.yahoo_reason or ""):
@@ -101,11 +101,18 @@ class Yahoo:
         except _FORESEEN as error:
             # A fault that was found in the answer itself is more precise than yfinance's error.
             raise self._session.wrong or _refusal(error, ticker, self._session.address) from error
+        except Exception as error:
+            # pandas has errors of its own for values that are no times and no numbers.
+            if self._session.wrong is None:
+                raise
+            raise self._session.wrong from error
         if self._session.wrong:
             raise self._session.wrong
         asked = (request.first, request.last, self._clock())
         # yfinance silently drops a last bar beyond the range, so the days come from the answer itself.
-        left_out = self._session.left_out + outside("Yahoo", self._session.days, *asked)
+        chart = self._session.chart or {}
+        days = chart_days(chart) + [day for day, *_ in chart_actions(chart)]
+        left_out = self._session.left_out + outside("Yahoo", days, *asked)
         return Answer({table.name: bounded("Yahoo", table, rows, *asked)[0] for table, rows in parts}, left_out)
 
     def _symbols(self, instrument: Instrument) -> set[str]:
@@ -164,7 +171,7 @@ class _Session(curl_cffi.requests.Session):
     Attributes:
         wrong: why the last answer cannot be used, whatever yfinance returns for it; None if it can.
         left_out: the parts that were removed from the answer before yfinance parsed it, a sentence each.
-        days: the days of its bars.
+        chart: the rest of the answer, as JSON; None if it has no prices.
         address: the address of the last request.
     """
 
@@ -180,7 +187,7 @@ class _Session(curl_cffi.requests.Session):
         self._tickers = tickers
         self.wrong: SourceRefused | SourceUnavailable | None = None
         self.left_out: list[str] = []
-        self.days: list[date] = []
+        self.chart: dict[str, Any] | None = None
 
     def request(self, method: Any, url: str, *arguments: Any, **options: Any) -> Any:
         address = urlsplit(url)
@@ -193,7 +200,7 @@ class _Session(curl_cffi.requests.Session):
             self.left_out = take_odd_events(chart) if chart else []
             if self.left_out:
                 response.content = json.dumps({"chart": {"result": [chart], "error": None}}).encode()
-            self.days = chart_days(chart) if chart else []
+            self.chart = chart
             self.wrong = fault(response, chart) or (other_instrument(chart, self._tickers) if chart else None)
         return response
 
@@ -208,16 +215,18 @@ def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
     return rows.filter(pa.array(is_bar.to_numpy())).select(schema.names).cast(schema)
 
 
-def _corporate_actions(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
-    acted = frame[(frame["Dividends"] != 0) | (frame["Stock Splits"] != 0)]
-    if not np.isfinite(acted[["Dividends", "Stock Splits"]].to_numpy(float)).all():
-        raise ValueError(f"a corporate action of {instrument.yahoo_ticker} is not finite")
-    actions = {
-        "dividend": pa.array(acted["Dividends"].to_numpy(float)),
-        "split_ratio": pa.array(acted["Stock Splits"].to_numpy(float)),
-    }
-    schema = YAHOO_CORPORATE_ACTIONS.provider_columns
-    return pa.table(_of(instrument, acted) | actions).select(schema.names).cast(schema)
+def _corporate_actions(chart: dict[str, Any], instrument: Instrument) -> pa.Table:
+    rows = [
+        {
+            "symbol": instrument.symbol,
+            "ticker": instrument.yahoo_ticker,
+            "date": datetime.combine(day, time(), EXCHANGE_ZONE),
+            "dividend": dividend,
+            "split_ratio": ratio,
+        }
+        for day, dividend, ratio in chart_actions(chart)
+    ]
+    return as_table(YAHOO_CORPORATE_ACTIONS, rows)
 
 
 def _of(instrument: Instrument, frame: pd.DataFrame) -> dict[str, pa.Array]:

@@ -1,7 +1,9 @@
 """Check Yahoo's answers before yfinance parses them: yfinance checks no status, currency or ticker."""
 
 import json
+import math
 import re
+from collections import defaultdict
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
@@ -166,6 +168,30 @@ def chart_days(chart: dict[str, Any]) -> list[date]:
         return []
 
 
+def chart_actions(chart: dict[str, Any]) -> list[tuple[date, float, float]]:
+    """The day, dividend and split ratio of each day with corporate actions; 0 where there is none of that kind.
+
+    Not from yfinance's frame: it moves an action of a day without a bar to the bar before it, and drops those before
+    the first bar.
+
+    Raises:
+        ValueError: an amount or ratio is too large for a number.
+    """
+    events = _Chart.model_validate(chart).events
+    dividends: dict[date, float] = defaultdict(float)
+    for dividend in events.dividends.values():
+        dividends[_day(dividend.date)] += dividend.amount
+    # Yahoo has some splits twice.
+    ratios: dict[date, set[float]] = defaultdict(set)
+    for split in events.splits.values():
+        ratios[_day(split.date)].add(split.numerator / split.denominator)
+    days = sorted({*dividends, *ratios})
+    actions = [(day, dividends.get(day, 0.0), math.prod(ratios[day]) if day in ratios else 0.0) for day in days]
+    if not all(math.isfinite(value) for _, *values in actions for value in values):
+        raise ValueError("a corporate action is not finite")
+    return actions
+
+
 def _day(second: int) -> date:
     return datetime.fromtimestamp(second, EXCHANGE_ZONE).date()
 
@@ -209,10 +235,20 @@ def take_odd_events(chart: dict[str, Any]) -> list[str]:
         if not isinstance(of_kind, dict):
             continue
         for key, event in list(of_kind.items()):
-            if isinstance(event, dict) and any(_says_nothing(event.get(name)) for name in names):
+            if isinstance(event, dict) and (
+                any(_says_nothing(event.get(name)) for name in names) or _is_no_day(event["date"])
+            ):
                 del of_kind[key]
                 taken.append(f"an event of Yahoo's {kind} is left out: {shortened(str(event))}")
     return taken
+
+
+def _is_no_day(second: object) -> bool:
+    """Whether a time is too far away for a calendar, such as one in milliseconds; no number is a different fault."""
+    try:
+        return type(second) is int and _day(second) is None
+    except (ValueError, OverflowError, OSError):
+        return True
 
 
 def _says_nothing(value: object) -> bool:

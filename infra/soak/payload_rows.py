@@ -73,9 +73,8 @@ def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
 
 
 def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
-    """The actions from the first bar to the last day that was asked for; others are not taken."""
+    """The actions of the days that were asked for; others are not taken."""
     result = answer["chart"]["result"][0]
-    first = min(exchange_day(moment) for second in result["timestamp"] for moment in _times(second))
     told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
     events = result.get("events", {})
     for event in events.get("dividends", {}).values():
@@ -84,7 +83,7 @@ def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
     for event in events.get("splits", {}).values():
         for when in _times(event["date"]) if _tells(event, "numerator", "denominator") else ():
             told[when][1] = _number(event["numerator"]) / _number(event["denominator"])
-    return {(when, *values) for when, values in told.items() if first <= exchange_day(when) <= LAST}
+    return {(when, *values) for when, values in told.items() if FIRST <= exchange_day(when) <= LAST}
 
 
 def _tells(event: dict[str, object], *names: str) -> bool:

@@ -99,12 +99,16 @@ def _wrong(readers: dict[str, Reader], body: bytes, status: int, answer: Answer)
 
 
 def _apart(held: set[tuple[object, ...]], rows: pa.Table) -> str | None:
-    """How a table's rows differ from those that an answer holds, each of which begins with its time; None if not."""
+    """How a table's rows differ from those that an answer holds, each of which begins with its time; None if not.
+
+    Rows of days that were not asked for need not be among them.
+    """
     told = rows.drop_columns([name for name in rows.column_names if name in _ASKED_FOR])
     found = {tuple(row.values()) for row in told.to_pylist()}
     for row in found - held:
         return f"a row that the answer does not hold: {tuple(map(str, row))}"
-    lost = {exchange_day(row[0]) for row in held if any(row[1:])} - {exchange_day(row[0]) for row in found}
+    asked = {day for row in held if any(row[1:]) and FIRST <= (day := exchange_day(row[0])) <= LAST}
+    lost = asked - {exchange_day(row[0]) for row in found}
     return f"no row of {min(lost)}, which the answer holds" if lost else None
 
 

@@ -3,7 +3,8 @@
     else ("Rs 62..50", "1:1:1", "Rs 2 To Rs 3") matches no pattern, and its numbers stay null. -#}
 {%- set number = '(?:(?:[1-9][0-9]+|0?[0-9])(?:[.][0-9]+)?|[.][0-9]+)' -%}
 {%- set count = '[1-9][0-9]*' -%}
-{%- set text = '[^0-9₹$%?:]*' -%}
+{#- ½ and ५ are numbers too. -#}
+{%- set text = '[^0-9²³¹¼-¾⅐-⅞०-९₹$%?:]*' -%}
 {%- set month = (
     '(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?'
     '|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)'
@@ -19,11 +20,12 @@
 {%- set remark = (
     '(?:purpose )?(?:re ?-? ?)?(?:revised|revision|corrigendum|corrected|rectified|amended|amendment)'
 ) -%}
+{%- set split_word = '(?:splt|spilt|splits?|splitting|sub ?-? ?div[a-z]*)' -%}
 {%- set spellings = {
     'one': '1', 'two': '2', 'three': '3', 'four': '4', 'five': '5', 'six': '6', 'seven': '7', 'eight': '8',
     'nine': '9', 'ten': '10', 'twenty': '20', 'hundred': '100',
     '1st': 'first', '2nd': 'second', '3rd': 'third', '4th': 'fourth',
-    'splt|spilt|splits|splitting|sub ?-? ?div[a-z]*': 'split',
+    split_word ~ '(?: ?[/&] ?' ~ split_word ~ ')?': 'split',
     'fv': 'face value',
     'frm': 'from',
     'rights? ?(?:and|[&/]) ?bonus': 'rights bonus',
@@ -49,17 +51,26 @@
 {%- set joiner = terms ~ '(?::|for)' ~ terms -%}
 {%- set changer = terms ~ '(?:in)?to' ~ terms -%}
 {%- set price = '₹?' ~ number -%}
+{%- set inner = '[^()\\[\\]]*' -%}
+{%- set rupees = '(?:\\b(?:rs|re|inr)|₹)[.]? ?[.]?[0-9]' -%}
+{%- set breakdown = (
+    '(' ~ rupees ~ inner ~ ')[(\\[](' ~ inner ~ '\\b(?:int|fin|sp[el]|div)' ~ inner ~ rupees ~ ')'
+) -%}
 {%- set read_price = '₹?(' ~ number ~ ')' -%}
 {%- set openers = (
     'spe|spl|int[ de]|fin|div|bonus|face value split|stock split|split|consol|right|demerg|buy|capital'
     '|annual|agm|first|second|third|fourth'
+) -%}
+{%- set continuation = (
+    '^(?:special|spl|interim|final|fin)\\b(?: ?\\b(?:special|spl|interim|final|fin|and|of|per|share)\\b|[ .,@-])*(?:[₹0-9]|$)'
+    '|^(?:first|second|third|fourth)$'
 ) -%}
 {%- set face_value_remark = (
     '\\b(?:(?:of|on|having|at) )*face value(?: of)? ?' ~ price ~ '(?: each)?|\\bof ₹' ~ number ~ ' each'
 ) -%}
 {%- set no_dividend = (
     no_equity ~ '|cancel|withdr|postpone|defer|no[tn]?\\b|nil\\b|usd\\b|dollar|inclu|compris|consist|already|total'
-    '|aggregat|of which|partly|propor|pro ?-? ?rata|[ag]d[rs]s?\\b'
+    '|aggregat|of which|interest|up ?to\\b|between|approx|minimum|maximum|partly|propor|pro ?-? ?rata|[ag]d[rs]s?\\b'
 ) -%}
 with
 
@@ -69,14 +80,21 @@ source as (
 
 ),
 
--- Subjects are typed by hand, with many spellings. Brackets only contain remarks.
+-- Subjects are typed by hand, with many spellings. Brackets contain remarks. In "Rs 10 (Final Rs 4
+-- + Special Rs 6)", they contain the parts of the amount before them, which would count twice.
 spaced as (
 
     select
         *,
         regexp_replace(trim(subject), r'\s+', ' ') as spaced_subject,
         regexp_replace(
-            regexp_replace(lower(coalesce(subject, '')), r'\p{Pd}', '-'), r'[\s\pZ()\[\]]+', ' '
+            regexp_replace(
+                regexp_replace(lower(coalesce(subject, '')), r'\p{Pd}', '-'),
+                r'{{ breakdown }}',
+                r'\1 ? \2'
+            ),
+            r'[\s\pZ()\[\]]+',
+            ' '
         ) as plain_subject
     from source
 
@@ -231,7 +249,9 @@ classified as (
                     part, r'\binterest\b|redemption|repayment|maturity|\b(?:{{ no_equity }})'
                 )
                 then 'other'
-            when regexp_contains(part, r'^(?:special|spl|interim|final|fin)\b') then 'dividend'
+            -- "Special Rs 5" continues a dividend; "Final Call Rs 5" does not. "First And Second
+            -- Interim Dividend Rs 2 Each" has two.
+            when regexp_contains(part, r'{{ continuation }}') then 'dividend'
             when part != '' and not regexp_contains(part, r'[0-9₹$%?:]') then 'other'
             else 'unreadable'
         end as kind,
@@ -249,7 +269,9 @@ sized as (
         -- file's day: EICHERMOT's record of March 2020 has Re 1, and the share had Rs 10.
         if(
             kind = 'dividend'
-            and not regexp_contains(part, r'\b(?:{{ no_dividend }})'),
+            and not regexp_contains(part, r'\b(?:{{ no_dividend }})')
+            -- "30% On Rs 10" is Rs 3.
+            and not regexp_contains(dividend_part, r'% ?(?:of|on|over|upon)\b[^₹]*₹'),
             safe_cast(
                 coalesce(
                     regexp_extract(dividend_part, r'^{{ beside }}₹({{ number }}){{ beside }}$'),

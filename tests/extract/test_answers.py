@@ -277,6 +277,8 @@ def test_a_series_of_another_symbol_is_refused(changing: Changing, told: str | N
         ("dividends", {"amount": None}),
         ("dividends", {"amount": -1.5}),
         ("dividends", {"date": None, "amount": 1.5}),
+        ("dividends", {"date": 1_733_715_900_000, "amount": 1.5}),
+        ("splits", {"date": 10**20, "numerator": 2.0, "denominator": 1.0}),
     ],
 )
 def test_an_event_of_yahoo_that_says_nothing_costs_itself_alone(
@@ -296,6 +298,59 @@ def test_an_event_of_yahoo_that_says_nothing_costs_itself_alone(
     assert (action["dividend"], action["split_ratio"]) == (2.5, 0.0)
     (said,) = answer.left_out
     assert said.startswith(f"an event of Yahoo's {kind} is left out: {{'date'")
+
+
+def test_an_action_of_yahoo_keeps_its_day_where_there_is_no_bar(changing: Changing) -> None:
+    def act_without_bars(chart: Any) -> None:
+        first, second, third = (chart["timestamp"][place] for place in (0, 5, 9))
+        for place in (9, 5, 0):
+            for column in (
+                chart["timestamp"],
+                *chart["indicators"]["quote"][0].values(),
+                chart["indicators"]["adjclose"][0]["adjclose"],
+            ):
+                del column[place]
+        split = {"date": second, "numerator": 3.0, "denominator": 2.0, "splitRatio": "3:2"}
+        chart["events"] = {
+            # Two dividends of one day, at different hours.
+            "dividends": {str(n): {"date": first + n, "amount": 1.0 + n} for n in (0, 1)}
+            | {"late": {"date": third, "amount": 4.0}},
+            # Yahoo has some splits twice.
+            "splits": {"once": split, "again": split | {"date": second + 60}},
+        }
+
+    changing.change = changed_chart(act_without_bars)
+    answer = changing.fetch("yahoo")
+    actions = [tuple(row.values())[2:] for row in answer["yahoo_corporate_actions"].to_pylist()]
+    assert [(moment.astimezone(EXCHANGE_ZONE).date(), *values) for moment, *values in actions] == [
+        (date(2024, 12, 2), 3.0, 0.0),
+        (date(2024, 12, 9), 0.0, 1.5),
+        (date(2024, 12, 13), 4.0, 0.0),
+    ]
+    assert len(days(answer, "yahoo")) == 18
+
+
+def test_an_action_of_a_day_that_was_not_asked_for_is_left_out_and_named(changing: Changing) -> None:
+    def add_dividends(chart: Any) -> None:
+        late = datetime(2025, 6, 2, 9, 15, tzinfo=EXCHANGE_ZONE)
+        dates = [int(moment.timestamp()) for moment in (late, datetime(2023, 6, 2, 9, 15, tzinfo=EXCHANGE_ZONE))]
+        chart["events"] = {"dividends": {str(second): {"date": second, "amount": 2.5} for second in dates}}
+
+    changing.change = changed_chart(add_dividends)
+    answer = changing.fetch("yahoo")
+    assert answer["yahoo_corporate_actions"].num_rows == 0
+    assert answer.left_out == [
+        "Yahoo sent 1 rows of days that have not come, which are left out: 2025-06-02",
+        "Yahoo sent 1 rows of days that were not asked for, which are left out: 2023-06-02",
+    ]
+
+
+def test_times_in_milliseconds_are_malformed(changing: Changing) -> None:
+    changing.change = changed_chart(
+        lambda chart: chart.update(timestamp=[second * 1000 for second in chart["timestamp"]])
+    )
+    with pytest.raises(SourceUnavailable, match=r"Yahoo's answer is malformed: year \d+ is out of range"):
+        changing.fetch("yahoo")
 
 
 @pytest.mark.parametrize(

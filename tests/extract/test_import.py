@@ -239,6 +239,80 @@ def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> 
     assert (report.shortfalls, len(rows)) == ([], 1)
 
 
+# With the columns that decide at the end, as people keep them by hand.
+SHORT = "SYMBOL,EX-DATE,PURPOSE\nINFY,03-Jun-2024,Dividend Rs 7\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f"{SHORT}TCS,28-Jun-2024,Dividend Rs 1",
+        "SYMBOL,PURPOSE,EX-DATE\nINFY,Dividend Rs 7,03-Jun-2024\nTCS,Bonus 1:1,28-Jun-20",
+        "PURPOSE,EX-DATE,SYMBOL\nDividend Rs 7,03-Jun-2024,INFY\nBonus 1:1,28-Jun-2024,TCS",
+    ],
+)
+def test_a_value_that_may_be_cut_is_not_taken_and_the_list_withdraws_nothing(tmp_path: Path, body: str) -> None:
+    report, rows = _one(tmp_path, "CA.csv", body)
+    assert [row["symbol"] for row in rows] == ["INFY"]
+    (refused,) = report.refused
+    assert str(refused).startswith("line 3: the file ends in TCS without a line end, so its last value may be cut")
+    kept = Pipeline(tmp_path / "archive", tmp_path).archive.read(report.paths[1]).rows.to_pylist()
+    assert [row["unread_symbols"] for row in kept] == ["?"]
+
+
+def test_a_last_value_in_quotes_and_an_isin_are_whole(tmp_path: Path) -> None:
+    quoted, rows = _one(tmp_path, "CA.csv", f'{SHORT}"TCS","28-Jun-2024","Bonus 1:1"')
+    assert (quoted.refused, [row["subject"] for row in rows]) == ([], ["Dividend Rs 7", "Bonus 1:1"])
+    listed, _ = _one(tmp_path, "list.csv", f"{LIST}\n{MEMBER}", index="NIFTY Bank")
+    assert (listed.refused, listed.row_count) == ([], 1)
+
+
+def test_headings_in_the_middle_are_no_record_and_other_headings_are_another_file(tmp_path: Path) -> None:
+    twice = f"{SHORT}\ufeff Symbol,Ex-Date,PURPOSE\nTCS,28-Jun-2024,Bonus 1:1\n"
+    report, rows = _one(tmp_path, "CA.csv", twice)
+    assert [(row.place, row.reason) for row in report.left_out] == [("line 3", "it is not a record")]
+    assert (report.refused, [row["symbol"] for row in rows]) == ([], ["INFY", "TCS"])
+    dates = "SYMBOL,PURPOSE,EX-DATE,RECORD DATE\nINFY,Dividend Rs 7,03-Jun-2024,04-Jun-2024\n"
+    other = dates.replace("EX-DATE,RECORD DATE", "RECORD DATE,EX-DATE").replace("INFY", "TCS")
+    refused, _ = _one(tmp_path, "two.csv", dates + other)
+    assert str(refused.reason).startswith("has other headings in line 3: it is two files in one")
+
+
+def test_a_share_whose_symbol_reads_like_a_footer_is_a_record(tmp_path: Path) -> None:
+    odd = "#NAME?,28-Jun-2024,Bonus 1:1\nTCS,28-Jun-2024,#REF!\nTotal,3,\n---,---,---\n"
+    report, rows = _one(tmp_path, "CA.csv", f"{SHORT}TOTAL,28-Jun-2024,Bonus 1:1\n{odd}")
+    assert [row["symbol"] for row in rows] == ["INFY", "TOTAL"]
+    assert list(map(str, report.refused)) == [
+        "line 4 #NAME?: '#NAME?' is not a symbol",
+        "line 5 TCS: its subject '#REF!' is an error of a spreadsheet",
+    ]
+    assert [row.place for row in report.left_out] == ["line 6", "line 7"]
+
+
+def test_a_symbol_may_be_written_as_a_provider_writes_it(tmp_path: Path) -> None:
+    body = f"{SHORT}tcs.ns,28-Jun-2024,Bonus 1:1\nNSE:M&M,28-Jun-2024,Bonus 1:1\nITC.BO,28-Jun-2024,Bonus 1:1\n"
+    report, rows = _one(tmp_path, "CA.csv", body)
+    assert [row["symbol"] for row in rows] == ["INFY", "TCS", "M&M"]
+    assert list(map(str, report.refused)) == ["line 5 ITC.BO: 'ITC.BO' is of the BSE"]
+
+
+def test_a_value_of_json_that_is_no_text_costs_the_records_that_need_it(tmp_path: Path) -> None:
+    odd: list[dict[str, Any]] = [
+        {"symbol": True},
+        {"subject": ["Bonus 1:1"]},
+        {"exDate": {"from": "28-Jun-2024"}},
+        {"attachment": [{"page": 1}], "isFno": True},
+    ]
+    report, rows = _one(tmp_path, "a.json", json.dumps([RECORDS[1] | fields for fields in odd]))
+    assert [str(row).partition(": ")[2] for row in report.refused] == [
+        f"its {name} is neither a text nor a number" for name in ("symbol", "subject", "exDate")
+    ]
+    assert [row["subject"] for row in rows] == ["Bonus 1:1"]
+    twice = '[{"symbol": "TCS", "subject": "Bonus 1:1", "exDate": "28-Jun-2024", "exDate": "29-Jun-2024"}]'
+    refused, _ = _one(tmp_path, "b.json", twice)
+    assert str(refused.reason).startswith("is JSON in which a record has two values for exDate")
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
@@ -308,6 +382,7 @@ def _fifo(folder: Path) -> Path:
     [
         (lambda folder: _zip(folder / "a.zip", {}), ["is a zip without files"]),
         (lambda folder: _zip(folder / "a.zip", {"__MACOSX/._CA.csv": b"x"}), ["is a zip without files"]),
+        (lambda folder: _zip(folder / "a.zip", {"../CA.csv": BOTH.encode()}), [TAKEN]),
         (
             lambda folder: _zip(folder / "a", {"x/CA.csv": BOTH.encode(), "y": b"z"}),
             [TAKEN, "is not a known kind of file"],
@@ -378,6 +453,46 @@ def test_one_unnamed_list_is_of_the_index_that_is_given(tmp_path: Path) -> None:
     assert "is a second list" in str(reports[1].reason)
     # The members are the same, and the index is not.
     assert [report.outcome for report in _take(pipeline, *same)] == [TAKEN, TAKEN, HERE]
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("ind_nifty50list_27-11-2025.csv", date(2025, 11, 27)),
+        ("ind_nifty50list 20251127.csv", date(2025, 11, 27)),
+        ("27Nov2025_ind_nifty50list.csv", date(2025, 11, 27)),
+        ("ind_nifty50list.csv", TODAY),
+        ("ind_nifty50list_28-11-2026.csv", None),
+    ],
+)
+def test_a_list_is_of_the_day_in_its_name(tmp_path: Path, name: str, day: date | None) -> None:
+    report, rows = _one(tmp_path, name, f"{LIST}\n{MEMBER}\n")
+    assert [row["list_date"] for row in rows] == ([day] if day else [])
+    if day is None:
+        assert str(report.reason).startswith("is by its name of 2026-11-28, which has not come yet")
+        assert _one(tmp_path, name, f"{LIST}\n{MEMBER}\n", as_of=TODAY)[0].as_of == TODAY
+
+
+@pytest.mark.parametrize(
+    ("name", "day"),
+    [
+        ("CF-CA-equities-03-06-2024-to-03-06-2024.csv", TODAY),
+        ("CF-CA-equities-03-06-2024-to-28-06-2024 (2024-07-01).csv", date(2024, 7, 1)),
+        ("CF-CA-equities-03-12-2026-to-03-12-2026.csv", TODAY),
+    ],
+)
+def test_the_period_of_a_list_is_not_its_day(tmp_path: Path, name: str, day: date) -> None:
+    assert _one(tmp_path, name, BOTH)[0].as_of == day
+
+
+def test_a_list_with_too_few_members_is_remarked_on(tmp_path: Path) -> None:
+    members = [MEMBER.replace("INVENTED", f"S{n}").replace("000A", f"{n:03}A") for n in range(50)]
+    whole, _ = _one(tmp_path, "ind_nifty50list.csv", "\n".join([LIST, *members, ""]))
+    assert whole.shortfalls == []
+    cut, _ = _one(tmp_path, "ind_niftynext50list.csv", "\n".join([LIST, *members[:49], members[0], ""]))
+    assert (cut.outcome, cut.row_count) == (TAKEN, 50)
+    (said,) = cut.shortfalls
+    assert "has 49 members, and the NIFTY Next 50 has 50: it may be cut" in said
 
 
 def test_a_day_that_has_not_come_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:

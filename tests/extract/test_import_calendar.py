@@ -87,6 +87,8 @@ def test_special_sessions_come_of_the_list_or_of_a_file_of_their_own(archive: Ar
     told = HOLIDAYS | {
         date(2027, 1, 31): "Special live trading session (Union Budget)",
         date(2027, 2, 27): "DR drill: trading session from the recovery site",
+        date(2027, 2, 6): "Mock trading session",
+        date(2027, 3, 22): "Holi - no live trading session",
     }
     assert _take(archive, tmp_path, "list.csv", csv_list(told)).outcome == TAKEN
     hours = "2027-10-29,muhurat,18:15:00,19:15:00,true,Diwali\n2027-03-06,special,09:15,15:30,FALSE,Saturday\n"
