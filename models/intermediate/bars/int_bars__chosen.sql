@@ -114,7 +114,10 @@ with_last_close as (
     select
         *,
         last_value(if(is_valid, cast(close as float64), null) ignore nulls) over days_before
-            as last_valid_close
+            as last_valid_close,
+        max(if(is_valid, trade_date, null)) over days_before as last_valid_date,
+        max(if('has_explained_return' in unnest(failed_checks), trade_date, null))
+            over days_before as last_jump_date
     from chosen
     window
         days_before as (
@@ -127,13 +130,15 @@ with_last_close as (
 
 -- If the chosen series moves by more than 20 % and the source's own series does not, the bar before
 -- is on another scale. For example, the exchange's record begins on this day, and the source of the
--- days before has applied a split that the exchange never had.
+-- days before has applied a split that the exchange never had. The bar after a jump that nothing
+-- explains goes on from the jump, and not from the valid bar before it.
 with_seams as (
 
     select
         *,
         coalesce(
             is_valid
+            and coalesce(last_jump_date < last_valid_date, true)
             and abs(cast(close as float64) / last_valid_close - 1) > 0.2
             and coalesce(abs(cast(close as float64) / last_valid_close - growth) > 0.1, true),
             false
