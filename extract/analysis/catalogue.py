@@ -83,15 +83,17 @@ def described(warehouse: Warehouse, typed: str) -> Described:
 def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Described]:
     """The same tables, with the rows of those marts that are views counted. Other views keep ``row_count`` None.
 
-    To count a view of quality takes as long as to compute it: there is a row for each check of each bar.
+    To count a view of quality takes as long as to compute it: there is a row for each check of each bar. BigQuery knows
+    the rows of a table. The embedded warehouse's number includes the rows that a merge has replaced, so they are counted.
 
     Raises:
         PipelineError: BigQuery refused or failed.
     """
-    views = [table.name for table in tables if table.row_count is None and "." not in table.name]
-    if not views:
+    is_embedded = warehouse.address is not None
+    names = [table.name for table in tables if (is_embedded if table.row_count is not None else "." not in table.name)]
+    if not names:
         return list(tables)
-    selects = (f"select '{name}' as name, count(*) as row_count from `{_full(warehouse, name)}`" for name in views)
+    selects = (f"select '{name}' as name, count(*) as row_count from `{_full(warehouse, name)}`" for name in names)
     counted = {row["name"]: row["row_count"] for row in warehouse.query("\nunion all\n".join(selects))}
     return [replace(table, row_count=counted.get(table.name, table.row_count)) for table in tables]
 

@@ -247,21 +247,11 @@ def _keeping_few_results(execute):  # type: ignore[no-untyped-def]
 # the kept results of all queries: this takes half of a build's time, and more with each query. The lake's own catalogue
 # is a DuckDB database that changes only with its snapshot, so we read all of it once for each snapshot.
 _OBJECTS = """
-    with written as (
-        select table_id, sum(record_count) as row_count from {lake}.ducklake_data_file
-        where end_snapshot is null group by 1
-    ),
-    deleted as (
-        select table_id, sum(delete_count) as row_count from {lake}.ducklake_delete_file
-        where end_snapshot is null group by 1
-    )
-    select
-        s.schema_name, o.table_name, 'TABLE',
-        coalesce(written.row_count, 0) - coalesce(deleted.row_count, 0), table_id, null, null
+    with stats as (select table_id, any_value(record_count) as row_count from {lake}.ducklake_table_stats group by 1)
+    select s.schema_name, o.table_name, 'TABLE', coalesce(row_count, 0), table_id, null, null
     from {lake}.ducklake_table as o
     join {lake}.ducklake_schema as s using (schema_id)
-    left join written using (table_id)
-    left join deleted using (table_id)
+    left join stats using (table_id)
     where o.end_snapshot is null and s.end_snapshot is null
     union all
     select s.schema_name, o.view_name, 'VIEW', 0, null, o.sql, o.column_aliases
@@ -281,7 +271,7 @@ class _Object:
 
     Attributes:
         kind: ``TABLE`` or ``VIEW``.
-        rows: the number of rows of a table. The lake's own statistics also count the deleted ones.
+        rows: the number of rows of a table, from the lake's statistics, which also count deleted rows.
         columns: of a table, as (name, type, may be null, parent column).
         text: the statement of a view, with the names of its columns.
     """

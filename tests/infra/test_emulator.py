@@ -93,18 +93,11 @@ results = "_results"
 names = ["t", "v", "gone", "moved", "partitioned", "never"]
 
 
-def without_rows(objects):
-    return [(name, kind) for name, kind, _ in objects]
-
 def compare():
     for dataset in ("a", "b", "c"):
         places = [("local", dataset, name) for name in names]
         for place in [("local", dataset, None), *places]:
-            assert without_rows(before[0](*place)) == without_rows(after[0](*place)), place
-        # local-bigquery counts deleted rows too.
-        for name, kind, rows in after[0]("local", dataset):
-            if kind == "TABLE":
-                assert database.fetch(f"select count(*) from local.{dataset}.{name}") == [(rows,)], name
+            assert before[0](*place) == after[0](*place), place
         for place in places:
             assert answer(before[1], *place) == answer(after[1], *place), place
             table = exp.table_(place[2], place[1], place[0], quoted=True)

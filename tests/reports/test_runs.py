@@ -213,16 +213,16 @@ def test_a_command_without_a_report_is_at_work_while_it_holds_the_lease(built_pi
         status = built_pipeline.command("status")
         as_json = json.loads(built_pipeline.command("status", "--json").stdout)
         (line,) = [line for line in built_pipeline.command("diagnose").stdout.splitlines() if " backfill " in line]
-        return {listed["state"], one["state"]}, line.split("backfill")[1], run_id in status.stdout, as_json
+        return {listed["state"], one["state"]}, line.split(" backfill ")[1].lstrip(), run_id in status.stdout, as_json
 
     with serving(built_pipeline, API_TOKEN=TOKEN) as client:
         with held(built_pipeline.archive, run_id, "backfill ALL", lambda: now):
             states, line, is_told, as_json = told(client)
             assert (states, is_told, as_json["at_work"]) == ({"running"}, True, run_id)
-            assert line.startswith(" at work ")
+            assert line.startswith("at work ")
         states, line, is_told, as_json = told(client)
         assert (states, is_told, as_json["at_work"]) == ({"killed"}, False, None)
-        assert line.startswith(" killed? ")
+        assert line.startswith("killed? ")
 
 
 def test_who_asks_and_whom_to_ask_are_two_things() -> None:
