@@ -84,7 +84,7 @@ def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Descr
     """The same tables, with the rows of those marts that are views counted. Other views keep ``row_count`` None.
 
     To count a view of quality takes as long as to compute it: there is a row for each check of each bar. BigQuery knows
-    the rows of a table. The embedded warehouse's number includes the rows that a merge has replaced, so they are counted.
+    the rows of a table. The embedded warehouse's number includes rows that a merge has replaced, so it is not used.
 
     Raises:
         PipelineError: BigQuery refused or failed.

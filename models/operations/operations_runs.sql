@@ -44,8 +44,8 @@ joined as (
         ) as command,
         reports.reason,
         reports.exit_status,
-        coalesce(reports.request_count, requests.request_count) as request_count,
-        coalesce(reports.failed_request_count, requests.failed_request_count)
+        coalesce(reports.request_count, requests.request_count, 0) as request_count,
+        coalesce(reports.failed_request_count, requests.failed_request_count, 0)
             as failed_request_count,
         reports.landed_row_count,
         reports.built_node_count,
