@@ -203,6 +203,7 @@ def test_a_command_without_a_report_is_at_work_while_it_holds_the_lease(built_pi
     # Typed in another terminal: this server did not start it.
     run_id, now = "backfill-20241231T130000Z-abcdef", datetime.now(UTC)
     asked = {"symbol": "TCS", "source_id": "kite", "raw_table": "kite_daily_bars", "outcome": "ok", "requested_at": now}
+    asked |= {"attempts": 1, "elapsed_ms": 200, "row_count": 1}
     write_bars(built_pipeline.archive, EXTRACT_REQUESTS, run_id, now, asked)
     built_pipeline.replay()
 
