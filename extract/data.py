@@ -393,7 +393,7 @@ def _chosen(symbols: str | Sequence[str] | None) -> list[str] | None:
     try:
         wanted = symbols if isinstance(symbols, str) else ",".join(symbols)
     except TypeError:
-        raise ValueError(f"{symbols!r} is no symbol and no list of symbols") from None
+        raise ValueError(f"{symbols!r} is neither a symbol nor a list of symbols") from None
     if not wanted:
         raise ValueError("the list of symbols is empty; leave it out for all")
     try:
@@ -405,7 +405,7 @@ def _chosen(symbols: str | Sequence[str] | None) -> list[str] | None:
 def _between(column: str, start: Day | None, end: Day | None) -> list[str]:
     first, last = (None if day is None else _day(day) for day in (start, end))
     if first and last and last < first:
-        raise ValueError(f"start {first} lies after end {last}; exchange them")
+        raise ValueError(f"start {first} lies after end {last}; swap them")
     bounds = ((">=", first), ("<=", last))
     return [f"{column} {sign} date '{day}'" for sign, day in bounds if day]
 
@@ -416,7 +416,7 @@ def _day(day: Day) -> date:
     try:
         return day if isinstance(day, date) else date.fromisoformat(day)
     except (TypeError, ValueError):
-        raise ValueError(f"{day!r} is no day; write 2024-12-31") from None
+        raise ValueError(f"{day!r} is not a day; write 2024-12-31") from None
 
 
 def _moment(as_of: Moment) -> tuple[datetime, date]:
@@ -429,5 +429,5 @@ def _moment(as_of: Moment) -> tuple[datetime, date]:
         begin = datetime.combine(_day(as_of), time(), EXCHANGE_ZONE)
         moment = begin + timedelta(days=1) - timedelta(microseconds=1)
     if begin > datetime.now(UTC):
-        raise ValueError(f"as_of {as_of} has not come; nobody knows what will be known then")
+        raise ValueError(f"as_of {as_of} lies in the future; what will be known then is not known yet")
     return moment.astimezone(UTC), moment.date()

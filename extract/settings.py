@@ -107,7 +107,7 @@ def folder(given: str, name: str) -> Path:
     except (RuntimeError, FileNotFoundError) as error:
         # There is no home folder, no such user, or the current folder was removed.
         raise ConfigurationError(f"{name} is {given!r}: {error}; write the whole path, from / on") from error
-    raise ConfigurationError(f"{name} is {given!r}, which no folder can be called")
+    raise ConfigurationError(f"{name} is {given!r}, which cannot be the name of a folder")
 
 
 def archive_uri(given: str, name: str) -> str:
@@ -264,7 +264,7 @@ class Settings:
         def url(name: str) -> str | None:
             given = value(name)
             if given and not re.fullmatch(r"https?://[^/\s]+/?", given):
-                raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if need be")
+                raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if needed")
             if given and value("CLOUD_RUN_EXECUTION") and not _LOOPBACK.match(given):
                 # A person who may start the job may set its variables, and could have the keys sent to their server.
                 raise ConfigurationError(
@@ -299,7 +299,7 @@ class Settings:
             raise ConfigurationError(f"API_AUTHENTICATION is {authentication!r}: use token, or cloud_run")
         if authentication == "cloud_run" and not value("K_SERVICE"):
             raise ConfigurationError(
-                "API_AUTHENTICATION is cloud_run, and this is no Cloud Run service, where anybody could call: use token"
+                "API_AUTHENTICATION is cloud_run, but this is not a Cloud Run service, so all could call it: use token"
             )
         trigger_job = value("TRIGGER_JOB") or None
         if trigger_job and not re.fullmatch(r"projects/[^/]+/locations/[^/]+/jobs/[^/]+", trigger_job):
@@ -312,7 +312,7 @@ class Settings:
         webhook = value("ALERT_WEBHOOK_URL")
         if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
             # The message does not quote it: anyone who knows the address can write to the channel.
-            raise ConfigurationError("ALERT_WEBHOOK_URL is no address: use https://, a host and a path")
+            raise ConfigurationError("ALERT_WEBHOOK_URL is not an address: use https://, a host and a path")
         if (value("KITE_API_SECRET") or value("KITE_ACCESS_TOKEN")) and not value("KITE_API_KEY"):
             raise ConfigurationError(
                 "KITE_API_SECRET or KITE_ACCESS_TOKEN is set and KITE_API_KEY is not: set it too, or none of them to do"

@@ -144,7 +144,7 @@ def data_routes(reader: Reader) -> APIRouter:
 
     @routes.get("/data-status", summary="Is the latest session here, and can it be trusted?", responses=REFUSALS)
     def data_status() -> DataStatus:
-        """The verdict, with its reasons, as `trading-data status` gives it. It is read anew after each run."""
+        """The verdict, with its reasons, as `trading-data status` gives it. It is read again after each run."""
         with unavailable():
             status = reader.status()
         return DataStatus(

@@ -92,7 +92,7 @@ class KeptAnswers:
         Args:
             key: identifies the answer.
             make: queries the warehouse for it.
-            again: make it anew, even if one is kept.
+            again: make it again, even if one is kept.
 
         Raises:
             PipelineError: the warehouse failed.

@@ -112,15 +112,15 @@ def test_a_universe_is_of_its_day_with_who_has_left() -> None:
         (lambda: bars("NOBODY"), "NOBODY: not in seeds/instruments.csv"),
         (lambda: bars([]), "the list of symbols is empty"),
         (lambda: bars("TCS", "2024-02-01", "2024-01-01"), "start 2024-02-01 lies after end 2024-01-01"),
-        (lambda: bars("TCS", "2024-13-01"), "'2024-13-01' is no day"),
+        (lambda: bars("TCS", "2024-13-01"), "'2024-13-01' is not a day"),
         (lambda: bars("TCS", as_of=datetime(2024, 1, 1)), "has no zone"),  # noqa: DTZ001 That is what is refused.
         (lambda: bars("TCS", as_of="2020-01-01"), "the first bar was received on 2024-06-25"),
         (lambda: wide("clos", "TCS"), "did you mean close?"),  # type: ignore[arg-type]
         (lambda: wide("symbol", "TCS"), "a panel cannot be of 'symbol'"),  # type: ignore[arg-type]
-        (lambda: bars(5), "5 is no symbol and no list of symbols"),  # type: ignore[arg-type]
-        (lambda: bars(["TCS", 5]), "is no symbol and no list of symbols"),  # type: ignore[list-item]
-        (lambda: bars("TCS", as_of="2999-01-01"), "as_of 2999-01-01 has not come"),
-        (lambda: actions("TCS", as_of=datetime(2999, 1, 1, tzinfo=UTC)), "has not come"),
+        (lambda: bars(5), "5 is neither a symbol nor a list of symbols"),  # type: ignore[arg-type]
+        (lambda: bars(["TCS", 5]), "is neither a symbol nor a list of symbols"),  # type: ignore[list-item]
+        (lambda: bars("TCS", as_of="2999-01-01"), "as_of 2999-01-01 lies in the future"),
+        (lambda: actions("TCS", as_of=datetime(2999, 1, 1, tzinfo=UTC)), "lies in the future"),
         (lambda: universe("nifty 500"), "did you mean NIFTY 50?"),
         (lambda: universe("NIFTY 50", "2020-01-01"), "the first list of NIFTY 50 is of 2024-03-28"),
     ],

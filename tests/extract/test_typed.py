@@ -109,10 +109,10 @@ USAGE: list[Typed] = [
     (["status"], {"WAREHOUSE_IDLE_SECONDS": "1e300"}, "WAREHOUSE_IDLE_SECONDS is 1e+300"),
     (["status"], {"BIGQUERY_DATASET": "my-data"}, "BIGQUERY_DATASET is 'my-data'"),
     (["run"], {"KITE_BASE_URL": "127.0.0.1:1"}, "KITE_BASE_URL is '127.0.0.1:1'"),
-    (["run"], {"ALERT_WEBHOOK_URL": "hooks.example"}, "ALERT_WEBHOOK_URL is no address"),
+    (["run"], {"ALERT_WEBHOOK_URL": "hooks.example"}, "ALERT_WEBHOOK_URL is not an address"),
     (["serve"], {"TRIGGER_JOB": "trading-data"}, "TRIGGER_JOB is 'trading-data'"),
     (["serve"], {"API_AUTHENTICATION": "none"}, "API_AUTHENTICATION is 'none'"),
-    (["serve"], {"API_AUTHENTICATION": "cloud_run"}, "this is no Cloud Run service"),
+    (["serve"], {"API_AUTHENTICATION": "cloud_run"}, "this is not a Cloud Run service"),
 ]
 
 

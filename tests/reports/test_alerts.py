@@ -166,7 +166,7 @@ def test_a_report_that_cannot_be_loaded_stands_and_is_loaded_by_the_next_run(pip
 
 def test_a_webhook_that_is_no_address_is_refused_without_being_quoted(pipeline: Pipeline) -> None:
     done = pipeline.command("status", environment={"ALERT_WEBHOOK_URL": SECRET})
-    assert (done.returncode, "ALERT_WEBHOOK_URL is no address" in done.stderr) == (2, True)
+    assert (done.returncode, "ALERT_WEBHOOK_URL is not an address" in done.stderr) == (2, True)
     assert SECRET not in done.stderr
 
 

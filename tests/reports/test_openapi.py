@@ -70,7 +70,7 @@ def test_without_a_token_no_data_is_told(populated: Populated) -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"API_AUTHENTICATION": "cloud_run"}, "this is no Cloud Run service"),
+        ({"API_AUTHENTICATION": "cloud_run"}, "this is not a Cloud Run service"),
         ({"API_AUTHENTICATION": "none"}, "use token, or cloud_run"),
         ({"TRIGGER_JOB": "trading-data"}, "use projects/<project>/locations/<region>/jobs/<job>"),
         ({"API_TRIGGERS_PER_HOUR": "0"}, "use a whole number of runs, 1 or more"),

@@ -69,7 +69,7 @@ class Reader:
             symbol: one of our symbols.
             first: the first day; None for about a year before the last.
             last: the last day; None for today.
-            again: read it anew, even if an answer is kept.
+            again: read it again, even if an answer is kept.
         """
         first, last = asked_days(first, last, exchange_date(self._clock()), _SHOWN_DAYS)
         return self._answers.kept((symbol, first, last), partial(self._read_symbol, symbol, first, last), again=again)

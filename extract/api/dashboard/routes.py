@@ -26,7 +26,7 @@ def dashboard_routes(reader: Reader, *, is_asked: bool) -> APIRouter:
 
     @routes.get("/overview", summary="What the first screen shows")
     def overview(request: Request) -> Overview:
-        """The verdict, the figures and the data of the panels. It is read anew after each run, or with `no-cache`."""
+        """The verdict, the figures and the data of the panels. It is read again after each run, or with `no-cache`."""
         with unavailable():
             return reader.overview(again=_asks_anew(request))
 

@@ -31,7 +31,7 @@ INSTRUMENT_TYPE = re.compile("[A-Z]{3}")
 def _series(text: str | None) -> str:
     series = (text or "").strip().upper()
     if not _SERIES.fullmatch(series):
-        raise ValueError(f"its series {series!r} is none, such as EQ")
+        raise ValueError(f"its series {series!r} is not a series such as EQ")
     return series
 
 
@@ -46,7 +46,7 @@ def _number(text: str | None, info: ValidationInfo) -> float | None:
     number = float(text) if _NUMBER.fullmatch(text) else float("nan")
     # Rejects infinity too, to which a number of 400 digits is parsed.
     if not abs(number) < float("inf"):
-        raise ValueError(f"its {_word(info)} {text[:30]!r} is no number")
+        raise ValueError(f"its {_word(info)} {text[:30]!r} is not a number")
     if number < 0:
         raise ValueError(f"its {_word(info)} {text[:30]} is below 0")
     return number
@@ -64,7 +64,7 @@ def _price(text: str | None, info: ValidationInfo) -> float:
 def _count(text: str | None, info: ValidationInfo) -> int | None:
     number = _number(text, info)
     if number is not None and (number != int(number) or number >= LARGEST_COUNT):
-        raise ValueError(f"its {_word(info)} {str(text).strip()[:30]} is no whole number, or too large")
+        raise ValueError(f"its {_word(info)} {str(text).strip()[:30]} is not a whole number, or too large")
     return None if number is None else int(number)
 
 
@@ -81,7 +81,7 @@ def _day(text: str | None, info: ValidationInfo) -> date:
     try:
         return read_day(text or "", month_first=reading.month_first)
     except ValueError:
-        raise ValueError(f"its day {(text or '').strip()[:30]!r} is none, such as 05-JUL-2024") from None
+        raise ValueError(f"its day {(text or '').strip()[:30]!r} is not a day such as 05-JUL-2024") from None
 
 
 def _word(info: ValidationInfo) -> str:

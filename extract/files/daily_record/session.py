@@ -71,7 +71,7 @@ def has_month_first(texts: Sequence[str | None], basename: str) -> bool:
     fitting = [month_first for month_first, day in found.items() if day in named]
     if len(fitting) != 1:
         both = " or ".join(str(day) for day in found.values())
-        raise FileRefused(f"is of the day {text}, which may be {both}; put the right one into the file's name")
+        raise FileRefused(f"is of the day {text}, which may be {both}; write the right day into the file's name")
     return fitting[0]
 
 
