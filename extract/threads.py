@@ -16,7 +16,8 @@ def begun[T](call: Callable[[], T]) -> Future[T]:
     def run() -> None:
         try:
             result.set_result(call())
-        except Exception as error:
+        except BaseException as error:
+            # Whatever it is: without a result, the future would be waited for without end.
             result.set_exception(error)
 
     threading.Thread(target=run, daemon=True).start()

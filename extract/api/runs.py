@@ -21,7 +21,7 @@ from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.symbols import our_symbol
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
-from extract.landing.lease import holder
+from extract.landing.lease import seen_holder
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
 from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, listed_instruments, trading_sessions
@@ -146,6 +146,11 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         if settings.trigger_job
         else LocalProcesses(settings, clock)
     )
+
+    def at_work() -> list[str]:
+        held = seen_holder(settings.lease_uri, clock())
+        return [held.run_id] if held else []
+
     rate = Rate(settings.api_triggers_per_hour, clock)
     one_at_a_time = threading.Lock()
 
@@ -195,8 +200,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
             running = set[str]()
             if any(report.exit_status is None for report in reports):
                 # Those that this server started, and the command that holds the lease, whoever typed it.
-                at_work = holder(Archive(settings.lease_uri), clock())
-                running = {*launcher.running().values(), *([at_work.run_id] if at_work else [])}
+                running = {*launcher.running().values(), *at_work()}
         listed = [
             RunStatus(run_id=report.run_id, state=_state(report, running), report=report) for report in reports[:limit]
         ]
@@ -210,6 +214,8 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         """The state of a run: one that was triggered, or any of the last ninety days."""
         with unavailable():
             state = launcher.state(run_id)
+            if state is None and run_id in at_work():
+                state = "running"
             reports = _reports(warehouse(), run_id) if state != "running" else []
         if reports and reports[0].exit_status is not None:
             return RunStatus(run_id=run_id, state=state_of(reports[0].exit_status), report=reports[0])

@@ -2,15 +2,14 @@
 
 import argparse
 import json
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 from extract.commands.options import clock
 from extract.commands.terminal import Step, output
 from extract.commands.warehouse import kept_warehouse
 from extract.commands.writing import opened, starting
-from extract.errors import INCOMPLETE, OK, PipelineError
-from extract.landing.archive import Archive
-from extract.landing.lease import Record, holder
+from extract.errors import INCOMPLETE, OK
+from extract.landing.lease import seen_holder
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
 
@@ -21,7 +20,7 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
         from extract.reporting.status import read_status
 
         status = read_status(warehouse)
-        at_work = _at_work(settings)
+        at_work = seen_holder(settings.lease_uri, clock())
         kept = kept_warehouse(settings)
     if settings.execution:
         import structlog
@@ -40,13 +39,6 @@ def status_command(settings: Settings, options: argparse.Namespace) -> int:
 
         show(output, status_screen(status, kept, at_work))
     return INCOMPLETE if status.is_degraded else OK
-
-
-def _at_work(settings: Settings) -> Record | None:
-    """The command that holds the lease. If the lease cannot be read, `diagnose` says why."""
-    with suppress(PipelineError):
-        return holder(Archive(settings.lease_uri), clock())
-    return None
 
 
 def diagnose_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -13,14 +13,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 import structlog
 
-from extract.errors import FAILED, AlreadyRunning, PipelineError
+from extract.errors import FAILED, AlreadyRunning, ConfigurationError, PipelineError
 from extract.landing.archive import Archive
 from extract.seeds import Clock, exchange_date
 
@@ -200,6 +200,16 @@ def holder(archive: Archive, now: datetime) -> Record | None:
     if last is None or not last.may_write(None) or datetime.fromisoformat(last.expires_at) <= now:
         return None
     return last
+
+
+def seen_holder(lease_uri: str, now: datetime) -> Record | None:
+    """The holder of the lease, for commands that only report; None also if the lease cannot be read.
+
+    `trading-data diagnose` says why it cannot.
+    """
+    with suppress(ConfigurationError, PipelineError):
+        return holder(Archive(lease_uri, must_exist=True), now)
+    return None
 
 
 def _renew(lease: "_Lease", is_over: threading.Event) -> None:
