@@ -35,8 +35,12 @@ _SPECIAL = re.compile(
     r"|\bdr\b.{0,10}(?:drill|site|session)|disaster recovery",
     re.IGNORECASE,
 )
-# "Mock trading session", "no trading session": the exchange is closed.
-_NO_SESSION = re.compile(r"\b(?:mock|no|not|without|cancel\w*)\b", re.IGNORECASE)
+# "Mock trading session", "no trading session", "special session cancelled": the exchange is closed.
+_NO_SESSION = re.compile(
+    r"\b(?:mock|no|not|without|cancel\w*)(?: (?:an?|any|the|special|live|full|muh?urat))* (?:trading|session)"
+    r"|(?:trading|session)s?(?: (?:is|was|has been|stands))? cancel",
+    re.IGNORECASE,
+)
 
 _HEADINGS = {
     "tradingDate": ("tradingdate", "date", "holidaydate"),
@@ -102,7 +106,7 @@ class _Listed(Record):
     def model_post_init(self, _: Any) -> None:
         told = self.weekday.strip().lower()
         if len(told) < 3 or not _WEEKDAYS[self.trade_date.weekday()].startswith(told):
-            raise ValueError(f"{self.trade_date} is a {_WEEKDAYS[self.trade_date.weekday()].title()}, and no {told!r}")
+            raise ValueError(f"{self.trade_date} is a {_WEEKDAYS[self.trade_date.weekday()].title()}, not a {told!r}")
 
 
 class _SpecialSession(Record):

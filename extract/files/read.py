@@ -171,8 +171,9 @@ class IdentifiedFile:
             raise ValueError(f"it has {len(row.cells)} cells for {self.width} headings: a value may need quotes")
         if len(row.filled) <= 1:
             raise SaysNothing("it is not a record")
-        for place in self.columns.values():
-            if place in row.no_texts:
+        for column, place in self.columns.items():
+            # Only this column is true or false; str(True) would also be the symbol TRUE.
+            if place in row.no_texts and column != "is_short":
                 raise ValueError(f"its {self.headings.cells[place]} is neither a text nor a number")
         cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
         return self.kind.read(cells, reading)

@@ -89,16 +89,24 @@ def test_special_sessions_come_of_the_list_or_of_a_file_of_their_own(archive: Ar
         date(2027, 2, 27): "DR drill: trading session from the recovery site",
         date(2027, 2, 6): "Mock trading session",
         date(2027, 3, 22): "Holi - no live trading session",
+        date(2027, 2, 13): "Special trading session cancelled",
+        date(2027, 3, 13): "Special trading session (timings not yet announced)",
     }
     assert _take(archive, tmp_path, "list.csv", csv_list(told)).outcome == TAKEN
     hours = "2027-10-29,muhurat,18:15:00,19:15:00,true,Diwali\n2027-03-06,special,09:15,15:30,FALSE,Saturday\n"
     report = _take(archive, tmp_path, "hours.csv", SESSIONS + hours)
     assert (report.outcome, report.kind) == (TAKEN, "special sessions")
+    as_json = dict(
+        zip(SESSIONS.strip().split(","), ["2027-03-20", "special", "09:15", "15:30", False, "Saturday"], strict=True)
+    )
+    assert _take(archive, tmp_path, "more.json", json.dumps([as_json])).outcome == TAKEN
     announced = read_announcements(archive)
     assert announced.special_sessions == {
         date(2027, 1, 31): (time(19, 30), True),
         date(2027, 2, 27): (time(19, 30), True),
         date(2027, 3, 6): (time(15, 30), False),
+        date(2027, 3, 13): (time(19, 30), True),
+        date(2027, 3, 20): (time(15, 30), False),
         DIWALI: (time(19, 15), True),
     }
     assert set(announced.special_sessions) <= set(_days(date(2027, 1, 1), date(2027, 12, 31), announced))
@@ -126,7 +134,7 @@ def test_special_sessions_come_of_the_list_or_of_a_file_of_their_own(archive: Ar
             csv_list({date(2027, month, 4 + month % 3): "Closed" for month in range(1, 13)}),
             "another exchange's",
         ),
-        ("weekday.csv", csv_list(HOLIDAYS).replace("Monday", "Friday", 1), "2027-03-22 is a Monday, and no 'friday'"),
+        ("weekday.csv", csv_list(HOLIDAYS).replace("Monday", "Friday", 1), "2027-03-22 is a Monday, not a 'friday'"),
         ("day.csv", csv_list(HOLIDAYS).replace("22-Mar-2027", "32-Mar-2027"), "'32-Mar-2027' is not a day"),
         ("kind.csv", SESSIONS + "2027-10-29,evening,,,true,Diwali\n", "its kind is 'evening'; write regular"),
         ("time.csv", SESSIONS + "2027-10-29,muhurat,6 PM,,true,Diwali\n", "its time '6 PM' is not a time"),

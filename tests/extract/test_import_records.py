@@ -118,6 +118,21 @@ def test_both_ways_of_reading_read_the_same(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_a_symbol_as_a_provider_writes_it_is_read_by_rows(tmp_path: Path, form: str) -> None:
+    for suffix in (".NS", ".BO"):
+        assert (
+            read_by_columns(FORMS[form].replace("INVENTED", f"INVENTED{suffix}").encode(), "record.csv", TODAY) is None
+        )
+    _, rows = _one(tmp_path, FORMS[form].replace("INVENTED", "INVENTED.NS"))
+    assert {row["symbol"] for row in rows} == {"INVENTED", "FEIGN&D"}
+    folder = tmp_path / "other"
+    folder.mkdir()
+    report, rows = _one(folder, FORMS[form].replace("INVENTED", "INVENTED.BO"))
+    assert "INVENTED.BO" not in {row["symbol"] for row in rows}
+    assert any("is of the BSE" in str(row) for row in report.refused) or "is of the BSE" in str(report.reason)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     "dress",
     [
@@ -168,11 +183,11 @@ ROW = "INVENTED,EQ,100,102.5,99.95,101,101.05,99.9,1000,100500.5,05-JUL-2024,40,
         (",1000,", ",,", "it has no volume"),
         (",99.9,", ",-99.9,", "its prev close -99.9 is below 0"),
         (",40,", ",4.5,", "its trades 4.5 is not a whole number"),
-        (",EQ,", ",,", "its series '' is none"),
+        (",EQ,", ",,", "its series '' is not a series"),
         ("INVENTED,", ",", "it names no symbol"),
         ("INVENTED,", "INV ENTED,", "'INV ENTED' is not a symbol"),
         ("INE000A01001", "INE000A0100", "its ISIN 'INE000A0100' does not have 12"),
-        ("05-JUL", "35-JUL", "its day '35-JUL-2024' is none"),
+        ("05-JUL", "35-JUL", "its day '35-JUL-2024' is not a day"),
         ("05-JUL", "04-JUL", "its day 2024-07-04 is not 2024-07-05"),
         ("INVENTED,EQ", "INVENTED", "it has 13 of 13 cells"),
         (",100,", ",1,00,", "it has 15 cells"),

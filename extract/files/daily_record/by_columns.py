@@ -132,6 +132,9 @@ def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:
     for name, pattern in texts.items():
         if name in columns and not _all(pc.match_substring_regex(columns[name], pattern)):
             return False
+    # As a provider writes it, or of another exchange: one reads that row by row.
+    if pc.any(pc.match_substring_regex(columns["symbol"], r"\.(NS|BO|BSE)$")).as_py():
+        return False
     if columns["symbol"].unique().to_pylist() != columns["symbol"].to_pylist():
         keys = pc.binary_join_element_wise(columns["symbol"], columns["series"], ",")
         if pc.count_distinct(keys).as_py() != len(keys):
