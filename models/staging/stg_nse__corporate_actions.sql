@@ -54,15 +54,16 @@
 {%- set inner = '[^()\\[\\]]*' -%}
 {%- set rupees = '(?:\\b(?:rs|re|inr)|₹)[.]? ?[.]?[0-9]' -%}
 {%- set breakdown = (
-    '(' ~ rupees ~ inner ~ ')[(\\[](' ~ inner ~ '\\b(?:int|fin|sp[el]|div)' ~ inner ~ rupees ~ ')'
+    '(' ~ rupees ~ inner ~ ')[(\\[](' ~ inner ~ '\\b(?:int|fin|spe|spl\\b|div)' ~ inner ~ rupees ~ ')'
 ) -%}
+{%- set before_bracket = '^[^(\\[]*\\b' -%}
 {%- set read_price = '₹?(' ~ number ~ ')' -%}
 {%- set openers = (
     'spe|spl|int[ de]|fin|div|bonus|face value split|stock split|split|consol|right|demerg|buy|capital'
     '|annual|agm|first|second|third|fourth'
 ) -%}
 {%- set continuation = (
-    '^(?:special|spl|interim|final|fin)\\b(?: ?\\b(?:special|spl|interim|final|fin|and|of|per|share)\\b|[ .,@-])*(?:[₹0-9]|$)'
+    '^(?:special|spl|interim|final|fin)\\b(?: ?\\b(?:special|spl|interim|final|fin|and|of|for|the|year|per|share)\\b|[ .,@-])*(?:[₹0-9]|$)'
     '|^(?:first|second|third|fourth)$'
 ) -%}
 {%- set face_value_remark = (
@@ -80,23 +81,42 @@ source as (
 
 ),
 
--- Subjects are typed by hand, with many spellings. Brackets contain remarks. In "Rs 10 (Final Rs 4
--- + Special Rs 6)", they contain the parts of the amount before them, which would count twice.
-spaced as (
+lowered as (
 
     select
         *,
+        regexp_replace(
+            regexp_replace(lower(coalesce(subject, '')), r'\p{Pd}', '-'),
+            r'\b(?:first|1st) ?(?:and|[&/]) ?final div',
+            'final div'
+        ) as lower_subject
+    from source
+
+),
+
+-- Subjects are typed by hand, with many spellings. Brackets contain remarks. In "Rs 10 (Final Rs 4
+-- + Special Rs 6)", they contain the parts of the amount before them, which would count twice. In
+-- "Split From Rs 10 To Rs 2 (Interim Dividend Rs 3)", they contain an action of their own.
+spaced as (
+
+    select
+        * except (lower_subject),
         regexp_replace(trim(subject), r'\s+', ' ') as spaced_subject,
         regexp_replace(
-            regexp_replace(
-                regexp_replace(lower(coalesce(subject, '')), r'\p{Pd}', '-'),
-                r'{{ breakdown }}',
-                r'\1 ? \2'
+            if(
+                regexp_contains(
+                    lower_subject, r'{{ before_bracket }}(?:split|sub|bonus|right|buy|consol)'
+                )
+                and not regexp_contains(
+                    lower_subject, r'{{ before_bracket }}(?:div|final|interim|special)'
+                ),
+                lower_subject,
+                regexp_replace(lower_subject, r'{{ breakdown }}', r'\1 ? \2')
             ),
             r'[\s\pZ()\[\]]+',
             ' '
         ) as plain_subject
-    from source
+    from lowered
 
 ),
 
