@@ -137,6 +137,7 @@ checked as (
         not is_provisional as is_final,
         is_from_primary or is_from_exchange as is_from_primary,
         cast(close as float64) / nullif(cast(last_close as float64), 0) as growth,
+        has_unsized_action,
         trade_date,
         extracted_at
     from scaled

@@ -72,6 +72,7 @@ scored as (
         checks.has_explained_return_weight,
         checks.has_explained_return_is_error,
         bars.growth,
+        bars.has_unsized_action,
         bars.is_provisional,
         bars.is_of_sound_session,
         (
@@ -109,15 +110,16 @@ chosen as (
 
 ),
 
-with_last_close as (
+with_last_closes as (
 
     select
         *,
-        last_value(if(is_valid, cast(close as float64), null) ignore nulls) over days_before
-            as last_valid_close,
-        max(if(is_valid, trade_date, null)) over days_before as last_valid_date,
-        max(if('has_explained_return' in unnest(failed_checks), trade_date, null))
-            over days_before as last_jump_date
+        cast(close as float64)
+        / last_value(if(is_valid, nullif(cast(close as float64), 0), null) ignore nulls)
+            over days_before
+            as move_since_valid,
+        cast(close as float64)
+        / last_value(nullif(cast(close as float64), 0) ignore nulls) over days_before as move
     from chosen
     window
         days_before as (
@@ -130,21 +132,22 @@ with_last_close as (
 
 -- If the chosen series moves by more than 20 % and the source's own series does not, the bar before
 -- is on another scale. For example, the exchange's record begins on this day, and the source of the
--- days before has applied a split that the exchange never had. The bar after a jump that nothing
--- explains goes on from the jump, and not from the valid bar before it.
+-- days before has applied a split that the exchange never had. A bar before that is not valid may
+-- be on no scale at all, or be the jump after which the series goes on: so both moves must show it.
 with_seams as (
 
     select
         *,
         coalesce(
             is_valid
-            and coalesce(last_jump_date < last_valid_date, true)
-            and abs(cast(close as float64) / last_valid_close - 1) > 0.2
-            and coalesce(abs(cast(close as float64) / last_valid_close - growth) > 0.1, true),
+            and not coalesce(has_unsized_action, false)
+            and abs(move_since_valid - 1) > 0.2
+            and abs(move - 1) > 0.2
+            and coalesce(least(abs(move_since_valid - growth), abs(move - growth)) > 0.1, true),
             false
         ) as is_seam,
         'has_explained_return' in unnest(inapplicable_checks) as is_first_move
-    from with_last_close
+    from with_last_closes
 
 ),
 

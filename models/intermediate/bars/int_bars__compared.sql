@@ -270,6 +270,7 @@ compared as (
             ) <= 0.02,
             false
         ) as is_move_shared,
+        coalesce(corporate_actions.has_unsized_action, false) as has_unsized_action,
         coalesce(with_last_bar.trade_date >= unsettled.ex_date, true) as has_settled_scale,
         to_json_string(
             struct(
