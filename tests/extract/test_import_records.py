@@ -250,7 +250,11 @@ FUTURES = (
         ("a.csv", f"{FUTURES}\nFUTSTK,A,25-Jul-2024,0,XX,1,1,1,1,1,1,1,1,\n", "is a daily record of derivatives (F&O)"),
         ("a.csv", "Index Name,Index Date,Closing Index Value\nNifty 50,05-07-2024,1\n", "is a daily record of indices"),
         ("a.csv", "SC_CODE,SC_NAME,OPEN\n500325,RELIANCE,1\n", "is a daily record of the BSE"),
-        ("a.csv", LEGACY.replace("05-JUL-2024", "05/07/2024"), "which may be 2024-07-05 or 2024-05-07; put the right"),
+        (
+            "a.csv",
+            LEGACY.replace("05-JUL-2024", "05/07/2024"),
+            "which may be 2024-07-05 or 2024-05-07; write the right day",
+        ),
         ("a.csv", LEGACY.replace("TOTTRDQTY", "X"), "has no column for volume (tottrdqty)"),
     ],
 )
