@@ -253,7 +253,7 @@ FUTURES = (
         (
             "a.csv",
             LEGACY.replace("05-JUL-2024", "05/07/2024"),
-            "which may be 2024-07-05 or 2024-05-07; write the right day",
+            "which may be 2024-07-05 or 2024-05-07; write",
         ),
         ("a.csv", LEGACY.replace("TOTTRDQTY", "X"), "has no column for volume (tottrdqty)"),
     ],
