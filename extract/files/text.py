@@ -12,6 +12,7 @@ from typing import Any
 from charset_normalizer import from_bytes
 
 from extract.files.opened import FileRefused
+from extract.json_names import RepeatedName, unrepeated
 
 # File formats that are not text, and what to do with them.
 _BINARIES = {
@@ -45,7 +46,7 @@ class Row:
         place: ``line 3``, counted from 1 as an editor does, or ``record 3`` of JSON.
         cells: in the order of the file; None for a null of JSON.
         problem: why the cells could not be separated; None if they could.
-        no_texts: the places of cells that are no text and no number, but a list, an object, true or false of JSON.
+        no_texts: the places of cells that are a list, an object, true or false of JSON.
     """
 
     place: str
@@ -179,12 +180,10 @@ def _parsed(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; by default, Python would keep the last of two values under one name."""
-    kept: dict[str, Any] = {}
-    for name, value in pairs:
-        if kept.setdefault(name, value) != value:
-            raise FileRefused(f"is JSON in which a record has two values for {name[:40]}; leave one")
-    return kept
+    try:
+        return unrepeated(pairs)
+    except RepeatedName as error:
+        raise FileRefused(f"is JSON in which a record has two values for {error.name}; leave one") from None
 
 
 def _torn(error: ValueError) -> None:

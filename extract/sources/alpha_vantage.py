@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 
 from extract.errors import SourceRefused, SourceUnavailable
+from extract.json_names import RepeatedName, unrepeated
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS
 from extract.network import unreached
 from extract.seeds import Clock
@@ -54,11 +55,11 @@ class AlphaVantage:
         asked = {"function": "TIME_SERIES_DAILY", "symbol": ticker, "outputsize": "compact", "apikey": self._api_key}
         try:
             response = self._client.get("/query", params=asked)
-            body = json.loads(response.content, object_pairs_hook=_once) if response.status_code == 200 else None
+            body = json.loads(response.content, object_pairs_hook=unrepeated) if response.status_code == 200 else None
         except httpx.HTTPError as error:
             reason = self._redacted(unreached(error, str(self._client.base_url)))
             raise SourceUnavailable(f"Alpha Vantage could not be reached: {reason}", is_unreached=True) from None
-        except _Twice as error:
+        except RepeatedName as error:
             raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
         except ValueError as error:
             raise SourceUnavailable("Alpha Vantage's answer is not JSON") from error
@@ -148,16 +149,3 @@ def _fields(fields: dict[str, str]) -> dict[str, str]:
     """The five values by name, without their numbers, which differ if adjusted closes are included."""
     named = {key.partition(". ")[2]: value for key, value in fields.items()}
     return {name: named[name] for name in ("open", "high", "low", "close", "volume")}
-
-
-class _Twice(ValueError):
-    """A name occurs twice in a JSON object, with different values."""
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object without repeated names; by default, Python would keep the last of two values under one name."""
-    kept: dict[str, Any] = {}
-    for name, value in pairs:
-        if kept.setdefault(name, value) != value:
-            raise _Twice(f"{name[:40]} comes twice, with different values")
-    return kept
