@@ -9,7 +9,7 @@ import json
 import logging
 import tempfile
 import warnings
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -90,9 +90,11 @@ class Yahoo:
                 keepna=True,
                 timeout=_TIMEOUT_SECONDS,
             )
+            chart = self._session.chart or {}
+            actions = chart_actions(chart)
             parts = [
                 (YAHOO_DAILY_BARS, _bars(frame, instrument)),
-                (YAHOO_CORPORATE_ACTIONS, _corporate_actions(self._session.chart or {}, instrument)),
+                (YAHOO_CORPORATE_ACTIONS, _corporate_actions(actions, instrument)),
             ]
         except YFPricesMissingError as error:
             if "Data doesn't exist" in (error.yahoo_reason or ""):
@@ -102,7 +104,7 @@ class Yahoo:
             # A fault that was found in the answer itself is more precise than yfinance's error.
             raise self._session.wrong or _refusal(error, ticker, self._session.address) from error
         except Exception as error:
-            # pandas has errors of its own for values that are no times and no numbers.
+            # pandas has errors of its own for values that are neither times nor numbers.
             if self._session.wrong is None:
                 raise
             raise self._session.wrong from error
@@ -110,8 +112,7 @@ class Yahoo:
             raise self._session.wrong
         asked = (request.first, request.last, self._clock())
         # yfinance silently drops a last bar beyond the range, so the days come from the answer itself.
-        chart = self._session.chart or {}
-        days = chart_days(chart) + [day for day, *_ in chart_actions(chart)]
+        days = chart_days(chart) + [day for day, *_ in actions]
         left_out = self._session.left_out + outside("Yahoo", days, *asked)
         return Answer({table.name: bounded("Yahoo", table, rows, *asked)[0] for table, rows in parts}, left_out)
 
@@ -215,7 +216,7 @@ def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
     return rows.filter(pa.array(is_bar.to_numpy())).select(schema.names).cast(schema)
 
 
-def _corporate_actions(chart: dict[str, Any], instrument: Instrument) -> pa.Table:
+def _corporate_actions(actions: list[tuple[date, float, float]], instrument: Instrument) -> pa.Table:
     rows = [
         {
             "symbol": instrument.symbol,
@@ -224,7 +225,7 @@ def _corporate_actions(chart: dict[str, Any], instrument: Instrument) -> pa.Tabl
             "dividend": dividend,
             "split_ratio": ratio,
         }
-        for day, dividend, ratio in chart_actions(chart)
+        for day, dividend, ratio in actions
     ]
     return as_table(YAHOO_CORPORATE_ACTIONS, rows)
 

@@ -245,10 +245,13 @@ def take_odd_events(chart: dict[str, Any]) -> list[str]:
 
 def _is_no_day(second: object) -> bool:
     """Whether a time is too far away for a calendar, such as one in milliseconds; no number is a different fault."""
+    if type(second) is not int:
+        return False
     try:
-        return type(second) is int and _day(second) is None
+        _day(second)
     except (ValueError, OverflowError, OSError):
         return True
+    return False
 
 
 def _says_nothing(value: object) -> bool:
