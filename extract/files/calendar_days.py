@@ -190,6 +190,7 @@ SPECIAL_SESSIONS = Kind(
     required=("tradingDate", "kind", "closes_at_ist", "is_short"),
     days=("tradingDate",),
     record=_SpecialSession,
+    flags=("is_short",),
     deciding=(),
     check=_check_sessions,
     is_replaced=True,

@@ -69,6 +69,7 @@ class Kind:
         required: the columns without which a file is of another kind.
         days: the columns whose texts are days.
         record: reads the fields that decide about a record.
+        flags: the columns that are true or false.
         deciding: the columns in which a value that was cut means something else; None for all.
         of_file: returns the columns that all records of a file share, from its name and day.
         covers: returns the first and last day that the list covers, from the file's name.
@@ -84,6 +85,7 @@ class Kind:
     required: tuple[str, ...]
     days: tuple[str, ...]
     record: type[Record]
+    flags: tuple[str, ...] = ()
     deciding: tuple[str, ...] | None = None
     of_file: Callable[[Download], dict[str, Any]] = lambda _: {}
     covers: Callable[[str], tuple[date | None, date | None]] = lambda _: (None, None)

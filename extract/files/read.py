@@ -172,8 +172,8 @@ class IdentifiedFile:
         if len(row.filled) <= 1:
             raise SaysNothing("it is not a record")
         for column, place in self.columns.items():
-            # Only this column is true or false; str(True) would also be the symbol TRUE.
-            if place in row.no_texts and column != "is_short":
+            # As a text, true would be the symbol TRUE.
+            if place in row.no_texts and column not in self.kind.flags:
                 raise ValueError(f"its {self.headings.cells[place]} is neither a text nor a number")
         cells = {column: row.cells[place] if place < len(row.cells) else "" for column, place in self.columns.items()}
         return self.kind.read(cells, reading)
