@@ -4,15 +4,15 @@ import csv
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from zlib import crc32
 
 import numpy as np
 
-from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date, former_symbols
+from extract.seeds import Instrument, former_symbols
 from extract.settings import PROJECT_DIR
-from infra.local.series import TICKS_PER_RUPEE, Draft
+from infra.local.series import TICKS_PER_RUPEE, Draft, ex_date_of
 
 # The first and last days of each form.
 _FIRST_WITH_ISIN = date(2011, 7, 1)
@@ -95,6 +95,12 @@ def write_daily_records(market: Draft, folder: Path, first: date, last: date) ->
     return paths
 
 
+def isins() -> dict[str, str]:
+    """The ISIN of each of our instruments today, by its symbol."""
+    with (PROJECT_DIR / "seeds" / "instruments.csv").open(newline="") as file:
+        return {row["symbol"]: row["isin"] for row in csv.DictReader(file)}
+
+
 class _Names:
     """The symbol of each instrument on each day, and how many shares of today one share of that day is."""
 
@@ -108,23 +114,20 @@ class _Names:
             )
             for instrument in market.instruments
         }
-        with (PROJECT_DIR / "seeds" / "instruments.csv").open(newline="") as file:
-            self._isins = {int(row["instrument_id"]): row["isin"] for row in csv.DictReader(file)}
+        self._isins = isins()
         self._splits: dict[str, list[tuple[date, float]]] = {}
         for action in market.corporate_actions:
-            when, ratio = action["date"], action["split_ratio"]
-            assert isinstance(when, datetime)
+            ratio = action["split_ratio"]
             assert isinstance(ratio, float)
             if ratio:
-                day = exchange_date(when.astimezone(EXCHANGE_ZONE))
-                self._splits.setdefault(str(action["symbol"]), []).append((day, ratio))
+                self._splits.setdefault(str(action["symbol"]), []).append((ex_date_of(action), ratio))
 
     def symbol(self, instrument: Instrument, day: date) -> str:
         former = self._former[instrument.instrument_id]
         return next((symbol for last_used_on, symbol in former if day <= last_used_on), instrument.symbol)
 
     def isin(self, instrument: Instrument) -> str:
-        return self._isins[instrument.instrument_id]
+        return self._isins[instrument.symbol]
 
     def shares(self, instrument: Instrument, day: date) -> float:
         """How many shares of today one share of that day is."""

@@ -19,8 +19,9 @@ from extract.errors import USAGE
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR, past_proxies
 from infra.local.daily_records import write_daily_records
-from infra.local.exchange_lists import ex_date_of, write_actions, write_index_lists
+from infra.local.exchange_lists import write_actions, write_index_lists
 from infra.local.market import draft_market
+from infra.local.series import ex_date_of
 from infra.local.warehouse import stop
 
 # A folder with this file is the demo's own: the next demo deletes it with all that it holds.

@@ -1,12 +1,11 @@
 """The exchange's lists of a simulated market, as a person would have downloaded them: corporate actions, an index."""
 
 import csv
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 
-from extract.seeds import EXCHANGE_ZONE, exchange_date
-from extract.settings import PROJECT_DIR
-from infra.local.series import Draft
+from infra.local.daily_records import isins
+from infra.local.series import Draft, ex_date_of
 
 # A member of the older list only. No source has it.
 _LEFT = ("Left Limited", "Things", "LEFT", "EQ", "INE000L01011")
@@ -40,10 +39,9 @@ def write_index_lists(market: Draft, folder: Path, *days: date) -> list[Path]:
         folder: where the files go; it exists.
         days: the days of the lists.
     """
-    symbols = {instrument.symbol for instrument in market.instruments}
-    with (PROJECT_DIR / "seeds" / "instruments.csv").open(newline="") as file:
-        isins = {row["symbol"]: row["isin"] for row in csv.DictReader(file) if row["symbol"] in symbols}
-    members = [(f"{symbol} Simulated", "Things", symbol, "EQ", isin) for symbol, isin in isins.items()]
+    isin_of = isins()
+    symbols = [instrument.symbol for instrument in market.instruments]
+    members = [(f"{symbol} Simulated", "Things", symbol, "EQ", isin_of[symbol]) for symbol in symbols]
     paths = []
     for number, day in enumerate(days):
         paths.append(folder / f"ind_niftylargemidcap250list_{day}.csv")
@@ -52,13 +50,6 @@ def write_index_lists(market: Draft, folder: Path, *days: date) -> list[Path]:
             out.writerow(["Company Name", "Industry", "Symbol", "Series", "ISIN Code"])
             out.writerows([*members, _LEFT] if number == 0 else members)
     return paths
-
-
-def ex_date_of(action: dict[str, object]) -> date:
-    """The ex-date of one of a market's corporate actions."""
-    when = action["date"]
-    assert isinstance(when, datetime)
-    return exchange_date(when.astimezone(EXCHANGE_ZONE))
 
 
 def _subject(action: dict[str, object]) -> str:

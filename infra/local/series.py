@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 import numpy.typing as npt
 
-from extract.seeds import EXCHANGE_ZONE, Instrument, Session
+from extract.seeds import EXCHANGE_ZONE, Instrument, Session, exchange_date
 
 # The market arrives as one backfill, and then as one run on the evening of each of the last five sessions.
 DAILY_RUNS = 5
@@ -58,6 +58,13 @@ class Bars:
     volume: Grid
     is_sent: Mask
     has_prices: Mask
+
+
+def ex_date_of(action: dict[str, object]) -> date:
+    """The ex-date of one of a market's corporate actions."""
+    when = action["date"]
+    assert isinstance(when, datetime)
+    return exchange_date(when)
 
 
 @dataclass(frozen=True, slots=True)

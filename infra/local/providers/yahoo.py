@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from extract.seeds import EXCHANGE_ZONE
 from infra.local.providers.faults import Fault
 from infra.local.providers.state import Providers, opening, prices_of
-from infra.local.series import TICKS_PER_RUPEE
+from infra.local.series import TICKS_PER_RUPEE, ex_date_of
 
 
 def chart(providers: Providers, request: Request) -> Response:
@@ -72,11 +72,10 @@ def _shown_on_phantom_days(providers: Providers) -> set[str]:
 def _events(providers: Providers, symbol: str, first: date, last: date) -> dict[str, Any]:
     events: dict[str, Any] = defaultdict(dict)
     for action in providers.market.corporate_actions:
-        when = action["date"]
-        assert isinstance(when, datetime)
-        if action["symbol"] != symbol or not first <= when.date() <= last:
+        day = ex_date_of(action)
+        if action["symbol"] != symbol or not first <= day <= last:
             continue
-        stamp = opening(when.date())
+        stamp = opening(day)
         if action["dividend"]:
             events["dividends"][str(stamp)] = {"amount": action["dividend"], "date": stamp}
         if action["split_ratio"]:
