@@ -21,7 +21,7 @@ from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.symbols import our_symbol
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
-from extract.landing.lease import seen_holder
+from extract.landing.lease import holder
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
 from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, listed_instruments, trading_sessions
@@ -148,7 +148,8 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     )
 
     def at_work() -> list[str]:
-        held = seen_holder(settings.lease_uri, clock())
+        """The run that holds the lease, whoever typed it."""
+        held = holder(Archive(settings.lease_uri), clock())
         return [held.run_id] if held else []
 
     rate = Rate(settings.api_triggers_per_hour, clock)
@@ -199,7 +200,6 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
             reports = _reports_before(warehouse(), limit + 1, before)
             running = set[str]()
             if any(report.exit_status is None for report in reports):
-                # Those that this server started, and the command that holds the lease, whoever typed it.
                 running = {*launcher.running().values(), *at_work()}
         listed = [
             RunStatus(run_id=report.run_id, state=_state(report, running), report=report) for report in reports[:limit]

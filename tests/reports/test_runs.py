@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Any
 
 import httpx
@@ -224,6 +225,13 @@ def test_a_command_without_a_report_is_at_work_while_it_holds_the_lease(built_pi
         states, line, is_told, as_json = told(client)
         assert (states, is_told, as_json["at_work"]) == ({"killed"}, False, None)
         assert line.startswith("killed? ")
+        # Without the lease, nobody can tell whether the command is at work or was killed.
+        archive = built_pipeline.archive
+        last = max(int(PurePosixPath(path).stem) for path in archive.listed("leases/"))
+        archive.create(f"leases/000000/{last + 1:09}.json", b"{")
+        for path in ("/runs", f"/runs/{run_id}"):
+            answer = client.get(path, headers=AUTHORIZATION)
+            assert (answer.status_code, "does not tell who writes" in answer.text) == (503, True)
 
 
 def test_who_asks_and_whom_to_ask_are_two_things() -> None:
