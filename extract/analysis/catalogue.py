@@ -89,8 +89,9 @@ def with_counts(warehouse: Warehouse, tables: Sequence[Described]) -> list[Descr
     Raises:
         PipelineError: BigQuery refused or failed.
     """
-    is_embedded = warehouse.address is not None
-    names = [table.name for table in tables if (is_embedded if table.row_count is not None else "." not in table.name)]
+    names = [table.name for table in tables if table.row_count is None and "." not in table.name]
+    if warehouse.address:
+        names += [table.name for table in tables if table.row_count is not None]
     if not names:
         return list(tables)
     selects = (f"select '{name}' as name, count(*) as row_count from `{_full(warehouse, name)}`" for name in names)
