@@ -181,12 +181,15 @@ def without_nulls_before_limits(tree, context):  # type: ignore[no-untyped-def] 
     """
     from sqlglot import exp
 
-    for ignoring in list(tree.find_all(exp.IgnoreNulls)):
+    # The inner ones first, because an outer one is replaced by a copy.
+    for ignoring in reversed(list(tree.find_all(exp.IgnoreNulls))):
         limit = ignoring.this.this
         if not (isinstance(ignoring.this, exp.ArrayAgg) and isinstance(limit, exp.Limit)):
             continue
         value = limit.this.this if isinstance(limit.this, exp.Order) else limit.this
         value = value.expressions[0] if isinstance(value, exp.Distinct) else value
+        if isinstance(value, exp.HavingMax):
+            continue
         values = exp.ArrayAgg(this=limit.this.copy())
         present = exp.Filter(this=values, expression=exp.Where(this=value.copy().is_(exp.null()).not_()))
         ignoring.replace(exp.func("list_slice", present, exp.Literal.number(1), limit.expression.copy()))

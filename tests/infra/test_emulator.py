@@ -192,6 +192,7 @@ print(status.state, status.errorResult.reason)
 
 
 def test_an_array_without_nulls_has_as_many_values_as_the_limit_allows(pipeline: Pipeline) -> None:
+    seven = "select array_agg(y ignore nulls order by y limit 1)[offset(0)] from unnest([cast(null as int64), 7]) as y"
     numbers = "from unnest([4, null, 1, null, 3, 1]) as x"
     asked = {
         "array_agg(x ignore nulls order by x limit 2)": [1, 1],
@@ -200,6 +201,7 @@ def test_an_array_without_nulls_has_as_many_values_as_the_limit_allows(pipeline:
         "array_agg(if(x > 3, x, null) ignore nulls order by x limit 1)": [4],
         "array_agg(x ignore nulls order by x)": [1, 1, 3, 4],
         "array_length(array_agg(x ignore nulls limit 9))": 4,
+        f"array_agg(({seven}) ignore nulls order by x limit 2)": [7, 7],
     }
     (found,) = pipeline.query(f"select {', '.join(asked)} {numbers}")
     assert list(found) == list(asked.values())
