@@ -211,14 +211,24 @@ def build_and_heal(job: Job, progress: Progress, *, is_hasty: bool = False) -> l
         PipelineError: the archive or the warehouse failed, or dbt could not start.
         KeyboardInterrupt: the run was stopped; the next run continues.
     """
-    built = build(job.settings, job.warehouse(), progress)
-    job.builds.append(built)
-    if built.failed or is_hasty or not (requests := restated_plan(job)):
-        return []
-    symbols = sorted({instrument.symbol for request in requests for instrument in request.instruments})
-    _log.warning("past rewritten; asking for all of it", symbols=symbols, requests=len(requests))
-    fetch(job, requests)
-    if unmerged_batches(job.warehouse()):
+    asked: dict[str, None] = {}
+
+    def heal() -> bool:
+        """Fetch the rewritten past that was found; return whether any of it came."""
+        if is_hasty or not (requests := restated_plan(job)):
+            return False
+        symbols = sorted({instrument.symbol for request in requests for instrument in request.instruments})
+        _log.warning("past rewritten; asking for all of it", symbols=symbols, requests=len(requests))
+        asked.update(dict.fromkeys(symbols))
+        held = set(unmerged_batches(job.warehouse()))
+        fetch(job, requests)
+        return held != set(unmerged_batches(job.warehouse()))
+
+    job.builds.append(build(job.settings, job.warehouse(), progress, refetch=heal))
+    # A build of everything, and one that judges changed actions, show only at their end what was rewritten.
+    if not job.builds[-1].failed and not asked and heal():
         job.builds.append(build(job.settings, job.warehouse(), progress))
+    if not asked:
+        return []
     missing = {symbol for _, symbol in restated_histories(job.warehouse())}
-    return [symbol for symbol in symbols if symbol not in missing]
+    return [symbol for symbol in asked if symbol not in missing]

@@ -98,6 +98,7 @@ def build(
     progress: Callable[[int, int], None],
     *,
     full_refresh: bool = False,
+    refetch: Callable[[], bool] = lambda: False,
 ) -> Build:
     """Run ``dbt build`` over the window of the unmerged batches, and note them as merged.
 
@@ -109,6 +110,8 @@ def build(
         warehouse: where it builds.
         progress: called after each dbt node with the number of nodes done, and of all.
         full_refresh: build everything, whatever has changed.
+        refetch: called when the new bars are built, before the actions are judged by them. It loads what must come
+            before that, and returns whether anything came; the bars are built again then.
 
     Raises:
         PipelineError: the warehouse failed, or dbt could not start. The next build merges the same batches again.
@@ -131,6 +134,7 @@ def build(
         _run_dbt([*arguments, *selected], variables, warehouse, outcome, progress)
         return None if window is None or outcome.failed else _open_window(warehouse)
 
+    evidence = ["tag:actions", "tag:evidence"]
     # Models without a tag are views and tables of seeds: they stay as the last full build left them.
     if window is None:
         run(None, "--full-refresh")
@@ -138,9 +142,16 @@ def build(
         # On most evenings only bars came. But bars can show an action, or be the first ones on or after an ex-date:
         # so whether the actions must be judged is read again after this step. If no batch came, nothing is built.
         window = run(window, "--select", "tag:bars") if merged else None
+        if window and refetch():
+            merged = unmerged_batches(warehouse)
+            outcome.merged_batches = len(merged)
+            window = _open_window(warehouse)
+            outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
+            window = run(window, "--select", "tag:bars")
+        evidence = ["tag:actions"]
     if window and window.has_changed_actions:
         # The corporate actions come first: if they change the scale of a share, all its bars are merged again.
-        window = run(window, "--select", "tag:actions")
+        window = run(window, "--select", *evidence)
         if window:
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
             selected = ["tag:windowed"]

@@ -33,7 +33,7 @@ _console = Console(highlight=False, soft_wrap=True)
 _NOT_OURS = ("BIGQUERY_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "SECRET_MANAGER_")
 
 # How much the limits of the simulated providers are raised: the demo would wait five minutes for one minute of work.
-_FASTER = 15
+_FASTER = 60
 _LIMITS = {"kite_candles": 3 * _FASTER, "kite_others": 10 * _FASTER, "yahoo": 2 * _FASTER}
 
 # Kite's session ends after this many answers.

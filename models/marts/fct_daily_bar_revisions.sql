@@ -1,6 +1,6 @@
 {{
     config(
-        tags=['actions', 'bars'],
+        tags=['bars', 'evidence'],
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['symbol', 'source_id', 'trade_date', 'is_provisional', 'revision'],

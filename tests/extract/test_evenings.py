@@ -32,8 +32,10 @@ SPLIT = ("INFY", "Face Value Split (Sub-Division) - From Rs 10/- Per Share To Rs
 NOTHING: list[str] = []
 BARS = ["tag:bars"]
 # The actions of these tests change factors, so that the past of their shares is measured again by the new ones.
-ACTIONS = ["tag:actions", "tag:windowed", dbt_build._MEASURED_BY_FACTORS]
-BARS_AND_ACTIONS = ["tag:bars", *ACTIONS]
+JUDGED = ["tag:actions", "tag:windowed", dbt_build._MEASURED_BY_FACTORS]
+# Where no bars were built before, what the actions are judged by is built first.
+ACTIONS = ["tag:actions", "tag:evidence", *JUDGED[1:]]
+BARS_AND_ACTIONS = ["tag:bars", *JUDGED]
 
 
 @dataclass

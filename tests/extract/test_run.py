@@ -1,8 +1,10 @@
 """What a run asks for, what it lands, and what it says, against simulated providers through the real clients."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,8 @@ from extract.fetching.run import (
 from extract.fetching.shortfalls import shortfalls
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, KITE_QUOTES, YAHOO_DAILY_BARS
 from extract.seeds import final_through, trading_sessions
+from extract.warehouse import build as dbt_build
+from extract.warehouse.notes import unmerged_batches
 from infra.local.providers import ACCESS_TOKEN, Fault
 from infra.local.series import TICKS_PER_RUPEE, Bars, same_day_bars
 from tests.conftest import Pipeline
@@ -140,6 +144,40 @@ def test_a_restated_history_lands_whole_and_a_repeated_one_not_at_all(faultless:
     assert {row[0] for row in added} == {"TCS"}
     assert len(received(pipeline, KITE_DAILY_BARS)) == len(before) + len(added)
     assert len(added) == sum(row[0] == "TCS" for row in before)
+
+
+def test_a_past_that_was_rewritten_comes_before_the_actions_are_judged(
+    faultless: Exchange, built_pipeline: Pipeline, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faultless.run(built_pipeline, MORNING) as job:
+        fetch(job, range_plan(job, "auto", date(2024, 6, 3), LAST_DAY, again=False))
+    built_pipeline.build()
+    monkeypatch.setattr(plan, "_DEEP_DAYS", 40)
+    faultless.providers.fail(Fault("kite", "restated_history", symbols=("TCS",)))
+    selected: list[str] = []
+    run_dbt: Callable[..., None] = dbt_build._run_dbt
+
+    def noted(arguments: list[str], *others: Any) -> None:
+        selected.extend(argument for argument in arguments if argument.startswith("tag:"))
+        run_dbt(arguments, *others)
+
+    monkeypatch.setattr(dbt_build, "_run_dbt", noted)
+    with faultless.run(built_pipeline, MORNING + timedelta(days=1)) as job:
+        fetch(job, daily_plan(job))
+        assert build_and_heal(job, lambda *_: None) == ["TCS"]
+        assert unmerged_batches(job.warehouse()) == []
+    (built,) = job.builds
+    assert not built.failed
+    # The bars twice, the actions once.
+    assert selected[:3] == ["tag:bars", "tag:bars", "tag:actions"]
+    assert "tag:evidence" not in selected
+    # As one full build of the same archive has it.
+    whole = replace(pipeline, archive_dir=built_pipeline.archive_dir)
+    whole.replay()
+    whole.build(full_refresh=True)
+    marts = built_pipeline.marts()
+    for table, rows in whole.marts().items():
+        assert marts[table] == rows, table
 
 
 def test_of_a_share_that_was_delisted_only_the_past_is_asked_for(faultless: Exchange, pipeline: Pipeline) -> None:

@@ -1,6 +1,6 @@
 -- Rebuilt completely each time, because a step is found from what all sources send now, for bars of
 -- any age. Empty without a record of the exchange.
-{{ config(materialized='table', cluster_by=['symbol'], tags=['actions', 'bars']) }}
+{{ config(materialized='table', cluster_by=['symbol'], tags=['bars', 'evidence']) }}
 
 with
 

@@ -1,5 +1,5 @@
 -- A table, because three models read it, and other models read those.
-{{ config(materialized='table', tags=['actions', 'bars']) }}
+{{ config(materialized='table', tags=['bars', 'evidence']) }}
 
 with
 

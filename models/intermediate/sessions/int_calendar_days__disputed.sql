@@ -1,5 +1,5 @@
 -- A table, because the view operations_alerts already reads nearly as much as BigQuery allows.
-{{ config(materialized='table', tags=['actions', 'bars']) }}
+{{ config(materialized='table', tags=['bars', 'evidence']) }}
 
 with
 
