@@ -15,6 +15,9 @@ from infra.bench.peer import DATASET, KEY, PROJECT, TABLE
 # If the Storage API's client is installed, SQLMesh reads through it, from Google's address; without it, by REST.
 bigquery.Client._ensure_bqstorage_client = lambda *_, **__: None  # type: ignore[method-assign]
 
+# Of the round alone: with the state of an earlier one, SQLMesh would have nothing to do.
+_HOME = Path("sqlmesh-project")
+
 _RECEIVED = f"{DATASET}_received.bars"
 _MODEL = f"""
 model (
@@ -33,14 +36,14 @@ qualify row_number() over (partition by {", ".join(KEY)} order by extracted_at d
 def load(path: Path) -> None:
     """Replace the received rows by those of a file, and build a new model from them, as of two days ago."""
     _receive(path)
-    context = _context(path.parent / "sqlmesh")
+    context = _context(_HOME)
     context.plan(auto_apply=True, no_prompts=True, execution_time="2 days ago")
 
 
 def delta(path: Path) -> None:
     """Replace the received rows by the delta, and let the model merge it: the days since its last run are due."""
     _receive(path)
-    _context(path.parent / "sqlmesh").run()
+    _context(_HOME).run()
 
 
 def _receive(path: Path) -> None:
