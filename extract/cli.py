@@ -34,11 +34,11 @@ from extract.errors import (
     AlreadyRunning,
     ConfigurationError,
     PipelineError,
-    did_you_mean,
 )
 from extract.reporting.rows import FORMS
 from extract.seeds import FIRST_DAY
 from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
+from extract.words import did_you_mean
 
 # The BigQuery client takes three seconds to import. Each command imports it while the embedded warehouse starts, which
 # takes as long.
@@ -179,7 +179,8 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser, commands = _parser()
     typed = next((word for word in arguments if not word.startswith("-")), None)
     if typed is not None and typed not in commands:
-        parser.error(f"there is no command {typed!r}" + did_you_mean(typed, commands))
+        hint = did_you_mean(typed, commands) or "; `trading-data --help` lists them"
+        parser.error(f"there is no command {typed!r}{hint}")
     options, rest = parser.parse_known_args(arguments)
     if rest:
         known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]

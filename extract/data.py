@@ -27,11 +27,12 @@ import pyarrow as pa
 
 from extract.analysis.arrow import read
 from extract.analysis.panel import wide_panel
-from extract.errors import ConfigurationError, PipelineError, did_you_mean
+from extract.errors import ConfigurationError, PipelineError
 from extract.seeds import EXCHANGE, EXCHANGE_ZONE, preferred_sources
 from extract.settings import Settings
 from extract.symbols import meant
 from extract.warehouse.connection import Warehouse, open_warehouse
+from extract.words import did_you_mean
 
 type Day = date | str
 type Moment = date | datetime | str

@@ -1,8 +1,5 @@
 """Errors that the reader can fix: the text says what to do, and each class has its own exit status."""
 
-import difflib
-from collections.abc import Iterable
-
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 # The status that a shell reports for a command that Ctrl-C has ended.
@@ -57,10 +54,3 @@ class SourceUnavailable(Exception):
         self.stops_source = stops_source
         self.is_rate_limit = is_rate_limit
         self.is_unreached = is_unreached
-
-
-def did_you_mean(typed: str, names: Iterable[str]) -> str:
-    """``; did you mean close?`` if one of the names is similar to what was typed; else the empty string."""
-    by_folded = {name.casefold(): name for name in names}
-    near = difflib.get_close_matches(typed.casefold(), by_folded, n=1)
-    return f"; did you mean {by_folded[near[0]]}?" if near else ""

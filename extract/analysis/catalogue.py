@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
-from extract.errors import ConfigurationError, did_you_mean
+from extract.errors import ConfigurationError
 from extract.warehouse.connection import Warehouse
 from extract.warehouse.errors import as_pipeline_error
+from extract.words import did_you_mean
 
 # The suffixes of the datasets that people read. The marts are in the dataset with the base name, without a suffix.
 _READ_BY_PEOPLE = ("", "_quality", "_operations")

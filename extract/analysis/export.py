@@ -18,9 +18,10 @@ from extract.analysis.arrow import opened, read
 from extract.analysis.catalogue import Described
 from extract.analysis.panel import wide_panel
 from extract.analysis.written import written_whole
-from extract.errors import ConfigurationError, did_you_mean
+from extract.errors import ConfigurationError
 from extract.reporting.rows import plain
 from extract.warehouse.connection import Warehouse
+from extract.words import did_you_mean
 
 FORMATS = ("parquet", "csv", "arrow")
 

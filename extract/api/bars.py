@@ -18,10 +18,10 @@ from extract.api.days import Day, asked_days, not_valid
 from extract.api.kept import Mark, read_mark
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.symbols import our_symbol
-from extract.errors import did_you_mean
 from extract.reporting.rows import write_rows
 from extract.seeds import FIRST_DAY, Clock, exchange_date
 from extract.warehouse.connection import Warehouse
+from extract.words import did_you_mean
 
 # Seventeen years of three symbols, or a year of sixty. These are some 15,000 bars, or 3 MB before they are compressed.
 _MOST_SYMBOL_YEARS = 60

@@ -6,9 +6,10 @@ from dataclasses import asdict
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from extract.commands.terminal import counted, output, progress, say
+from extract.commands.terminal import output, progress, say
 from extract.commands.writing import opened
 from extract.settings import Settings
+from extract.words import counted
 
 if TYPE_CHECKING:
     from extract.landing.archive import Archive

@@ -6,10 +6,11 @@ import sys
 import time
 
 from extract.commands.options import instruments
-from extract.commands.terminal import counted, progress
+from extract.commands.terminal import progress
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.settings import Settings
+from extract.words import counted
 
 
 def tables_command(settings: Settings, _: argparse.Namespace) -> int:

@@ -10,11 +10,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from extract.commands.terminal import Step, counted
+from extract.commands.terminal import Step
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
 from extract.reporting.rows import write_rows
 from extract.settings import Settings
+from extract.words import counted
 
 # The form that the suffix of a file name stands for.
 _BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".md": "markdown", ".txt": "table"}

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from extract.commands.builds import built_line
-from extract.commands.terminal import SEVERITY_STYLES, counted, output, say
+from extract.commands.terminal import SEVERITY_STYLES, output, say
 from extract.seeds import source_order
+from extract.words import counted
 
 if TYPE_CHECKING:
     from extract.fetching.run import Job
@@ -42,7 +43,12 @@ def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, dat
     wrongs = _wrongs(outcome, end[1])
     for fact in facts:
         _line(Text(fact), is_tight=True)
-    shown, room = wrongs, _LINES - len(facts)
+    room = _LINES - len(facts)
+    if end[1]:
+        # Whole, even if it takes two lines: it is what the command was run for.
+        _line(Text(end[1].headline))
+        room -= -(-len(end[1].headline) // output.width) if output.is_terminal else 1
+    shown = wrongs
     if output.is_terminal and len(wrongs) > room:
         shown = wrongs[: room - 1]
     lines = [_told(wrong) for wrong in shown]
@@ -54,8 +60,8 @@ def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, dat
 
 
 def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> list[str]:
-    """What was requested and received by source, what was built, and the state of the data: a line each, if known."""
-    rewritten, state = end
+    """What was requested and received by source, and what was built: a line each, if known."""
+    rewritten = end[0]
     extraction = job.extraction
     # Always in the same order, with the third opinion last.
     order = source_order()
@@ -79,8 +85,6 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
         lines = [f"Nothing {'more can be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
     if outcome.built:
         lines.append(built_line(outcome.built))
-    if state:
-        lines.append(state.headline)
     return lines
 
 

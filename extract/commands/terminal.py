@@ -42,13 +42,6 @@ def warn(sentence: str) -> None:
     screen.print(sentence, style="yellow", markup=False, soft_wrap=True)
 
 
-def counted(count: int, what: str) -> str:
-    """A number with its noun: ``1 row``, ``2,000 rows``, ``3 batches``."""
-    if count == 1:
-        return f"1 {what}"
-    return f"{count:,} {what}{'es' if what.endswith(('ch', 's')) else 's'}"
-
-
 class _Bar(BarColumn):
     """A bar, shown once the total is known."""
 

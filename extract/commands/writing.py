@@ -1,6 +1,7 @@
 """Open the warehouse; and hold the lease of the one writer, and report how the command ended."""
 
 import argparse
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -125,9 +126,11 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
 
 
 def _named(holder: "Record") -> str:
-    """Another command, in words for a person: ``build` (since 06:15 IST)``."""
+    """Another command, in words for a person: ``build` on db-1 (since 06:15 IST)``; none of this machine."""
     name = holder.command.partition(" ")[0]
     who = f"`{name}`" if name else holder.run_id
+    if holder.host and holder.host != socket.gethostname():
+        who += f" on {holder.host}"
     with suppress(ValueError):
         since = datetime.fromisoformat(holder.since).astimezone(EXCHANGE_ZONE)
         return f"{who} (since {since:%H:%M} IST)"

@@ -8,6 +8,7 @@ from typing import Any
 from extract.errors import ConfigurationError, PipelineError
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport, row_count
 from extract.files.text import UnreadRow
+from extract.words import counted
 
 type _Say = Callable[[str, str | None], None]
 
@@ -51,7 +52,8 @@ def say_import(files: Sequence[FileReport], say: _Say, *, is_dry: bool = False) 
     counts = Counter(file.outcome for file in files)
     rows = sum(file.row_count for file in files if file.outcome == TAKEN)
     say(
-        f"{len(files):,} files: {counts[TAKEN]:,} {'would be ' if is_dry else ''}taken ({rows:,} records),"
+        f"{counted(len(files), 'file')}: {counts[TAKEN]:,} {'would be ' if is_dry else ''}taken"
+        f" ({counted(rows, 'record')}),"
         f" {counts[HERE]:,} already here, {counts[REFUSED]:,} refused.",
         None,
     )
@@ -61,7 +63,7 @@ def _say_file(file: FileReport, say: _Say, *, is_dry: bool) -> None:
     if file.outcome == TAKEN:
         days = f", {file.first_date} to {file.last_date}" if file.first_date != file.last_date else ""
         verb = "would be taken" if is_dry else "taken"
-        say(f"{file.name}: {verb}: {file.row_count:,} records of {file.kind} as of {file.as_of}{days}.", None)
+        say(f"{file.name}: {verb}: {counted(file.row_count, 'record')} of {file.kind} as of {file.as_of}{days}.", None)
     else:
         say(f"{file.name}: {file.outcome}: {file.reason}.", "red" if file.outcome == REFUSED else None)
     for remark in file.remarks:
@@ -79,8 +81,8 @@ def _say_sums(files: Sequence[FileReport], say: _Say, *, is_dry: bool) -> None:
         span = f"{years[0]} to {years[-1]}" if years[0] != years[-1] else f"{years[0]}"
         rows = sum(file.row_count for file in taken)
         left_out = sum(row_count(file.left_out) for file in taken)
-        told = f", {left_out:,} records left out" if left_out else ""
-        say(f"{kind}, {span}: {len(taken):,} files {verb} ({rows:,} records{told}).", None)
+        told = f", {counted(left_out, 'record')} left out" if left_out else ""
+        say(f"{kind}, {span}: {counted(len(taken), 'file')} {verb} ({counted(rows, 'record')}{told}).", None)
     named = [file for file in files if file.shortfalls]
     for file in named[:_FILES_SHOWN]:
         _say_file(file, say, is_dry=is_dry)

@@ -94,9 +94,7 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
         "Bars in it"
         if status.assessed_trade_date == status.latest_trade_date
         else f"Bars of {status.assessed_trade_date}",
-        f"{status.latest_valid_record_count} of {status.instrument_count} valid,"
-        f" {status.latest_fallback_record_count} of them from a fallback,"
-        f" {status.latest_provisional_record_count} provisional",
+        f"{status.latest_valid_record_count} of {status.instrument_count} valid{_of_the_evening(status)}",
     )
     yield "  without a valid bar", _names(status.unserved_symbols)
     yield "  score", _score(status.latest_quality_score)
@@ -120,6 +118,15 @@ def _status_rows(status: Status) -> Iterator[tuple[str, str]]:
         )
     yield "Not yet built", f"{status.unmerged_batch_count} batches"
     yield "Calendar ends", str(status.calendar_ends_on)
+
+
+def _of_the_evening(status: Status) -> str:
+    provisional, fallback = status.latest_provisional_record_count, status.latest_fallback_record_count
+    if not provisional:
+        return f"; {fallback} of them from a fallback" if fallback else ""
+    # In the evening, a fallback's bar is used even if the primary source has served everything.
+    reason = f": {fallback} from a fallback, which comes first until then" if fallback else ""
+    return f"; {provisional} are provisional until the next morning{reason}"
 
 
 def _lag(status: Status) -> str:
