@@ -17,7 +17,7 @@ LATENCY = 0.1
 
 # One request to Kite spans at most 1,990 days, so each source is asked for this range.
 _DAYS = 1985
-_UNLIMITED = 1_000_000
+_UNLIMITED = 10_000
 _NO_LIMITS = {"kite_candles": _UNLIMITED, "kite_others": _UNLIMITED, "yahoo": _UNLIMITED}
 
 # Each provider serves all symbols of the market but one.
