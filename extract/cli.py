@@ -179,8 +179,7 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser, commands = _parser()
     typed = next((word for word in arguments if not word.startswith("-")), None)
     if typed is not None and typed not in commands:
-        hint = did_you_mean(typed, commands) or "; `trading-data --help` lists them"
-        parser.error(f"there is no command {typed!r}{hint}")
+        parser.error(f"there is no command {typed!r}" + did_you_mean(typed, commands))
     options, rest = parser.parse_known_args(arguments)
     if rest:
         known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
