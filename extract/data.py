@@ -282,10 +282,15 @@ chosen as (
     select * from known
     where
         known_from <= {moment}
-        and (known_to is null or known_to > {moment})
+        -- A bar that its source had withdrawn is used where no other source had one.
+        and (known_to is null or known_to > {moment} or withdrawn_at is not null)
         and close > 0
         and trade_date in (select trade_date from dim_trading_sessions)
-    qualify row_number() over (partition by symbol, trade_date order by precedence, known_from desc, revision desc) = 1
+    qualify
+        row_number() over (
+            partition by symbol, trade_date
+            order by coalesce(withdrawn_at <= {moment}, false), precedence, known_from desc, revision desc
+        ) = 1
 
 ),
 

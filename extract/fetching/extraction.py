@@ -163,6 +163,9 @@ class _Landing:
         for answered in waiting:
             for name, rows in answered.rows.items():
                 by_table[name].append(rows)
+                if name in self._received:
+                    # Of each answer by itself: between two answers about one symbol are days that nobody asked for.
+                    by_table[name].append(self._received[name].withdrawn_rows(rows))
             entries += answered.entries()
         ledger = [asdict(entry) for entry in entries]
         by_table[EXTRACT_REQUESTS.name] = [pa.Table.from_pylist(ledger, EXTRACT_REQUESTS.provider_columns)]

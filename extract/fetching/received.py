@@ -26,6 +26,10 @@ FINAL_THROUGH = f"date_sub(date(timestamp_sub({{time}}, interval {FINAL_HOUR} ho
 # Prices have four decimals at most; the rounding is the same arithmetic in SQL and in Python.
 _SCALE = 10_000
 
+# An answer that lacks more bars than this many, and more than this share of those that it has, is taken to be short.
+_FEW_WITHDRAWN = 5
+_SHARE_WITHDRAWN = 0.02
+
 # The lengths of a day in a digest (YYYYMMDD), and of the part of its md5 that is kept: two versions of a bar share that
 # part once in 10^12.
 _DAY_LENGTH, _DIGEST_LENGTH = 8, 10
@@ -210,8 +214,6 @@ class Received:
     def new_rows(self, rows: pa.Table, extracted_at: datetime) -> pa.Table:
         """The rows of those days for which raw holds other values, or none.
 
-        Days that the provider no longer sends are logged, and stay in raw.
-
         Args:
             rows: in the provider's columns.
             extracted_at: when the provider answered.
@@ -222,20 +224,39 @@ class Received:
             return rows
         final = final_through(extracted_at)
         new = []
-        told: dict[str, set[str]] = defaultdict(set)
         columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
         for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
             traded_on = exchange_date(time)
             day = f"{traded_on:%Y%m%d}"
-            told[symbol].add(day)
             line = ",".join([*(_text(value) for value in values), "final" if traded_on <= final else "provisional"])
             digest = hashlib.md5(line.encode(), usedforsecurity=False).hexdigest()[:_DIGEST_LENGTH]
             if self._digests.get(symbol, {}).get(day) != digest:
                 new.append(number)
-        for symbol, days in told.items():
-            if gone := [d for d in self._digests.get(symbol, {}) if min(days) <= d <= max(days) and d not in days]:
-                _log.warning("no longer sent", raw_table=self._table.name, symbol=symbol, days=sorted(gone)[:8])
         return rows.take(pa.array(new, pa.int64()))
+
+    def withdrawn_rows(self, rows: pa.Table) -> pa.Table:
+        """Rows without values for the days that raw holds and one answer lacks, between its first and its last day.
+
+        An answer that lacks many of them is more likely short than right, so it withdraws nothing.
+
+        Args:
+            rows: the answer, in the provider's columns.
+        """
+        sent: dict[str, set[str]] = defaultdict(set)
+        for symbol, time in zip(rows["symbol"].to_pylist(), rows["date"].to_pylist(), strict=True):
+            sent[symbol].add(f"{exchange_date(time):%Y%m%d}")
+        withdrawn = []
+        for symbol, days in sent.items():
+            gone = sorted(d for d in self._digests.get(symbol, {}) if min(days) < d < max(days) and d not in days)
+            if not gone:
+                continue
+            is_short = len(gone) > max(_FEW_WITHDRAWN, len(days) * _SHARE_WITHDRAWN)
+            _log.warning("no longer sent", raw_table=self._table.name, symbol=symbol, days=gone[:8], is_short=is_short)
+            if not is_short and "is_withdrawn" in rows.column_names:
+                for day in gone:
+                    start = datetime.strptime(day, "%Y%m%d").replace(tzinfo=EXCHANGE_ZONE)
+                    withdrawn.append({"symbol": symbol, "date": start, "is_withdrawn": True})
+        return pa.Table.from_pylist(withdrawn, rows.schema)
 
 
 def _by_day(digests: str) -> dict[str, str]:

@@ -58,12 +58,21 @@ def _table(
 
 
 _PRICES = dict.fromkeys(("open", "high", "low", "close"), pa.float64())
+# True in a row without values, which is ours: the provider had sent a bar of the day, and a later answer lacked it.
+_WITHDRAWN = {"is_withdrawn": pa.bool_()}
 _BAR_VALUES = ("open", "high", "low", "close", "volume")
 
 KITE_DAILY_BARS = _table(
     "kite_daily_bars",
     "kite",
-    {"symbol": pa.string(), "instrument_token": pa.int64(), "date": _TIMESTAMP, **_PRICES, "volume": pa.int64()},
+    {
+        "symbol": pa.string(),
+        "instrument_token": pa.int64(),
+        "date": _TIMESTAMP,
+        **_PRICES,
+        "volume": pa.int64(),
+        **_WITHDRAWN,
+    },
     values=_BAR_VALUES,
 )
 
@@ -115,6 +124,7 @@ YAHOO_DAILY_BARS = _table(
         **_PRICES,
         "adj_close": pa.float64(),
         "volume": pa.int64(),
+        **_WITHDRAWN,
     },
     # Without adj_close: each dividend rewrites its whole history, and no model reads it.
     values=_BAR_VALUES,

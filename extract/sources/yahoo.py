@@ -211,8 +211,9 @@ def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
     volume = frame["Volume"].fillna(0).astype("int64")
     # A corporate action on a day without a bar has a row without prices.
     is_bar = frame[list(_PRICES)].notna().any(axis=1) | (volume > 0)
-    rows = pa.table(_of(instrument, frame) | prices | {"volume": pa.array(volume.to_numpy())})
     schema = YAHOO_DAILY_BARS.provider_columns
+    others = {"volume": pa.array(volume.to_numpy()), "is_withdrawn": pa.nulls(len(frame), pa.bool_())}
+    rows = pa.table(_of(instrument, frame) | prices | others)
     return rows.filter(pa.array(is_bar.to_numpy())).select(schema.names).cast(schema)
 
 

@@ -6,6 +6,7 @@ from google.cloud import bigquery
 from extract.landing.raw import RAW_TABLES
 
 _BIGQUERY_TYPES = {
+    pa.bool_(): "BOOLEAN",
     pa.string(): "STRING",
     pa.int64(): "INT64",
     pa.float64(): "FLOAT64",

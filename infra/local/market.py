@@ -163,6 +163,7 @@ def _rows(draft: Draft, bars: Bars, is_selected: Mask, price_type: type[np.float
             "close": prices(bars.close),
             "adj_close": prices(bars.close, draft.dividend_factor[is_selected]),
             "volume": pa.array(bars.volume[is_selected]),
+            "is_withdrawn": pa.nulls(len(instrument_at), pa.bool_()),
         }
     )
 

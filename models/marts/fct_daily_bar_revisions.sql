@@ -26,6 +26,10 @@ bars as (
         close,
         volume,
         is_provisional,
+        is_withdrawn,
+        max(if(is_withdrawn, extracted_at, null)) over (
+            partition by symbol, source_id, trade_date
+        ) as last_withdrawn_at,
         trade_date,
         extracted_at
     from {{ ref('int_bars__unioned') }}
@@ -52,6 +56,8 @@ compared as (
         or close is distinct from lag(close) over receipts
         or volume is distinct from lag(volume) over receipts as is_changed
     from bars
+    -- A row that says that the source no longer sends the day has no values: it ends a version.
+    where is_withdrawn is not true
     window
         receipts as (
             partition by symbol, source_id, trade_date, is_provisional
@@ -86,6 +92,7 @@ revisions as (
         revision,
         is_provisional,
         trade_date,
+        any_value(last_withdrawn_at) as last_withdrawn_at,
         min(extracted_at) as known_from,
         max(extracted_at) as last_received_at
     from numbered
@@ -116,7 +123,14 @@ followed as (
         lead(known_from) over revisions_of_bar as replaced_at,
         min(if(is_provisional, null, known_from)) over (
             partition by symbol, source_id, trade_date
-        ) as final_from
+        ) as final_from,
+        -- A day that the source sent again after all is not withdrawn.
+        if(
+            last_withdrawn_at
+            > max(last_received_at) over (partition by symbol, source_id, trade_date),
+            last_withdrawn_at,
+            null
+        ) as bar_withdrawn_at
     from revisions
     window
         revisions_of_bar as (
@@ -153,10 +167,34 @@ dated as (
             is_provisional and final_from is not null,
             greatest(known_from, least(coalesce(replaced_at, final_from), final_from)),
             replaced_at
-        ) as known_to,
+        ) as replaced_at,
+        bar_withdrawn_at,
         last_received_at
     from followed
 
+),
+
+ended as (
+
+    select
+        symbol,
+        source_id,
+        open,
+        high,
+        low,
+        close,
+        replaced_close,
+        volume,
+        replaced_volume,
+        revision,
+        is_provisional,
+        trade_date,
+        known_from,
+        coalesce(replaced_at, bar_withdrawn_at) as known_to,
+        if(replaced_at is null, bar_withdrawn_at, null) as withdrawn_at,
+        last_received_at
+    from dated
+
 )
 
-select * from dated
+select * from ended

@@ -17,6 +17,7 @@ renamed as (
         round(safe_cast(low as numeric), 2) as low,
         round(safe_cast(close as numeric), 2) as close,
         volume,
+        coalesce(is_withdrawn, false) as is_withdrawn,
         date(date, 'Asia/Kolkata') as trade_date,
         _extracted_at as extracted_at
 

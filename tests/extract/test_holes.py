@@ -1,5 +1,6 @@
 """A bar that was asked for and did not come is asked for again, ever more seldom, and told until then; and no other."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,12 +23,12 @@ JULY = (date(2024, 7, 1), date(2024, 7, 31))
 
 
 @contextmanager
-def without(exchange: Exchange, symbol: str, *days: date) -> Iterator[None]:
-    """Let Kite have no bars of a symbol's days."""
+def without(exchange: Exchange, symbol: str, *days: date, source: str = "kite") -> Iterator[None]:
+    """Let a source, Kite or Yahoo, have no bars of a symbol's days."""
     (row,) = [n for n, instrument in enumerate(exchange.market.instruments) if instrument.symbol == symbol]
     columns = [n for n, session in enumerate(exchange.market.sessions) if session.trade_date in days]
     assert len(columns) == len(days)
-    is_sent = exchange.market.kite.is_sent
+    is_sent = (exchange.market.kite if source == "kite" else exchange.market.yahoo).is_sent
     before = is_sent[row, columns].copy()
     is_sent[row, columns] = False
     try:
@@ -133,14 +134,90 @@ def test_days_before_the_listing_and_after_the_delisting_are_no_holes(faultless:
         assert len(read_holes(job.warehouse(), ["kite"], [tcs], *JULY)) == 1
 
 
-def test_a_bar_that_is_withdrawn_lands_nothing_again(faultless: Exchange, pipeline: Pipeline) -> None:
+def test_a_bar_that_is_withdrawn_ends_a_version_and_yields_to_another_source(
+    faultless: Exchange, built_pipeline: Pipeline, pipeline: Pipeline
+) -> None:
+    gone_on = date(2024, 12, 10)
+    bars = (
+        f"select symbol, source_id, is_valid, failed_checks from `{{d}}.fct_daily_bars` where trade_date = '{gone_on}'"
+    )
+    chosen = f"{bars} and symbol in ('TCS', 'M&M') order by symbol"
+    ended = "select symbol, source_id, trade_date from `{d}.fct_daily_bar_revisions` where withdrawn_at is not null"
+
+    def again(now: datetime) -> None:
+        with faultless.run(built_pipeline, now) as job:
+            fetch(job, range_plan(job, "auto", FIRST, LAST_DAY, again=True))
+
+    with without(faultless, "TCS", gone_on, source="yahoo"):
+        again(MORNING)
+    before = raw_days(built_pipeline)
+    built_pipeline.build()
+    assert [row[1] for row in built_pipeline.query(chosen)] == ["kite", "kite"]
+    with without(faultless, "TCS", gone_on), without(faultless, "M&M", gone_on):
+        for days in (1, 2, 3):
+            with without(faultless, "TCS", gone_on, source="yahoo"):
+                again(MORNING + timedelta(days=days))
+            # It is noted once, however often the provider is asked.
+            added = raw_days(built_pipeline) - before
+            assert added == Counter([("TCS", gone_on, True), ("M&M", gone_on, True)])
+        built_pipeline.build()
+    assert sorted(built_pipeline.query(ended)) == [("M&M", "kite", gone_on), ("TCS", "kite", gone_on)]
+    # Yahoo has no bar of TCS: the only known one is used, and says that its source no longer sends it.
+    other, kept = built_pipeline.query(chosen)
+    assert kept[1:3] == ("kite", True)
+    assert "is_still_sent" in kept[3]
+    assert other[1:3] == ("yahoo", True)
+    assert "is_still_sent" not in other[3]
+    whole = replace(pipeline, archive_dir=built_pipeline.archive_dir)
+    whole.replay()
+    whole.build(full_refresh=True)
+    marts = built_pipeline.marts()
+    for table, rows in whole.marts().items():
+        assert marts[table] == rows, table
+    # It was a mistake: the provider sends it again.
+    again(MORNING + timedelta(days=4))
+    built_pipeline.build()
+    assert built_pipeline.query(ended) == []
+    assert [row[1] for row in built_pipeline.query(chosen)] == ["kite", "kite"]
+
+
+def test_a_short_answer_withdraws_nothing(faultless: Exchange, pipeline: Pipeline) -> None:
     def again(now: datetime) -> None:
         with faultless.run(pipeline, now) as job:
             fetch(job, range_plan(job, "kite", FIRST, LAST_DAY, again=True))
 
     again(MORNING)
-    before = received(pipeline, KITE_DAILY_BARS)
-    with without(faultless, "TCS", date(2024, 12, 10)):
-        for days in (1, 2, 3):
-            again(MORNING + timedelta(days=days))
-            assert received(pipeline, KITE_DAILY_BARS) == before
+    before = raw_days(pipeline)
+    days = [session.trade_date for session in faultless.market.sessions]
+    # The first bar, the last one, and every third one in between.
+    for absent in (days[:1], [LAST_DAY], days[3:60:3]):
+        with without(faultless, "TCS", *absent):
+            again(MORNING + timedelta(days=1))
+            assert raw_days(pipeline) == before
+
+
+def test_days_between_two_answers_are_not_withdrawn(faultless: Exchange, pipeline: Pipeline) -> None:
+    backfill(faultless, pipeline, MORNING, FIRST, LAST_DAY)
+    before = raw_days(pipeline)
+    with faultless.run(pipeline, MORNING + timedelta(days=1)) as job:
+        (tcs,) = [instrument for instrument in job.instruments if instrument.symbol == "TCS"]
+        # So few that they would not be taken for a short answer.
+        around = (date(2024, 7, 15), date(2024, 7, 18))
+        fetch(
+            job,
+            [
+                *range_plan(job, "kite", *JULY, again=True)[:1],
+                *(Request(KITE_DAILY_BARS, (tcs,), d, d) for d in around),
+            ],
+        )
+        assert shortfalls(job) == []
+    assert raw_days(pipeline) == before
+
+
+def raw_days(pipeline: Pipeline) -> Counter[tuple[str, date, bool]]:
+    """How many rows raw holds of Kite's bars, by symbol, day, and whether the row withdraws the bar."""
+    day = "date(date, 'Asia/Kolkata')"
+    rows = pipeline.query(
+        f"select symbol, {day}, coalesce(is_withdrawn, false) from `{{d}}_raw.{KITE_DAILY_BARS.name}`"
+    )
+    return Counter(rows)

@@ -57,6 +57,8 @@ def import_real_bars(archive: Archive, symbols: frozenset[str] | None = None) ->
         (YAHOO_CORPORATE_ACTIONS, actions, "actions-2025-06-06", _ACTIONS_FETCHED),
     ):
         chosen = rows if symbols is None else rows.filter(pc.is_in(rows["symbol"], pa.array(sorted(symbols))))
+        if table is not YAHOO_CORPORATE_ACTIONS:
+            chosen = chosen.append_column("is_withdrawn", pa.nulls(len(chosen), pa.bool_()))
         paths += _write(archive, table, chosen, run_id, fetched)
     return paths
 

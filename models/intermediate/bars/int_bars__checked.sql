@@ -134,6 +134,7 @@ checked as (
             volume between average_volume / 50 and average_volume * 50
         ) as has_usual_volume,
         not is_of_suspect_session as is_of_sound_session,
+        if(is_withdrawn, false, null) as is_still_sent,
         not is_provisional as is_final,
         is_from_primary or is_from_exchange as is_from_primary,
         cast(close as float64) / nullif(cast(last_close as float64), 0) as growth,

@@ -144,6 +144,7 @@ with_last_bar as (
         price_addend,
         volume_factor,
         is_provisional,
+        is_withdrawn,
         trade_date,
         extracted_at
     from bars
@@ -244,6 +245,7 @@ compared as (
         with_last_bar.volume_factor,
         source_precedence.precedence,
         with_last_bar.is_provisional,
+        with_last_bar.is_withdrawn,
         with_last_bar.source_id = primary_source.source_id as is_from_primary,
         with_last_bar.source_id = exchange.source_id as is_from_exchange,
         trading_sessions.trade_date is not null as is_on_session,

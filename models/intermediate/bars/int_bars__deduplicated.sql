@@ -11,12 +11,14 @@ select
     -- Only changes of a final bar are revisions; a provisional bar is always replaced.
     if(is_provisional, 0, revision - 1) as revision_count,
     is_provisional,
+    withdrawn_at is not null as is_withdrawn,
     trade_date,
     known_from,
     last_received_at as extracted_at
 from {{ ref('fct_daily_bar_revisions') }}
 where
-    known_to is null
+    -- What the source has withdrawn is still the last that is known of the bar.
+    (known_to is null or withdrawn_at is not null)
     -- The first merged bar is compared with the chosen bar before it. That bar is compared with the
     -- chosen bar before it, too, whose own checks need earlier bars.
     and {{ in_window('trade_date', context_days=3 * var('context_days')) }}

@@ -61,6 +61,7 @@ with_factors as (
         bars.volume,
         bars.revision_count,
         bars.is_provisional,
+        bars.is_withdrawn,
         bars.trade_date,
         bars.extracted_at,
         coalesce(shares_when_known.share_factor / latest_share_factors.share_factor, 1)
@@ -115,6 +116,7 @@ rebased as (
         price_addend,
         volume_factor,
         is_provisional,
+        is_withdrawn,
         trade_date,
         extracted_at
     from with_factors

@@ -11,6 +11,7 @@ bars as (
         close,
         volume,
         {{ is_provisional('extracted_at', 'trade_date') }} as is_provisional,
+        is_withdrawn,
         trade_date,
         extracted_at
     from {{ ref('stg_kite__daily_bars') }}
@@ -26,6 +27,7 @@ bars as (
         close,
         volume,
         true as is_provisional,
+        false as is_withdrawn,
         trade_date,
         extracted_at
     from {{ ref('stg_kite__quotes') }}
@@ -41,6 +43,7 @@ bars as (
         close,
         volume,
         {{ is_provisional('extracted_at', 'trade_date') }} as is_provisional,
+        is_withdrawn,
         trade_date,
         extracted_at
     from {{ ref('stg_yahoo__daily_bars') }}
@@ -74,6 +77,7 @@ renamed as (
         come.close,
         come.volume,
         come.is_provisional,
+        come.is_withdrawn,
         come.trade_date,
         come.extracted_at
     from come
@@ -100,6 +104,7 @@ with_exchange as (
         close,
         volume,
         false as is_provisional,
+        false as is_withdrawn,
         trade_date,
         extracted_at
     from {{ ref('int_exchange_bars__resolved') }}
