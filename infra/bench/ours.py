@@ -56,6 +56,10 @@ def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
         comparison.note_taken(who, step, does[who], taken)
 
 
+# The tags of the models by which corporate actions are judged.
+_OF_ACTIONS = {"actions", "evidence"}
+
+
 def models_of_bars(manifest: dict[str, Any]) -> tuple[set[str], set[str]]:
     """The mart of bars with all models that it reads; and the same without those of the corporate actions."""
     ancestors: set[str] = set()
@@ -66,7 +70,7 @@ def models_of_bars(manifest: dict[str, Any]) -> tuple[set[str], set[str]]:
             ancestors.add(node)
             ahead += manifest["parent_map"][node]
     tags = {node: manifest["nodes"][node]["config"]["tags"] for node in ancestors}
-    of_actions = {node for node in ancestors if "actions" in tags[node] and "windowed" not in tags[node]}
+    of_actions = {node for node in ancestors if _OF_ACTIONS & set(tags[node]) and "windowed" not in tags[node]}
     return ancestors, ancestors - of_actions | {_ALL_VERSIONS}
 
 

@@ -49,6 +49,9 @@ LATER_SESSION = date(2025, 7, 8)
 # far from that, and leaves room for a model that reads two of ours.
 MOST_SCANS = 40
 
+# The tags of what a build of a window runs, if the actions are judged in it too.
+_MERGING = {"actions", "evidence", "windowed"}
+
 
 @dataclass(frozen=True)
 class SentBuild:
@@ -77,7 +80,7 @@ class SentBuild:
             for unique_id, node in self.manifest["nodes"].items()
             if node["resource_type"] == "model"
             and materialized in (None, node["config"]["materialized"])
-            and (self.is_full or {"actions", "windowed"} & set(node["config"]["tags"]))
+            and (self.is_full or _MERGING & set(node["config"]["tags"]))
         }
 
     def tests(self) -> set[str]:
@@ -86,11 +89,7 @@ class SentBuild:
             unique_id
             for unique_id, node in self.manifest["nodes"].items()
             if node["resource_type"] == "test"
-            and (
-                self.is_full
-                or {"actions", "windowed"} & set(node["tags"])
-                or self.models() & set(node["depends_on"]["nodes"])
-            )
+            and (self.is_full or _MERGING & set(node["tags"]) or self.models() & set(node["depends_on"]["nodes"]))
         }
 
 
