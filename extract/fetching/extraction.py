@@ -35,7 +35,7 @@ _log = structlog.get_logger()
 # Answers are landed after so many seconds, which bounds what is lost if the process is killed, or so many rows, which
 # bounds a load job.
 _LANDING_SECONDS = 15.0
-_LANDING_ROWS = 60_000
+_LANDING_ROWS = 20_000
 
 # How long a stopped run waits for the requests that are under way. Cloud Run kills ten seconds after it asks.
 _STOP_SECONDS = 3.0
