@@ -1,4 +1,4 @@
-"""``make soak``: kill the extractor, start it twice at once, let its stores fail, send it wrong answers and bad files.
+"""``make soak``: kill the extractor, start it twice, let its stores fail, send it short, wrong and damaged answers.
 
 Each exercise has a seed and a count, and prints one JSON line. It is run again with one or two of our defences taken
 out in turn: then it must find something, because otherwise finding nothing would prove nothing.
@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from infra.soak import downloads, payloads
+import structlog
+
+from infra.soak import answers, downloads, payloads
 from infra.soak.faults import faults
 from infra.soak.kills import kills
 from infra.soak.outcome import Outcome
@@ -22,6 +24,7 @@ BROKEN = {
     "kills": ("torn_writes", "unhealed"),
     "pairs": ("no_lease", "overwriting"),
     "faults": ("loaded_twice",),
+    "answers": answers.BROKEN,
     "payloads": tuple(payloads.BROKEN),
     "files": tuple(downloads.BROKEN),
 }
@@ -47,6 +50,7 @@ EXERCISES: dict[str, tuple[Callable[[int, int, str | None], Outcome], int]] = {
     "kills": (kills, 500),
     "pairs": (pairs, 200),
     "faults": (faults, 300),
+    "answers": (answers.answers, 400),
     "payloads": (corrupt_payloads, 10_000),
     "files": (corrupt_files, 10_000),
 }
@@ -70,6 +74,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, help="instead of the exercise's own")
     parser.add_argument("--seed", type=int, default=20241231)
     options = parser.parse_args()
+    # Each exercise has its own line; what the extractor logs meanwhile is not for a person.
+    structlog.configure(logger_factory=structlog.ReturnLoggerFactory())
     is_well = True
     for name in options.exercises:
         count = options.count or EXERCISES[name][1]

@@ -38,8 +38,8 @@ _FAST = Limits(
     alpha_vantage_a_day=10**9,
 )
 
-# Columns that come from the request and not from the answer.
-_ASKED_FOR = {"symbol", "ticker", "instrument_token"}
+# Columns that come from the request, or from us, and not from the answer.
+_ASKED_FOR = {"symbol", "ticker", "instrument_token", "is_withdrawn"}
 
 # Values to put in place of a number or a text.
 _ODD_VALUES: tuple[object, ...] = (

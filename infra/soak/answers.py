@@ -1,0 +1,185 @@
+"""Answers that lack bars: those that never came, those that a provider withdraws, and answers that are cut short."""
+
+import os
+import random
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from unittest.mock import patch
+
+from extract.fetching import holes as holes_module
+from extract.fetching import received as received_module
+from extract.fetching.holes import read_holes
+from extract.fetching.received import Received
+from extract.fetching.run import Job, fetch, range_plan
+from extract.landing.archive import Archive
+from extract.landing.raw import KITE_DAILY_BARS
+from extract.run_id import new_run_id
+from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
+from extract.settings import Settings
+from extract.warehouse.connection import Warehouse, open_warehouse
+from infra.local.market import draft_market
+from infra.local.providers import ACCESS_TOKEN, Limits, Providers, environment, serving
+from infra.local.series import Draft
+from infra.local.warehouse import running
+from infra.soak.outcome import Outcome
+
+BROKEN = ("unheld", "unwithdrawn", "gullible", "forgetful")
+
+_SYMBOLS = ("ABB", "M&M", "TCS")
+_FIRST, _LAST = date(2024, 10, 1), date(2024, 12, 31)
+_MORNING = datetime(2025, 1, 1, 8, 30, tzinfo=EXCHANGE_ZONE)
+
+# Within a week, because a hole that is older is settled after three answers.
+_ROUNDS = 6
+
+# A provider withdraws single bars; an answer that is cut short lacks many. What lies between is not drawn.
+_WITHDRAWN, _SHORT = (1, 3), (12, 30)
+
+_FAST = Limits(kite_candles=1000, kite_quotes=1000, kite_others=1000)
+
+
+@dataclass(slots=True)
+class _Expected:
+    """What raw must hold of one symbol.
+
+    Attributes:
+        is_sent: by day, whether the last row is a bar; False if it withdraws the bar.
+        row_counts: by day, how many rows.
+    """
+
+    is_sent: dict[date, bool] = field(default_factory=dict)
+    row_counts: Counter[date] = field(default_factory=Counter)
+
+    def take(self, days: set[date]) -> str:
+        """Take an answer with the bars of these days; return what kind of answer it is."""
+        gone = {day for day in self.is_sent if min(days) < day < max(days)} - days
+        withdrawn = gone if len(gone) <= _WITHDRAWN[1] else set()
+        for day in days:
+            self._note(day, is_sent=True)
+        for day in withdrawn:
+            self._note(day, is_sent=False)
+        return "withdrawn" if withdrawn else "short" if gone else "whole"
+
+    def _note(self, day: date, *, is_sent: bool) -> None:
+        if self.is_sent.get(day) is not is_sent:
+            self.is_sent[day] = is_sent
+            self.row_counts[day] += 1
+
+
+def answers(count: int, seed: int, broken: str | None) -> Outcome:
+    """Let Kite's answers lack bars, and compare raw and the reported holes with what came."""
+    outcome = Outcome("answers", broken, seed)
+    drawn = random.Random(seed)  # noqa: S311
+    market = draft_market(first=_FIRST, last=_LAST, symbols=_SYMBOLS)
+    with ExitStack() as leave:
+        folder = Path(leave.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
+        providers = Providers(market, limits=_FAST)
+        address = leave.enter_context(serving(providers))
+        host = leave.enter_context(running(folder / "warehouse"))
+        leave.enter_context(_taken_out(broken))
+        while outcome.count < count:
+            name = uuid.uuid4().hex[:12]
+            own = environment(address) | {
+                "BIGQUERY_DATASET": f"soak_{name}",
+                "BIGQUERY_EMULATOR_HOST": host,
+                "ARCHIVE_URI": str(folder / name),
+                "KITE_ACCESS_TOKEN": ACCESS_TOKEN,
+                "KITE_REQUESTS_PER_SECOND": "1000",
+            }
+            with patch.dict(os.environ, own), open_warehouse(settings := Settings.from_environment(own)) as warehouse:
+                warehouse.create_raw()
+                _episode(settings, warehouse, providers, drawn, outcome)
+                warehouse.client.delete_dataset(warehouse.raw, delete_contents=True, timeout=60)
+    return outcome
+
+
+def _episode(
+    settings: Settings, warehouse: Warehouse, providers: Providers, drawn: random.Random, outcome: Outcome
+) -> None:
+    market = providers.market
+    sessions = [session.trade_date for session in market.sessions]
+    expected = {symbol: _Expected() for symbol in _SYMBOLS}
+    for number in range(_ROUNDS):
+        now = _MORNING + timedelta(days=number)
+        providers.clock = lambda now=now: now  # type: ignore[misc]
+        job = Job(
+            settings=settings,
+            instruments=listed_instruments(_SYMBOLS),
+            due=last_closed_session(now),
+            run_id=new_run_id("soak", now),
+            archive=Archive(settings.archive_uri),
+            warehouse=lambda: warehouse,
+            clock=lambda now=now: now,  # type: ignore[misc]
+            progress=lambda *_: None,
+            first_wait=0.01,
+        )
+        for symbol in _SYMBOLS:
+            absent = {*drawn.sample(sessions, drawn.randint(*drawn.choice((_WITHDRAWN, _SHORT))))}
+            _send(market, symbol, {*sessions} - absent)
+            outcome.told[expected[symbol].take({*sessions} - absent)] += 1
+            outcome.count += 1
+        fetch(job, range_plan(job, "kite", _FIRST, _LAST, again=True))
+        outcome.findings += _differences(warehouse, expected)
+        outcome.findings += _hidden(job, expected, sessions)
+
+
+def _send(market: Draft, symbol: str, days: set[date]) -> None:
+    (row,) = [n for n, instrument in enumerate(market.instruments) if instrument.symbol == symbol]
+    market.kite.is_sent[row] = [session.trade_date in days for session in market.sessions]
+
+
+def _differences(warehouse: Warehouse, expected: dict[str, _Expected]) -> Iterator[str]:
+    """What raw has lost, holds twice, or does not say of a withdrawal."""
+    found = {
+        (row["symbol"], row["day"]): (row["row_count"], row["is_sent"])
+        for row in warehouse.query(
+            f"""
+            select
+                symbol,
+                date(date, 'Asia/Kolkata') as day,
+                count(*) as row_count,
+                array_agg(close > 0 order by _extracted_at desc limit 1)[offset(0)] is true as is_sent
+            from `{warehouse.raw}.{KITE_DAILY_BARS.name}`
+            group by symbol, day
+            """
+        )
+    }
+    for symbol, state in expected.items():
+        for day, row_count in state.row_counts.items():
+            wanted, has = (row_count, state.is_sent[day]), found.pop((symbol, day), (0, False))
+            if has != wanted:
+                yield f"{symbol} of {day}: (rows, is sent) is {has} and not {wanted}"
+    for symbol, day in found:
+        yield f"{symbol} of {day}: a row, and nothing was sent"
+
+
+def _hidden(job: Job, expected: dict[str, _Expected], sessions: list[date]) -> Iterator[str]:
+    """The sessions that were asked for, never came, and are not reported as holes."""
+    holes = read_holes(job.warehouse(), ["kite"], job.instruments, _FIRST, _LAST)
+    for symbol, state in expected.items():
+        missing = len({*sessions} - state.is_sent.keys())
+        reported = sum(hole.session_count for hole in holes if hole.symbol == symbol and not hole.is_settled)
+        if reported != missing:
+            yield f"{symbol}: {missing} sessions never came, and {reported} are reported"
+
+
+@contextmanager
+def _taken_out(broken: str | None) -> Iterator[None]:
+    """Take out one defence, if one is named."""
+    with ExitStack() as leave:
+        if broken == "unheld":
+            leave.enter_context(patch.object(Received, "new_rows", lambda _, rows, __: rows))
+        elif broken == "unwithdrawn":
+            leave.enter_context(patch.object(Received, "withdrawn_rows", lambda _, rows: rows.slice(0, 0)))
+        elif broken == "gullible":
+            leave.enter_context(patch.object(received_module, "_FEW_WITHDRAWN", 10_000))
+        elif broken == "forgetful":
+            leave.enter_context(patch.object(holes_module, "_ASKED_TIMES", 0))
+            leave.enter_context(patch.object(holes_module, "_ASKED_OVER", timedelta(0)))
+        yield
