@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from infra.soak import answers, downloads, payloads
+from infra.soak import answers, downloads, leases, payloads
 from infra.soak.faults import faults
 from infra.soak.kills import kills
 from infra.soak.outcome import Outcome
@@ -23,6 +23,7 @@ from infra.soak.pairs import pairs
 BROKEN = {
     "kills": ("torn_writes", "unhealed"),
     "pairs": ("no_lease", "overwriting"),
+    "leases": leases.BROKEN,
     "faults": ("loaded_twice",),
     "answers": answers.BROKEN,
     "payloads": tuple(payloads.BROKEN),
@@ -49,6 +50,7 @@ def corrupt_files(count: int, seed: int, broken: str | None) -> Outcome:
 EXERCISES: dict[str, tuple[Callable[[int, int, str | None], Outcome], int]] = {
     "kills": (kills, 500),
     "pairs": (pairs, 200),
+    "leases": (leases.leases, 50),
     "faults": (faults, 300),
     "answers": (answers.answers, 400),
     "payloads": (corrupt_payloads, 10_000),

@@ -8,7 +8,8 @@ SEED = 20241231
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("kills", 4), ("pairs", 8), ("faults", 4), ("answers", 18), ("payloads", 150), ("files", 200)]
+    ("name", "count"),
+    [("kills", 4), ("pairs", 8), ("leases", 5), ("faults", 4), ("answers", 18), ("payloads", 150), ("files", 200)],
 )
 def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
     outcome = exercise(name, count, SEED)
@@ -21,6 +22,7 @@ def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
     [
         ("pairs", "no_lease", 2),
         ("pairs", "overwriting", 8),
+        ("leases", "by_pid", 5),
         ("answers", "unwithdrawn", 18),
         ("payloads", "credulous", 150),
         ("payloads", "unheld", 150),
