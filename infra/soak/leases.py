@@ -23,8 +23,8 @@ BROKEN = ("unwatched", "by_pid")
 
 _KINDS = ("refused", "stuck", "killed", "clocks_apart", "pid_reused")
 
-# The times of the lease, shorter: a process that may be starved on a busy machine still has two seconds to stop.
-_EXPIRY, _STOPPING, _RENEWAL, _POLL = timedelta(seconds=4), timedelta(seconds=2), 0.2, 0.05
+# The times of the lease, shorter: a process that may be starved on a busy machine still has three seconds to stop.
+_EXPIRY, _STOPPING, _RENEWAL, _POLL = timedelta(seconds=6), timedelta(seconds=3), 0.2, 0.05
 
 # In this time, the second process must have written, whatever became of the first one.
 _PATIENCE = 20.0
@@ -73,10 +73,15 @@ def _fault(place: Path, kind: str, drawn: random.Random, broken: str | None, *, 
         daemon=True,
     )
     second.start()
-    second.join(_PATIENCE)
+    # A holder that is seen to be dead is not waited for.
+    is_seen_dead = kind in ("killed", "pid_reused") and not is_elsewhere
+    second.join(_EXPIRY.total_seconds() - 1 if is_seen_dead else _PATIENCE)
+    is_waiting = second.exitcode is None
     for process in (first, second):
         process.kill()
         process.join()
+    if is_waiting and is_seen_dead:
+        return "the second process waited for a dead one"
     wrong = {_SECOND_WRITER: "two processes wrote at once", _NOT_FREE: "the lease never became free"}
     if second.exitcode == _WROTE:
         return None
