@@ -48,7 +48,8 @@ def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, dat
         # Whole, even if it takes two lines: it is what the command was run for.
         _line(Text(end[1].headline))
         room -= -(-len(end[1].headline) // output.width) if output.is_terminal else 1
-    shown = wrongs
+    # However long the verdict is, the worst that is wrong stands below it.
+    shown, room = wrongs, max(room, 2)
     if output.is_terminal and len(wrongs) > room:
         shown = wrongs[: room - 1]
     lines = [_told(wrong) for wrong in shown]

@@ -115,8 +115,10 @@ def read_holes(
             select '{table.source_id}' as source_id, symbol, date(date, 'Asia/Kolkata') as trade_date
             from `{warehouse.raw}.{table.name}`
             -- No bar is received before its day: older partitions are not read.
-            where _extracted_at >= timestamp('{sessions[0]}') and close > 0
+            where _extracted_at >= timestamp('{sessions[0]}')
             group by symbol, trade_date
+            -- A bar that the source has withdrawn is missing, too.
+            having max(if(close > 0, _extracted_at, null)) = max(_extracted_at)
         """
         for table in tables
     )

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import date, datetime, timedelta
 
 import pyarrow as pa
@@ -155,6 +155,8 @@ class Received:
         """Keep the digests, by symbol and day (YYYYMMDD)."""
         self._table = table
         self._digests = digests
+        # Those of rows without values: what was withdrawn before is not withdrawn again.
+        self._withdrawn = {_digest([None] * len(table.values), end) for end in ("final", "provisional")}
 
     @classmethod
     def read(
@@ -228,8 +230,7 @@ class Received:
         for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
             traded_on = exchange_date(time)
             day = f"{traded_on:%Y%m%d}"
-            line = ",".join([*(_text(value) for value in values), "final" if traded_on <= final else "provisional"])
-            digest = hashlib.md5(line.encode(), usedforsecurity=False).hexdigest()[:_DIGEST_LENGTH]
+            digest = _digest(values, "final" if traded_on <= final else "provisional")
             if self._digests.get(symbol, {}).get(day) != digest:
                 new.append(number)
         return rows.take(pa.array(new, pa.int64()))
@@ -247,7 +248,12 @@ class Received:
             sent[symbol].add(f"{exchange_date(time):%Y%m%d}")
         withdrawn = []
         for symbol, days in sent.items():
-            gone = sorted(d for d in self._digests.get(symbol, {}) if min(days) < d < max(days) and d not in days)
+            held = self._digests.get(symbol, {})
+            gone = sorted(
+                day
+                for day, digest in held.items()
+                if min(days) < day < max(days) and day not in days and digest not in self._withdrawn
+            )
             if not gone:
                 continue
             is_short = len(gone) > max(_FEW_WITHDRAWN, len(days) * _SHARE_WITHDRAWN)
@@ -257,6 +263,11 @@ class Received:
                     start = datetime.strptime(day, "%Y%m%d").replace(tzinfo=EXCHANGE_ZONE)
                     withdrawn.append({"symbol": symbol, "date": start, "is_withdrawn": True})
         return pa.Table.from_pylist(withdrawn, rows.schema)
+
+
+def _digest(values: Sequence[float | int | str | None], end: str) -> str:
+    line = ",".join([*map(_text, values), end])
+    return hashlib.md5(line.encode(), usedforsecurity=False).hexdigest()[:_DIGEST_LENGTH]
 
 
 def _by_day(digests: str) -> dict[str, str]:

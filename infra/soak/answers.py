@@ -58,7 +58,7 @@ class _Expected:
 
     def take(self, days: set[date]) -> str:
         """Take an answer with the bars of these days; return what kind of answer it is."""
-        gone = {day for day in self.is_sent if min(days) < day < max(days)} - days
+        gone = {day for day, is_sent in self.is_sent.items() if is_sent and min(days) < day < max(days)} - days
         withdrawn = gone if len(gone) <= _WITHDRAWN[1] else set()
         for day in days:
             self._note(day, is_sent=True)
@@ -160,13 +160,13 @@ def _differences(warehouse: Warehouse, expected: dict[str, _Expected]) -> Iterat
 
 
 def _hidden(job: Job, expected: dict[str, _Expected], sessions: list[date]) -> Iterator[str]:
-    """The sessions that were asked for, never came, and are not reported as holes."""
+    """The sessions that never came, or were withdrawn, and are not reported as holes."""
     holes = read_holes(job.warehouse(), ["kite"], job.instruments, _FIRST, _LAST)
     for symbol, state in expected.items():
-        missing = len({*sessions} - state.is_sent.keys())
+        missing = len({*sessions} - {day for day, is_sent in state.is_sent.items() if is_sent})
         reported = sum(hole.session_count for hole in holes if hole.symbol == symbol and not hole.is_settled)
         if reported != missing:
-            yield f"{symbol}: {missing} sessions never came, and {reported} are reported"
+            yield f"{symbol}: {missing} sessions are missing, and {reported} are reported"
 
 
 @contextmanager
