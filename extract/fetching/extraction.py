@@ -162,10 +162,9 @@ class _Landing:
         entries: list[LedgerEntry] = []
         for answered in waiting:
             for name, rows in answered.rows.items():
-                by_table[name].append(rows)
-                if name in self._received:
-                    # Of each answer by itself: between two answers about one symbol are days that nobody asked for.
-                    by_table[name].append(self._received[name].withdrawn_rows(rows))
+                received = self._received.get(name)
+                # Each answer by itself: between two answers about one symbol are days that nobody asked for.
+                by_table[name].append(received.new_rows(rows, extracted_at) if received else rows)
             entries += answered.entries()
         ledger = [asdict(entry) for entry in entries]
         by_table[EXTRACT_REQUESTS.name] = [pa.Table.from_pylist(ledger, EXTRACT_REQUESTS.provider_columns)]
@@ -173,8 +172,6 @@ class _Landing:
         batches = []
         for name, tables in by_table.items():
             rows = pa.concat_tables(tables)
-            if name in self._received:
-                rows = self._received[name].new_rows(rows, extracted_at)
             if rows.num_rows:
                 batches.append(self._archived(RAW_TABLES[name], rows, extracted_at))
         note_landing(self._warehouse, batches)

@@ -214,10 +214,13 @@ class Received:
         return sum(map(len, self._digests.values()))
 
     def new_rows(self, rows: pa.Table, extracted_at: datetime) -> pa.Table:
-        """The rows of those days for which raw holds other values, or none.
+        """The rows of one answer for whose days raw holds other values, or none; and the withdrawals.
+
+        A withdrawal is a row without values for a day that raw holds and the answer lacks, between its first and its
+        last day.
 
         Args:
-            rows: in the provider's columns.
+            rows: the answer, in the provider's columns.
             extracted_at: when the provider answered.
         """
         if self._digests.keys().isdisjoint(pc.unique(rows["symbol"]).to_pylist()):
@@ -226,43 +229,39 @@ class Received:
             return rows
         final = final_through(extracted_at)
         new = []
+        sent: dict[str, set[str]] = defaultdict(set)
         columns = [rows[name].to_pylist() for name in ("symbol", "date", *self._table.values)]
         for number, (symbol, time, *values) in enumerate(zip(*columns, strict=True)):
             traded_on = exchange_date(time)
             day = f"{traded_on:%Y%m%d}"
+            sent[symbol].add(day)
             digest = _digest(values, "final" if traded_on <= final else "provisional")
             if self._digests.get(symbol, {}).get(day) != digest:
                 new.append(number)
-        return rows.take(pa.array(new, pa.int64()))
+        withdrawn = [
+            {
+                "symbol": symbol,
+                "date": datetime.strptime(day, "%Y%m%d").replace(tzinfo=EXCHANGE_ZONE),
+                "is_withdrawn": True,
+            }
+            for symbol, days in sent.items()
+            for day in self._withdrawn_days(symbol, days)
+        ]
+        return pa.concat_tables([rows.take(pa.array(new, pa.int64())), pa.Table.from_pylist(withdrawn, rows.schema)])
 
-    def withdrawn_rows(self, rows: pa.Table) -> pa.Table:
-        """Rows without values for the days that raw holds and one answer lacks, between its first and its last day.
-
-        An answer that lacks many of them is more likely short than right, so it withdraws nothing.
-
-        Args:
-            rows: the answer, in the provider's columns.
-        """
-        sent: dict[str, set[str]] = defaultdict(set)
-        for symbol, time in zip(rows["symbol"].to_pylist(), rows["date"].to_pylist(), strict=True):
-            sent[symbol].add(f"{exchange_date(time):%Y%m%d}")
-        withdrawn = []
-        for symbol, days in sent.items():
-            held = self._digests.get(symbol, {})
-            gone = sorted(
-                day
-                for day, digest in held.items()
-                if min(days) < day < max(days) and day not in days and digest not in self._withdrawn
-            )
-            if not gone:
-                continue
-            is_short = len(gone) > max(_FEW_WITHDRAWN, len(days) * _SHARE_WITHDRAWN)
-            _log.warning("no longer sent", raw_table=self._table.name, symbol=symbol, days=gone[:8], is_short=is_short)
-            if not is_short and "is_withdrawn" in rows.column_names:
-                for day in gone:
-                    start = datetime.strptime(day, "%Y%m%d").replace(tzinfo=EXCHANGE_ZONE)
-                    withdrawn.append({"symbol": symbol, "date": start, "is_withdrawn": True})
-        return pa.Table.from_pylist(withdrawn, rows.schema)
+    def _withdrawn_days(self, symbol: str, sent: set[str]) -> list[str]:
+        """The days that an answer withdraws; none if it lacks many, because it is then more likely short than right."""
+        held = self._digests.get(symbol, {})
+        gone = sorted(
+            day
+            for day, digest in held.items()
+            if min(sent) < day < max(sent) and day not in sent and digest not in self._withdrawn
+        )
+        if not gone:
+            return []
+        is_short = len(gone) > max(_FEW_WITHDRAWN, len(sent) * _SHARE_WITHDRAWN)
+        _log.warning("no longer sent", raw_table=self._table.name, symbol=symbol, days=gone[:8], is_short=is_short)
+        return [] if is_short or "is_withdrawn" not in self._table.schema.names else gone
 
 
 def _digest(values: Sequence[float | int | str | None], end: str) -> str:

@@ -24,6 +24,9 @@ _ALL_VERSIONS = "model.trading_data.fct_daily_bar_revisions"
 _BARS = "ours"
 _WITH_ACTIONS = "ours, with corporate actions"
 
+# The tags of the models by which corporate actions are judged.
+_OF_ACTIONS = {"actions", "evidence"}
+
 
 def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
     """Load and build the bars, then the delta, in an empty warehouse, and check the mart."""
@@ -54,10 +57,6 @@ def our_round(comparison: Comparison, given: Given, folder: Path) -> None:
     }
     for (step, who), taken in results.items():
         comparison.note_taken(who, step, does[who], taken)
-
-
-# The tags of the models by which corporate actions are judged.
-_OF_ACTIONS = {"actions", "evidence"}
 
 
 def models_of_bars(manifest: dict[str, Any]) -> tuple[set[str], set[str]]:

@@ -19,8 +19,7 @@ from extract.fetching.received import Received
 from extract.fetching.run import Job, fetch, range_plan
 from extract.landing.archive import Archive
 from extract.landing.raw import KITE_DAILY_BARS
-from extract.run_id import new_run_id
-from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
+from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse, open_warehouse
 from infra.local.market import draft_market
@@ -28,11 +27,10 @@ from infra.local.providers import ACCESS_TOKEN, Limits, Providers, environment, 
 from infra.local.series import Draft
 from infra.local.warehouse import running
 from infra.soak.outcome import Outcome
+from infra.soak.places import FIRST, LAST, SYMBOLS, job_at
 
 BROKEN = ("unheld", "unwithdrawn", "gullible", "forgetful")
 
-_SYMBOLS = ("ABB", "M&M", "TCS")
-_FIRST, _LAST = date(2024, 10, 1), date(2024, 12, 31)
 _MORNING = datetime(2025, 1, 1, 8, 30, tzinfo=EXCHANGE_ZONE)
 
 # Within a week, because a hole that is older is settled after three answers.
@@ -76,7 +74,7 @@ def answers(count: int, seed: int, broken: str | None) -> Outcome:
     """Let Kite's answers lack bars, and compare raw and the reported holes with what came."""
     outcome = Outcome("answers", broken, seed)
     drawn = random.Random(seed)  # noqa: S311
-    market = draft_market(first=_FIRST, last=_LAST, symbols=_SYMBOLS)
+    market = draft_market(first=FIRST, last=LAST, symbols=SYMBOLS)
     with ExitStack() as leave:
         folder = Path(leave.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         providers = Providers(market, limits=_FAST)
@@ -104,27 +102,18 @@ def _episode(
 ) -> None:
     market = providers.market
     sessions = [session.trade_date for session in market.sessions]
-    expected = {symbol: _Expected() for symbol in _SYMBOLS}
+    expected = {symbol: _Expected() for symbol in SYMBOLS}
+    archive = Archive(settings.archive_uri)
     for number in range(_ROUNDS):
         now = _MORNING + timedelta(days=number)
         providers.clock = lambda now=now: now  # type: ignore[misc]
-        job = Job(
-            settings=settings,
-            instruments=listed_instruments(_SYMBOLS),
-            due=last_closed_session(now),
-            run_id=new_run_id("soak", now),
-            archive=Archive(settings.archive_uri),
-            warehouse=lambda: warehouse,
-            clock=lambda now=now: now,  # type: ignore[misc]
-            progress=lambda *_: None,
-            first_wait=0.01,
-        )
-        for symbol in _SYMBOLS:
+        job = job_at(now, settings, archive, warehouse)
+        for symbol in SYMBOLS:
             absent = {*drawn.sample(sessions, drawn.randint(*drawn.choice((_WITHDRAWN, _SHORT))))}
             _send(market, symbol, {*sessions} - absent)
             outcome.told[expected[symbol].take({*sessions} - absent)] += 1
             outcome.count += 1
-        fetch(job, range_plan(job, "kite", _FIRST, _LAST, again=True))
+        fetch(job, range_plan(job, "kite", FIRST, LAST, again=True))
         outcome.findings += _differences(warehouse, expected)
         outcome.findings += _hidden(job, expected, sessions)
 
@@ -161,7 +150,7 @@ def _differences(warehouse: Warehouse, expected: dict[str, _Expected]) -> Iterat
 
 def _hidden(job: Job, expected: dict[str, _Expected], sessions: list[date]) -> Iterator[str]:
     """The sessions that never came, or were withdrawn, and are not reported as holes."""
-    holes = read_holes(job.warehouse(), ["kite"], job.instruments, _FIRST, _LAST)
+    holes = read_holes(job.warehouse(), ["kite"], job.instruments, FIRST, LAST)
     for symbol, state in expected.items():
         missing = len({*sessions} - {day for day, is_sent in state.is_sent.items() if is_sent})
         reported = sum(hole.session_count for hole in holes if hole.symbol == symbol and not hole.is_settled)
@@ -176,7 +165,7 @@ def _taken_out(broken: str | None) -> Iterator[None]:
         if broken == "unheld":
             leave.enter_context(patch.object(Received, "new_rows", lambda _, rows, __: rows))
         elif broken == "unwithdrawn":
-            leave.enter_context(patch.object(Received, "withdrawn_rows", lambda _, rows: rows.slice(0, 0)))
+            leave.enter_context(patch.object(Received, "_withdrawn_days", lambda *_: []))
         elif broken == "gullible":
             leave.enter_context(patch.object(received_module, "_FEW_WITHDRAWN", 10_000))
         elif broken == "forgetful":

@@ -1,7 +1,7 @@
 """``make soak``: kill the extractor, start it twice, let its stores fail, send it short, wrong and damaged answers.
 
-Each exercise has a seed and a count, and prints one JSON line. It is run again with one or two of our defences taken
-out in turn: then it must find something, because otherwise finding nothing would prove nothing.
+Each exercise has a seed and a count, and prints one JSON line. It is run again with our defences taken out, one
+at a time: then it must find something, because otherwise finding nothing would prove nothing.
 
 The real clients fetch from simulated providers, into a real archive and the embedded warehouse; dbt is not part of it.
 """

@@ -36,8 +36,8 @@ from infra.local.demo import providers, simulate
 from infra.local.providers import ACCESS_TOKEN
 from infra.local.warehouse import running
 
-_SYMBOLS = ("ABB", "M&M", "TCS")
-_FIRST, _LAST = date(2024, 10, 1), date(2024, 12, 31)
+SYMBOLS = ("ABB", "M&M", "TCS")
+FIRST, LAST = date(2024, 10, 1), date(2024, 12, 31)
 _EVENING = datetime(2024, 12, 31, 18, 30, tzinfo=EXCHANGE_ZONE)
 _FAST = {"kite_candles": 1000, "kite_quotes": 1000, "kite_others": 1000, "yahoo": 1000, "alpha_vantage": 1000}
 _HEALING_RUNS = 8
@@ -118,21 +118,26 @@ def _child(environment: dict[str, str], kill_at: int, broken: str | None, tell: 
     os._exit(status)
 
 
+def job_at(moment: datetime, settings: Settings, archive: Archive, warehouse: Warehouse) -> Job:
+    """A run at this moment, which does not wait between its attempts."""
+    return Job(
+        settings=settings,
+        instruments=listed_instruments(SYMBOLS),
+        due=last_closed_session(moment),
+        run_id=new_run_id("soak", moment),
+        archive=archive,
+        warehouse=lambda: warehouse,
+        clock=lambda: moment,
+        progress=lambda *_: None,
+        first_wait=0.01,
+    )
+
+
 def _run_once(settings: Settings) -> int:
     with open_warehouse(settings) as warehouse:
         warehouse.create_raw()
         archive = Archive(settings.archive_uri)
-        job = Job(
-            settings=settings,
-            instruments=listed_instruments(_SYMBOLS),
-            due=last_closed_session(_EVENING),
-            run_id=new_run_id("soak", _EVENING),
-            archive=archive,
-            warehouse=lambda: warehouse,
-            clock=lambda: _EVENING,
-            progress=lambda *_: None,
-            first_wait=0.01,
-        )
+        job = job_at(_EVENING, settings, archive, warehouse)
         with held(archive, job.run_id, "soak", lambda: datetime.now(EXCHANGE_ZONE), wait=lambda _: time.sleep(0.02)):
             fetch(job, daily_plan(job))
         return 1 if shortfalls(job) else 0
@@ -171,7 +176,7 @@ def places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], P
     with ExitStack() as leave:
         folder = Path(leave.enter_context(tempfile.TemporaryDirectory(prefix="soak-")))
         address = leave.enter_context(
-            providers("--first", str(_FIRST), "--last", str(_LAST), "--symbols", ",".join(_SYMBOLS))
+            providers("--first", str(FIRST), "--last", str(LAST), "--symbols", ",".join(SYMBOLS))
         )
         simulate(address, now=_EVENING.isoformat(), limits=_FAST)
         host = leave.enter_context(running(folder / "warehouse"))

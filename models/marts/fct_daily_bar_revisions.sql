@@ -166,35 +166,16 @@ dated as (
         if(
             is_provisional and final_from is not null,
             greatest(known_from, least(coalesce(replaced_at, final_from), final_from)),
-            replaced_at
-        ) as replaced_at,
-        bar_withdrawn_at,
+            coalesce(replaced_at, bar_withdrawn_at)
+        ) as known_to,
+        if(
+            replaced_at is not null or (is_provisional and final_from is not null),
+            null,
+            bar_withdrawn_at
+        ) as withdrawn_at,
         last_received_at
     from followed
 
-),
-
-ended as (
-
-    select
-        symbol,
-        source_id,
-        open,
-        high,
-        low,
-        close,
-        replaced_close,
-        volume,
-        replaced_volume,
-        revision,
-        is_provisional,
-        trade_date,
-        known_from,
-        coalesce(replaced_at, bar_withdrawn_at) as known_to,
-        if(replaced_at is null, bar_withdrawn_at, null) as withdrawn_at,
-        last_received_at
-    from dated
-
 )
 
-select * from ended
+select * from dated

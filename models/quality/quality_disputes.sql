@@ -34,6 +34,8 @@ freshest_bars as (
         trade_date >= date_sub(current_date('Asia/Kolkata'), interval 160 day)
         and extracted_at
         >= timestamp(date_sub(current_date('Asia/Kolkata'), interval 160 day), 'UTC')
+        -- A row without values says that the source no longer sends the day.
+        and is_withdrawn is not true
     qualify
         row_number() over (
             partition by symbol, source_id, trade_date

@@ -263,6 +263,16 @@ def faultless(exchange: Exchange) -> Exchange:
     return exchange
 
 
+def assert_as_one_full_build(made: Pipeline, whole: Pipeline) -> dict[str, list[str]]:
+    """Require that a pipeline's marts are those that one full build makes of `whole`'s archive; return these."""
+    whole.replay()
+    assert whole.build(full_refresh=True).window_start is None
+    marts, expected = made.marts(), whole.marts()
+    for table, rows in expected.items():
+        assert marts[table] == rows, table
+    return expected
+
+
 def received(pipeline: Pipeline, table: RawTable) -> list[tuple[str, date, float, int]]:
     """Symbol, trade date, close and volume of each row that raw holds, sorted."""
     rows = pipeline.query(

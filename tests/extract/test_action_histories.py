@@ -9,6 +9,7 @@ import pytest
 
 from tests.conftest import Pipeline
 from tests.extract.action_histories import History
+from tests.extract.conftest import assert_as_one_full_build
 
 # `make test-actions` tries more. The shares of a few seeds stand in one market, because a build costs its statements.
 _SEEDS = range(int(os.environ.get("ACTION_SEEDS", "2")))
@@ -31,11 +32,7 @@ def test_builds_between_arrivals_make_the_marts_of_one_full_build(
             shutil.copyfile(whole.archive_dir / path, stepwise.archive_dir / path)
         assert stepwise.replay().loaded == len(paths)
         assert stepwise.build().window_start is not None
-    whole.replay()
-    assert whole.build(full_refresh=True).window_start is None
-    made, expected = stepwise.marts(), whole.marts()
+    expected = assert_as_one_full_build(stepwise, whole)
     # A market in which nothing happened would show nothing.
     statuses = "".join(expected["fct_corporate_actions"])
     assert all(f"'{status}'" in statuses for status in ("confirmed", "contradicted", "reported", "withdrawn"))
-    for table, rows in expected.items():
-        assert made[table] == rows, table

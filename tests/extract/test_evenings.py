@@ -15,6 +15,7 @@ from extract.landing.raw import KITE_DAILY_BARS, NSE_CORPORATE_ACTIONS, YAHOO_DA
 from extract.seeds import EXCHANGE_ZONE, trading_sessions
 from extract.warehouse import build as dbt_build
 from tests.conftest import Pipeline, write_bars
+from tests.extract.conftest import assert_as_one_full_build
 
 DAYS = [session.trade_date for session in trading_sessions(date(2024, 4, 15), date(2024, 7, 5))]
 PRICES = {"TCS": 4000.0, "DLF": 800.0, "INFY": 1500.0, "ITC": 430.0}
@@ -121,19 +122,11 @@ def evenings(built_pipeline: Pipeline, pipeline: Pipeline, tmp_path: Path, monke
     return made
 
 
-def _assert_as_of_a_full_build(evenings: Evenings) -> None:
-    evenings.sent.replay()
-    evenings.sent.build(full_refresh=True)
-    made = evenings.arrived.marts()
-    for table, rows in evenings.sent.marts().items():
-        assert made[table] == rows, table
-
-
 def test_a_build_judges_the_actions_again_on_the_evenings_that_change_them(evenings: Evenings) -> None:
     # Bars alone came, two weeks before the first of the announced days.
     evenings.evening(date(2024, 6, 5))
     assert evenings.build() == BARS
-    _assert_as_of_a_full_build(evenings)
+    assert_as_one_full_build(evenings.arrived, evenings.sent)
     assert evenings.build() == NOTHING
     # Nobody sends anything of an action, but the days of two come with the bars.
     for day in (day for day in DAYS if date(2024, 6, 5) < day <= date(2024, 6, 21)):
@@ -151,7 +144,7 @@ def test_a_build_judges_the_actions_again_on_the_evenings_that_change_them(eveni
     assert evenings.build() == ACTIONS
     evenings.evening(date(2024, 6, 24))
     assert evenings.build() == BARS
-    _assert_as_of_a_full_build(evenings)
+    assert_as_one_full_build(evenings.arrived, evenings.sent)
     statuses = evenings.arrived.query("select symbol, status from `{d}.fct_corporate_actions`")
     # A dividend that was withdrawn is no row of it.
     assert sorted(statuses) == [("DLF", "reported"), ("INFY", "withdrawn"), ("TCS", "confirmed")]

@@ -26,7 +26,7 @@ from extract.warehouse.notes import unmerged_batches
 from infra.local.providers import ACCESS_TOKEN, Fault
 from infra.local.series import TICKS_PER_RUPEE, Bars, same_day_bars
 from tests.conftest import Pipeline
-from tests.extract.conftest import EVENING, LAST_DAY, MORNING, TRADED, Exchange, received
+from tests.extract.conftest import EVENING, LAST_DAY, MORNING, TRADED, Exchange, assert_as_one_full_build, received
 
 type Row = tuple[str, date, float, int]
 
@@ -172,12 +172,7 @@ def test_a_past_that_was_rewritten_comes_before_the_actions_are_judged(
     assert selected[:3] == ["tag:bars", "tag:bars", "tag:actions"]
     assert "tag:evidence" not in selected
     # As one full build of the same archive has it.
-    whole = replace(pipeline, archive_dir=built_pipeline.archive_dir)
-    whole.replay()
-    whole.build(full_refresh=True)
-    marts = built_pipeline.marts()
-    for table, rows in whole.marts().items():
-        assert marts[table] == rows, table
+    assert_as_one_full_build(built_pipeline, replace(pipeline, archive_dir=built_pipeline.archive_dir))
 
 
 def test_of_a_share_that_was_delisted_only_the_past_is_asked_for(faultless: Exchange, pipeline: Pipeline) -> None:

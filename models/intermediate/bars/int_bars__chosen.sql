@@ -75,7 +75,6 @@ scored as (
         bars.has_unsized_action,
         bars.is_provisional,
         bars.is_of_sound_session,
-        bars.is_still_sent,
         (
             0
             {% for check_ids in var('bar_checks') | batch(6) -%}
@@ -95,7 +94,7 @@ scored as (
 ),
 
 -- The first source whose bar passes all errors, or else the first source's bar, as not valid. A bar
--- that its source has withdrawn, or of a session that its source got wrong, comes after all others.
+-- of a session that its source got wrong comes after all others.
 chosen as (
 
     select * from scored
@@ -104,7 +103,7 @@ chosen as (
             partition by symbol, trade_date
             order by
                 is_valid desc,
-                if(is_of_sound_session is false or is_still_sent is false, 1, 0) asc,
+                if(is_of_sound_session is false, 1, 0) asc,
                 precedence asc,
                 source_id asc
         ) = 1

@@ -17,12 +17,12 @@ select
     last_received_at as extracted_at
 from {{ ref('fct_daily_bar_revisions') }}
 where
-    -- What the source has withdrawn is still the last that is known of the bar; see below.
     (known_to is null or withdrawn_at is not null)
     -- The first merged bar is compared with the chosen bar before it. That bar is compared with the
     -- chosen bar before it, too, whose own checks need earlier bars.
     and {{ in_window('trade_date', context_days=3 * var('context_days')) }}
--- A bar that its source has withdrawn must not judge those that other sources still send.
+-- A bar that its source has withdrawn is still the last that is known of the day, if no other
+-- source has a bar. Otherwise it is left out, so that it does not judge the others.
 qualify
     withdrawn_at is null
     or logical_and(withdrawn_at is not null) over (partition by symbol, trade_date)
