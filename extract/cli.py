@@ -80,6 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"Nothing to do: {running} is already doing it.")
         return OK
     except KeyboardInterrupt:
+        # From here on a second Ctrl-C ends the process at once, without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         screen.print("trading-data: interrupted; run the same command again to continue", markup=False)
         return INTERRUPTED
     if status == INCOMPLETE and settings.execution:

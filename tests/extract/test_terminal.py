@@ -87,9 +87,12 @@ def test_another_command_is_waited_for_in_one_line_until_a_person_gives_up(own: 
         since.append(datetime.now(UTC))
         return since[-1]
 
+    pressed: list[float] = []
+
     def give_up(screen: Screen, process: subprocess.Popen[bytes]) -> None:
-        if any("Ctrl-C to give up" in line for line in screen.lines):
+        if any("Ctrl-C to give up" in line for line in screen.lines) and not pressed:
             time.sleep(1)
+            pressed.append(time.monotonic())
             process.send_signal(signal.SIGINT)
 
     with held(Archive(own.settings.archive_uri), "build-a", "build", clock):
@@ -101,6 +104,18 @@ def test_another_command_is_waited_for_in_one_line_until_a_person_gives_up(own: 
     assert ended.screen.shown == ["trading-data: interrupted; run the same command again to continue"]
     # Nobody is told of what a person has stopped.
     assert "run_failed" not in ended.sent
+
+
+def test_a_second_press_while_a_command_ends_shows_no_traceback(own: Pipeline) -> None:
+    def press(screen: Screen, process: subprocess.Popen[bytes]) -> None:
+        if any("Ctrl-C to give up" in line or "interrupted" in line for line in screen.lines):
+            process.send_signal(signal.SIGINT)
+
+    with held(Archive(own.settings.archive_uri), "build-a", "build", lambda: datetime.now(UTC)):
+        ended = on_terminal(["build"], own.environment, watch=press)
+    # A shell reports 130 for either.
+    assert ended.status in (130, -signal.SIGINT)
+    assert ended.screen.shown == ["trading-data: interrupted; run the same command again to continue"]
 
 
 @pytest.mark.parametrize("command", ["serve", "docs"])
