@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -114,16 +115,17 @@ class Warehouse:
 
     def query(
         self, sql: str, parameters: Sequence[bigquery.ArrayQueryParameter | bigquery.ScalarQueryParameter] = ()
-    ) -> bigquery.table.RowIterator:
-        """Run one statement of GoogleSQL and return its rows.
+    ) -> Iterator[Any]:
+        """Run one statement of GoogleSQL and return its rows, which are fetched page by page.
 
         Raises:
-            PipelineError: BigQuery refused or failed; the text is its own.
+            PipelineError: BigQuery refused or failed, now or while a later page is fetched; the text is its own.
         """
         config = bigquery.QueryJobConfig(query_parameters=list(parameters))
         with as_pipeline_error("the query failed"):
             job = self.client.query(sql, job_config=config, timeout=self._timeout, retry=self.retry, job_retry=None)
-            return job.result(timeout=self.seconds, retry=self.retry)
+            rows = job.result(timeout=self.seconds, retry=self.retry)
+        return _fetched(rows)
 
     def ask(self, sql: str, *, is_dry: bool = False) -> bigquery.QueryJob:
         """Start one statement, in which a table without a dataset is a mart; errors are the client's own.
@@ -180,6 +182,11 @@ class Warehouse:
             body, destination, job_id=job_id, job_config=config, timeout=LOAD_SECONDS
         )
         job.result(timeout=LOAD_SECONDS, retry=RETRY)
+
+
+def _fetched(rows: bigquery.table.RowIterator) -> Iterator[Any]:
+    with as_pipeline_error("reading the rows failed"):
+        yield from rows
 
 
 @contextlib.contextmanager

@@ -13,7 +13,13 @@ import pytest
 import requests
 from curl_cffi.requests.exceptions import RequestException as CurlError
 
+from extract.errors import PipelineError
 from extract.network import unreached
+from extract.settings import Settings
+from extract.warehouse.connection import open_warehouse
+from infra.doubles.loopback import serving
+from infra.doubles.proxy import Answered, Asked, Proxy
+from tests.conftest import Pipeline
 
 _CLIENTS: dict[str, Callable[[str], object]] = {
     "requests": lambda url: requests.get(url, timeout=1),
@@ -146,3 +152,21 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
     return path
+
+
+def test_a_warehouse_that_is_lost_while_rows_are_read(pipeline: Pipeline) -> None:
+    is_lost = threading.Event()
+
+    def between(_: Asked, pass_on: Callable[[], Answered]) -> Answered | None:
+        return None if is_lost.is_set() else pass_on()
+
+    with pipeline.warehouse() as warehouse:
+        assert warehouse.address is not None
+        with serving(Proxy(warehouse.address, between)) as before_it:
+            behind = pipeline.environment | {"BIGQUERY_EMULATOR_HOST": before_it.address}
+            with open_warehouse(Settings.from_environment(behind)) as lost:
+                rows = lost.hurried(2).query("select x from unnest(generate_array(1, 10)) as x")
+                is_lost.set()
+                with pytest.raises(PipelineError, match="reading the rows failed: ") as told:
+                    list(rows)
+    assert not [noise for noise in _NOISE if noise in str(told.value)]
