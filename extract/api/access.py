@@ -14,6 +14,9 @@ from extract.settings import Settings
 # A list of all symbols has three thousand bytes.
 _LARGEST_BODY = 65_536
 
+# A larger body up to this one is read and dropped. Its sender would otherwise see a reset connection, and no answer.
+_LARGEST_DROPPED_BODY = 1_048_576
+
 # The errors that any route of data may answer.
 REFUSALS = refusals(401, 403, 503)
 
@@ -92,5 +95,8 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         status, detail = refusal
+        if length and length.isdecimal() and int(length) <= _LARGEST_DROPPED_BODY:
+            while (await receive()).get("more_body"):
+                pass
         # Without this, the server would read the whole body to find the next request after it.
         await problem(status, detail, headers={"Connection": "close"})(scope, receive, send)
