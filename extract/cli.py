@@ -37,7 +37,7 @@ from extract.errors import (
 )
 from extract.reporting.rows import FORMS
 from extract.seeds import FIRST_DAY
-from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
+from extract.settings import PROJECT_DIR, Settings, cache_without_home, past_proxies, require_project
 from extract.words import did_you_mean
 
 # The BigQuery client takes three seconds to import. Each command imports it while the embedded warehouse starts, which
@@ -62,6 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
     past_proxies(os.environ)
+    cache_without_home(os.environ)
     try:
         with _no_lost_interruption():
             require_project()
