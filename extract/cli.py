@@ -1,7 +1,6 @@
 """``trading-data``: the pipeline's one command line."""
 
 import argparse
-import errno
 import json
 import os
 import shlex
@@ -34,6 +33,7 @@ from extract.errors import (
     AlreadyRunning,
     ConfigurationError,
     PipelineError,
+    told_of_system,
 )
 from extract.reporting.rows import FORMS
 from extract.seeds import FIRST_DAY
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return _unread()
-        return _failed(options, FAILED, _told_of_system(error))
+        return _failed(options, FAILED, told_of_system(error))
     except AlreadyRunning as running:
         if getattr(options, "json", False):
             output.print_json(json.dumps({"exit_status": OK, "already_running": str(running)}))
@@ -133,16 +133,6 @@ def _unread() -> int:
     """End quietly: the reader of the output, such as ``head``, has closed it and wants no more."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return OK
-
-
-def _told_of_system(error: OSError) -> str:
-    """An error of the operating system, as a sentence with what to do."""
-    place = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"the disk is full{place}: {error.strerror}; make room, then run the same command again"
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{error.strerror}{place}; WAREHOUSE_DIR and ARCHIVE_URI say where files go"
-    return f"{error.strerror or error}{place}"
 
 
 def _typed(arguments: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """Errors that the reader can fix: the text says what to do, and each class has its own exit status."""
 
+import errno
+
 OK, FAILED, USAGE, INCOMPLETE = 0, 1, 2, 3
 
 # The status that a shell reports for a command that Ctrl-C has ended.
@@ -54,3 +56,13 @@ class SourceUnavailable(Exception):
         self.stops_source = stops_source
         self.is_rate_limit = is_rate_limit
         self.is_unreached = is_unreached
+
+
+def told_of_system(error: OSError) -> str:
+    """An error of the operating system, as a sentence with what to do."""
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"the disk is full{place}: {error.strerror}; make room, then run the same command again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{error.strerror}{place}; WAREHOUSE_DIR and ARCHIVE_URI say where files go"
+    return f"{error.strerror or error}{place}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from extract.errors import PipelineError
+from extract.errors import PipelineError, told_of_system
 from extract.settings import PROJECT_DIR
 from extract.warehouse.connection import Warehouse
 
@@ -46,7 +46,9 @@ def invoke_dbt(
         # dbt reports an interruption as an error of its own.
         raise result.exception
     if result.exception is not None:
-        raise PipelineError(f"dbt could not run: {result.exception}") from result.exception
+        error = result.exception
+        told = told_of_system(error) if isinstance(error, OSError) else str(error)
+        raise PipelineError(f"dbt could not run: {told}") from error
     return result
 
 
@@ -57,7 +59,9 @@ def _environment(warehouse: Warehouse, variables: dict[str, str]) -> Iterator[No
     if warehouse.address:
         settings["BIGQUERY_EMULATOR_HOST"] = warehouse.address
     before = dict(os.environ)
-    handlers = logging.getLogger().handlers[:]
+    handlers, raises = logging.getLogger().handlers[:], logging.raiseExceptions
+    # Where dbt cannot write its log, the log's errors would hide ours.
+    logging.raiseExceptions = False
     for variable in (*WINDOW_VARIABLES, "EXPECTED_SYMBOLS"):
         os.environ.pop(variable, None)
     os.environ.update(settings)
@@ -66,4 +70,4 @@ def _environment(warehouse: Warehouse, variables: dict[str, str]) -> Iterator[No
     finally:
         os.environ.clear()
         os.environ.update(before)
-        logging.getLogger().handlers[:] = handlers
+        logging.getLogger().handlers[:], logging.raiseExceptions = handlers, raises

@@ -13,6 +13,8 @@ One server serves one data folder. Three files in that folder coordinate the pro
 The server ends when nobody has used it for the idle time that its starter gave. It ends earlier when it is asked to, or
 its terminal is closed, once nobody uses it; and at once when its folder is removed. Killing it loses nothing: every
 write is in DuckDB's log before its request is answered.
+
+While the disk is full, it refuses each request, and then ends like a server that was asked to.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -42,6 +45,9 @@ STOP_SECONDS = 30.0
 _LOOK_SECONDS = 0.05
 
 _ALREADY_SERVED = 75
+
+# With less, DuckDB cannot write the end of a job.
+_LEAST_BYTES_FREE = 1_000_000
 
 
 class WarehouseNotRunningError(Exception):
@@ -231,7 +237,7 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
             server = Server(f"http://{host}:{port}", os.getpid(), emulator.running_code(), idle_seconds)
             json.dump(asdict(server), address)
             address.flush()
-            uvicorn_server = _bigquery(data_dir, port)
+            uvicorn_server = _bigquery(data_dir, port, is_asked)
             threading.Thread(
                 target=_exit_when_over, args=(data_dir, idle_seconds, is_asked, lock, address), daemon=True
             ).start()
@@ -240,7 +246,7 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
     return 0
 
 
-def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
+def _bigquery(data_dir: Path, port: int, is_asked: threading.Event):  # type: ignore[no-untyped-def]
     """The server itself, not yet listening."""
     # Hidden, because DuckDB would import it to check whether a value is a data frame.
     sys.modules["pandas"] = None  # type: ignore[assignment]
@@ -251,7 +257,29 @@ def _bigquery(data_dir: Path, port: int):  # type: ignore[no-untyped-def]
     emulator.open_emulator(data_dir / "bigquery")
     app.add_route(arrow.PATH, arrow.answer, methods=["POST"])
     settings.bigquery_port = port
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    refusing = _refusing_on_a_full_disk(app, data_dir, is_asked)
+    return uvicorn.Server(uvicorn.Config(refusing, log_level="warning", timeout_graceful_shutdown=1))
+
+
+def _refusing_on_a_full_disk(app, data_dir: Path, is_asked: threading.Event):  # type: ignore[no-untyped-def]
+    """The application, but each request is refused while the disk is full.
+
+    A job that fails for lack of room cannot be saved as failed, so its client would wait for it until its own timeout.
+    DuckDB takes no more writes after one that failed, even when there is room again: hence the end of this server.
+    """
+    from starlette.responses import JSONResponse
+
+    async def wrapped(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        if scope["type"] == "http" and shutil.disk_usage(data_dir).free < _LEAST_BYTES_FREE:
+            is_asked.set()
+            told = f"the disk is full at {data_dir}; make room, or name another WAREHOUSE_DIR, then run this again"
+            # BigQuery's clients do not try again after this reason.
+            error = {"code": 403, "message": told, "errors": [{"reason": "quotaExceeded", "message": told}]}
+            await JSONResponse({"error": error}, 403)(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    return wrapped
 
 
 def _publish(server, partial: Path) -> None:  # type: ignore[no-untyped-def]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from google.api_core.exceptions import Forbidden
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
@@ -133,6 +134,41 @@ def test_a_killed_server_does_not_look_alive_and_lost_nothing(tmp_path: Path) ->
     assert json.loads((tmp_path / "address").read_text())["address"] == address
     with embedded.running(tmp_path) as new_address:
         assert _rows(new_address, "select x from kept.t") == [(1,)]
+
+
+def _ran(*command: str) -> str:
+    """Run a command of the system; return why it failed, nothing if it did not."""
+    ended = subprocess.run(["/usr/bin/env", *command], capture_output=True, text=True, check=False)
+    return ended.stderr if ended.returncode else ""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 40 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if refused := _ran("mount", "-t", "tmpfs", "-o", "size=40m", "none", str(disk)):
+        pytest.skip(f"this user may not mount a small disk: {refused}")
+    try:
+        yield disk
+    finally:
+        assert not _ran("umount", "--lazy", str(disk))
+
+
+def test_a_disk_that_fills_is_told_at_once_and_loses_nothing(small_disk: Path) -> None:
+    folder = small_disk / "warehouse"
+    with embedded.running(folder) as address:
+        _client(address).create_dataset("kept", timeout=10)
+        _rows(address, "create table kept.t as select 1 as x")
+        with pytest.raises(Forbidden, match=r"the disk is full at .*; make room"):
+            _rows(
+                address, "create table kept.wide as select generate_uuid() as x from unnest(generate_array(1, 5000000))"
+            )
+        assert not _ran("mount", "-o", "remount,size=400m", str(small_disk))
+    # A server that has met a full disk ends with its last user.
+    _wait_until_gone(folder)
+    with embedded.running(folder) as address:
+        assert _rows(address, "select x from kept.t") == [(1,)]
 
 
 def test_the_address_of_a_dead_server_is_not_that_of_one_that_begins(tmp_path: Path) -> None:
