@@ -117,6 +117,40 @@ def test_both_ways_of_reading_read_the_same(form: str) -> None:
     assert record.rows.to_pylist() == _by_rows(FORMS[form])
 
 
+@pytest.mark.parametrize(
+    ("volume", "is_taken"), [("1.23E+08", False), ("1E+05", False), ("1.00E+03", False), ("1.000E+03", True)]
+)
+def test_a_volume_that_a_spreadsheet_has_shortened_costs_its_row(tmp_path: Path, volume: str, is_taken: bool) -> None:
+    report, rows = _one(tmp_path, LEGACY.replace(",1000,", f",{volume},"))
+    assert [row["volume"] for row in rows] == ([1000] if is_taken else []) + [500_000, 77]
+    told = f"line 2 INVENTED: its volume {volume} has lost its last digits; a spreadsheet shows it so"
+    assert [*map(str, report.refused)] == ([] if is_taken else [told])
+
+
+@pytest.mark.parametrize(
+    ("prices", "turnover", "is_taken"),
+    [
+        ("100,102.5,99.95,101,101.05,99.9", "100500.5", True),
+        ("10000,10250,9995,10100,10105,9990", "100500.5", False),
+        ("100,102.5,99.95,101,101.05,99.9", "10050050", False),
+        ("100,102.5,99.95,101,101.05,99.9", "", True),
+    ],
+)
+def test_prices_in_paise_are_told_by_the_turnover(tmp_path: Path, prices: str, turnover: str, is_taken: bool) -> None:
+    others = "".join(
+        f"SHARE{number},EQ,10,11,9,10,10,10,200,2000,05-JUL-2024,4,INE000C010{number},\n" for number in range(10, 40)
+    )
+    row = f"INVENTED,EQ,{prices},1000,{turnover},05-JUL-2024,40,INE000A01001,\n"
+    report, rows = _one(tmp_path, LEGACY.partition("\n")[0] + "\n" + row + others)
+    assert len(rows) == 30 + is_taken
+    told = ["line 2 INVENTED: its turnover is not its volume at its prices; is one of them in paise?"]
+    assert [*map(str, report.refused)] == ([] if is_taken else told)
+    # A few rows cannot tell the unit of their turnover.
+    (tmp_path / "few").mkdir()
+    report, rows = _one(tmp_path / "few", LEGACY.partition("\n")[0] + "\n" + row)
+    assert (len(rows), report.shortfalls) == (1, [])
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_a_symbol_as_a_provider_writes_it_is_read_by_rows(tmp_path: Path, form: str) -> None:
     for suffix in (".NS", ".BO"):

@@ -14,6 +14,7 @@ from extract.files.daily_record.session import (
     COLUMNS,
     DailyRecord,
     check_day,
+    contradicted_turnovers,
     has_month_first,
     raw_rows,
     refuse_other_segments,
@@ -41,6 +42,9 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
     form = _headings(start.removeprefix(b"\xef\xbb\xbf"))
     if form is None or not line_end or not body.endswith(b"\n") or b'"' in body or b"\0" in body:
         return None
+    if b"E+" in body or b"e+" in body:
+        # Perhaps a count without its last digits.
+        return None
     kind, places, width = form
     named = [f"c{place}" for place in range(width)]
     wanted = {column: f"c{place}" for column, place in places.items()}
@@ -66,7 +70,7 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
         )
     columns, left_out = _shares(columns)
     days = columns["date"].unique().to_pylist() if columns else []
-    if len(days) != 1 or not _is_clean(columns):
+    if len(days) != 1 or not _is_clean(columns) or contradicted_turnovers(kind, columns):
         return None
     try:
         day = read_day(days[0], month_first=has_month_first(days, basename))

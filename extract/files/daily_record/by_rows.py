@@ -13,6 +13,7 @@ from extract.files.daily_record.session import (
     COLUMNS,
     DailyRecord,
     check_day,
+    contradicted_turnovers,
     has_month_first,
     raw_rows,
     refuse_other_segments,
@@ -91,12 +92,20 @@ def read_by_rows(
             reason = f"{places} tell its series {series} with different values"
             refused += [row.refused(reason) for row in (first, *others)]
             continue
-        bars.append(first.values)
+        bars.append(first)
         left_out = left_out + [
             UnreadRow(row.place, row.values["symbol"], f"it repeats {first.place}") for row in others
         ]
     if not bars:
         raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
-    columns = {name: [bar.get(name) for bar in bars] for name in COLUMNS.names}
-    table = raw_rows(kind, {name: pa.array(values, COLUMNS.field(name).type) for name, values in columns.items()})
+    apart_from_own = set(contradicted_turnovers(kind, _columns(bars)))
+    refused = refused + [
+        bars[at].refused("its turnover is not its volume at its prices; is one of them in paise?")
+        for at in sorted(apart_from_own)
+    ]
+    table = raw_rows(kind, _columns([bar for at, bar in enumerate(bars) if at not in apart_from_own]))
     return DailyRecord(kind, day, table, left_out, refused)
+
+
+def _columns(bars: Sequence[SentRow]) -> dict[str, pa.Array]:
+    return {field.name: pa.array([bar.values.get(field.name) for bar in bars], field.type) for field in COLUMNS}

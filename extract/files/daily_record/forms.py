@@ -15,6 +15,8 @@ from extract.landing.raw import NSE_DAILY_BARS
 LARGEST_COUNT = 2**53
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# A count in the form that a spreadsheet gives it in a narrow column: the digits after the point, and the exponent.
+_SHORTENED = re.compile(r"[0-9](?:\.([0-9]*))?E\+?([0-9]{1,3})", re.IGNORECASE)
 _SERIES = re.compile("[A-Z0-9]{1,3}")
 
 SEGMENTS = {
@@ -65,6 +67,9 @@ def _count(text: str | None, info: ValidationInfo) -> int | None:
     number = _number(text, info)
     if number is not None and (number != int(number) or number >= LARGEST_COUNT):
         raise ValueError(f"its {_word(info)} {str(text).strip()[:30]} is not a whole number, or too large")
+    shortened = _SHORTENED.fullmatch((text or "").strip())
+    if shortened and int(shortened[2]) > len(shortened[1] or ""):
+        raise ValueError(f"its {_word(info)} {shortened[0][:30]} has lost its last digits; a spreadsheet shows it so")
     return None if number is None else int(number)
 
 

@@ -18,6 +18,10 @@ from extract.landing.raw import NSE_DAILY_BARS
 
 FIRST_YEAR = 1994
 
+# A turnover divided by its volume is the average price of the session. It is compared with the high and the low where a
+# file has enough rows to tell its unit, and most of them agree; the files of people round it, hence the factor.
+_LEAST_AGREEING, _RARELY_APART, _FACTOR_APART = 20, 0.1, 5.0
+
 COLUMNS = NSE_DAILY_BARS.provider_columns
 
 
@@ -85,6 +89,32 @@ def check_day(day: date, basename: str, today: date) -> None:
     if named and day not in named:
         told = ", ".join(map(str, sorted(named)))
         raise FileRefused(f"has the rows of {day}, and its name tells {told}; rename it, or download the right one")
+
+
+def contradicted_turnovers(kind: Kind, columns: Mapping[str, Any]) -> list[int]:
+    """The rows whose turnover contradicts their own prices, as where one of them is in paise; none if many do.
+
+    Args:
+        kind: the file's form.
+        columns: at least ``high``, ``low`` and ``volume``; ``turnover`` is in the file's own unit.
+    """
+    if "turnover" not in columns:
+        return []
+    volume, turnover, high, low = (columns[name].cast(pa.float64()) for name in ("volume", "turnover", "high", "low"))
+    volume = pc.if_else(pc.greater(volume, 0.0), volume, None)
+    unit = RUPEES_PER_UNIT[kind.name]
+    # The file has hundredths of its unit.
+    rounding = pc.divide(0.01 * unit, volume)
+    average = pc.divide(pc.multiply(turnover, unit), volume)
+    is_apart = pc.or_(
+        pc.greater(pc.subtract(average, rounding), pc.multiply(high, _FACTOR_APART)),
+        pc.less(pc.multiply(pc.add(average, rounding), _FACTOR_APART), low),
+    )
+    apart = pc.sum(is_apart, min_count=0).as_py()
+    agreeing = pc.count(is_apart).as_py() - apart
+    if not apart or agreeing < _LEAST_AGREEING or apart > _RARELY_APART * agreeing:
+        return []
+    return [row for row, is_so in enumerate(is_apart.to_pylist()) if is_so]
 
 
 def raw_rows(kind: Kind, columns: Mapping[str, Any]) -> pa.Table:
