@@ -73,7 +73,7 @@ test: .venv/ready-dev lint ## Everything that has to hold: lint, types, SQL, tes
 test-infra: .venv/ready-dev .venv-infra/ready ## Terraform, workflows, secrets: with the tools that these checks need
 	@$(BIN)/pytest tests/infra/test_terraform.py tests/infra/test_workflows.py tests/infra/test_security.py
 
-soak: .venv/ready-dev ## Kills, pairs, leases, faults, short and damaged answers, bad files: in full, each also with a defence taken out (two hours)
+soak: .venv/ready-dev ## Kills, pairs, leases, faults, short and damaged answers, bad files, hostile requests: in full, each also with a defence taken out (hours)
 	@$(BIN)/python -c 'import sys; from infra.soak.exercises import main; sys.exit(main())'
 
 test-openapi: .venv/ready-dev ## Ten minutes of requests that are generated from the API's description

@@ -36,8 +36,9 @@ _MORNING = datetime(2025, 1, 1, 8, 30, tzinfo=EXCHANGE_ZONE)
 # Within a week, because a hole that is older is settled after three answers.
 _ROUNDS = 6
 
-# A provider withdraws single bars; an answer that is cut short lacks many. What lies between is not drawn.
-_WITHDRAWN, _SHORT = (1, 3), (12, 30)
+# A provider withdraws single bars; an answer that is cut short lacks many. An answer that lacks some number between the
+# two, of the bars that came before, is drawn again.
+_WITHDRAWN, _SHORT, _BETWEEN = (1, 3), (12, 30), range(4, 8)
 
 _FAST = Limits(kite_candles=1000, kite_quotes=1000, kite_others=1000)
 
@@ -54,9 +55,13 @@ class _Expected:
     is_sent: dict[date, bool] = field(default_factory=dict)
     row_counts: Counter[date] = field(default_factory=Counter)
 
+    def gone(self, days: set[date]) -> set[date]:
+        """What an answer with the bars of these days lacks, between its first and last, of those that came before."""
+        return {day for day, is_sent in self.is_sent.items() if is_sent and min(days) < day < max(days)} - days
+
     def take(self, days: set[date]) -> str:
         """Take an answer with the bars of these days; return what kind of answer it is."""
-        gone = {day for day, is_sent in self.is_sent.items() if is_sent and min(days) < day < max(days)} - days
+        gone = self.gone(days)
         withdrawn = gone if len(gone) <= _WITHDRAWN[1] else set()
         for day in days:
             self._note(day, is_sent=True)
@@ -109,9 +114,13 @@ def _episode(
         providers.clock = lambda now=now: now  # type: ignore[misc]
         job = job_at(now, settings, archive, warehouse)
         for symbol in SYMBOLS:
-            absent = {*drawn.sample(sessions, drawn.randint(*drawn.choice((_WITHDRAWN, _SHORT))))}
-            _send(market, symbol, {*sessions} - absent)
-            outcome.told[expected[symbol].take({*sessions} - absent)] += 1
+            sent = {*sessions}
+            while sent == {*sessions} or len(expected[symbol].gone(sent)) in _BETWEEN:
+                sent = {*sessions}.difference(
+                    drawn.sample(sessions, drawn.randint(*drawn.choice((_WITHDRAWN, _SHORT))))
+                )
+            _send(market, symbol, sent)
+            outcome.told[expected[symbol].take(sent)] += 1
             outcome.count += 1
         fetch(job, range_plan(job, "kite", FIRST, LAST, again=True))
         outcome.findings += _differences(warehouse, expected)

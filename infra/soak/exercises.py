@@ -3,7 +3,8 @@
 Each exercise has a seed and a count, and prints one JSON line. It is run again with our defences taken out, one
 at a time: then it must find something, because otherwise finding nothing would prove nothing.
 
-The real clients fetch from simulated providers, into a real archive and the embedded warehouse; dbt is not part of it.
+The real clients fetch from simulated providers, into a real archive and the embedded warehouse. Only the exercise of
+the server builds with dbt: the others look at what is archived and loaded.
 """
 
 import argparse
@@ -14,7 +15,7 @@ from collections.abc import Callable
 
 import structlog
 
-from infra.soak import answers, downloads, leases, payloads
+from infra.soak import answers, downloads, leases, payloads, service
 from infra.soak.faults import faults
 from infra.soak.kills import kills
 from infra.soak.outcome import Outcome
@@ -28,6 +29,7 @@ BROKEN = {
     "answers": answers.BROKEN,
     "payloads": tuple(payloads.BROKEN),
     "files": tuple(downloads.BROKEN),
+    "service": service.BROKEN,
 }
 
 
@@ -55,6 +57,7 @@ EXERCISES: dict[str, tuple[Callable[[int, int, str | None], Outcome], int]] = {
     "answers": (answers.answers, 400),
     "payloads": (corrupt_payloads, 10_000),
     "files": (corrupt_files, 10_000),
+    "service": (service.service, 40_000),
 }
 
 

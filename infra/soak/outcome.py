@@ -13,7 +13,7 @@ class Outcome:
         exercise: its name.
         broken: the defence that was removed, if any.
         seed: the seed of its random choices.
-        count: the number of kills, pairs, leases, faults, answers, payloads or files.
+        count: the number of kills, pairs, leases, faults, answers, payloads, files or requests.
         findings: what was lost, duplicated, orphaned or wrong, a sentence each.
         told: counts by kind.
         seconds: how long it took.

@@ -39,7 +39,7 @@ from infra.local.warehouse import running
 SYMBOLS = ("ABB", "M&M", "TCS")
 FIRST, LAST = date(2024, 10, 1), date(2024, 12, 31)
 _EVENING = datetime(2024, 12, 31, 18, 30, tzinfo=EXCHANGE_ZONE)
-_FAST = {"kite_candles": 1000, "kite_quotes": 1000, "kite_others": 1000, "yahoo": 1000, "alpha_vantage": 1000}
+FAST = {"kite_candles": 1000, "kite_quotes": 1000, "kite_others": 1000, "yahoo": 1000, "alpha_vantage": 1000}
 _HEALING_RUNS = 8
 
 # Children are forked from a process without threads that has imported everything: a start takes 50 ms instead of 3 s.
@@ -178,7 +178,7 @@ def places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], P
         address = leave.enter_context(
             providers("--first", str(FIRST), "--last", str(LAST), "--symbols", ",".join(SYMBOLS))
         )
-        simulate(address, now=_EVENING.isoformat(), limits=_FAST)
+        simulate(address, now=_EVENING.isoformat(), limits=FAST)
         host = leave.enter_context(running(folder / "warehouse"))
         paces = {"KITE_REQUESTS_PER_SECOND": "1000", "YAHOO_REQUESTS_PER_SECOND": "1000"}
         users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "CLOUD_RUN_")

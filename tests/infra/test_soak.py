@@ -9,7 +9,16 @@ SEED = 20241231
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("kills", 4), ("pairs", 8), ("leases", 5), ("faults", 4), ("answers", 18), ("payloads", 150), ("files", 200)],
+    [
+        ("kills", 4),
+        ("pairs", 8),
+        ("leases", 5),
+        ("faults", 4),
+        ("answers", 18),
+        ("payloads", 150),
+        ("files", 200),
+        ("service", 90),
+    ],
 )
 def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
     outcome = exercise(name, count, SEED)
@@ -28,6 +37,7 @@ def test_nothing_is_lost_and_nothing_twice(name: str, count: int) -> None:
         ("payloads", "unheld", 150),
         ("files", "credulous", 90),
         ("files", "by_table", 30),
+        ("service", "unbounded_bodies", 90),
     ],
 )
 def test_a_defence_that_is_taken_out_is_missed(name: str, broken: str, count: int) -> None:
