@@ -90,8 +90,8 @@ _OF_PEERS = {"dlt_merge.py", "pandas_gbq_load.py", "sqlmesh_model.py", "yfinance
         ("infra/delivery", None, None),
         ("infra/local", "local", None),
         ("infra/doubles", "local", None),
-        ("infra/soak", "local", None),
         # What measures and checks runs in the environment of the tests.
+        ("infra/soak", "local", "dev"),
         ("infra/bench", "local", "dev"),
         ("tests/sql", "local", "dev"),
     ],
