@@ -171,8 +171,13 @@ def _parsed(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse what was typed; where a word is close to a known one, the error suggests that one."""
     parser, commands = _parser()
     typed = next((word for word in arguments if not word.startswith("-")), None)
+    if typed == "help":
+        asked = arguments[arguments.index(typed) + 1 :]
+        return _parsed([*asked, "--help"])
     if typed is not None and typed not in commands:
-        parser.error(f"there is no command {typed!r}" + did_you_mean(typed, commands))
+        meant = _OTHER_WORDS.get(typed.casefold())
+        hint = f"; did you mean {meant}?" if meant else did_you_mean(typed, commands)
+        parser.error(f"there is no command {typed!r}{hint}")
     options, rest = parser.parse_known_args(arguments)
     if rest:
         known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
@@ -195,6 +200,23 @@ examples:
 Settings are environment variables; extract/README.md lists them. With none
 set, everything happens in this folder.
 """
+
+# What other programs call such a command.
+_OTHER_WORDS = {
+    "dashboard": "serve",
+    "download": "extract",
+    "fetch": "extract",
+    "init": "run",
+    "login": "kite-login",
+    "restore": "replay",
+    "sql": "query",
+    "stop": "warehouse --stop",
+    "sync": "run",
+    "test": "build",
+    "update": "run",
+    "version": "--version",
+    "web": "serve",
+}
 
 # Two examples of each command.
 _EXAMPLES = {

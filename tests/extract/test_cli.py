@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from extract.cli import main
+from extract.cli import _OTHER_WORDS, main
 from extract.commands.terminal import configure_logs
 from infra.local.warehouse import find
 from tests.conftest import Pipeline
@@ -19,6 +19,7 @@ from tests.conftest import Pipeline
         (["--verbose"], {}, "COMMAND"),
         (["stauts"], {}, "there is no command 'stauts'; did you mean status?"),
         (["-v", "xyzzy"], {}, "there is no command 'xyzzy'; see `trading-data --help`"),
+        (["Fetch", "TCS"], {}, "there is no command 'Fetch'; did you mean extract?"),
         (["run", "--simbols", "TCS"], {}, "--simbols is not known here; did you mean --symbols?"),
         (["status", "--yaml"], {}, "--yaml"),
         (["query", "select 1", "--format", "xml"], {}, "xml"),
@@ -58,6 +59,28 @@ def test_bad_usage_and_configuration_exit_2_and_say_what_is_wrong(
         status = int(ended.code or 0)
     assert status == 2
     assert words in capsys.readouterr().err.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("typed", "usage"),
+    [
+        (["help"], "usage: trading-data [-h]"),
+        (["help", "status"], "usage: trading-data status [-h]"),
+        (["-v", "help"], "usage: trading-data [-h]"),
+    ],
+)
+def test_help_as_a_word(capsys: pytest.CaptureFixture[str], typed: list[str], usage: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(typed)
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith(usage)
+
+
+@pytest.mark.parametrize("meant", sorted(set(_OTHER_WORDS.values())))
+def test_what_is_suggested_for_another_word_is_there(meant: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([meant.split(maxsplit=1)[0], "--help"])
+    assert ended.value.code == 0
 
 
 def test_status_before_any_build_says_what_to_run(pipeline: Pipeline) -> None:
