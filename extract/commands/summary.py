@@ -99,7 +99,8 @@ def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
     wrongs += (_Wrong(alert.severity, alert.text, alert.remedy) for alert in alerts)
     for sentence in outcome.shortfalls:
         reason = (sentence.partition(". ")[2] or sentence).rstrip(".")
-        if not any(reason in alert.text for alert in alerts):
+        bar = reason.rpartition("bar of ")[2]
+        if not any(reason in alert.text or f" bar of {bar}." in alert.text for alert in alerts):
             wrongs.append(_Wrong("WARNING", sentence, None))
     return sorted(wrongs, key=lambda wrong: SEVERITIES.index(wrong.severity))
 

@@ -4,9 +4,14 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from extract.commands.summary import _wrongs
+from extract.reporting.alerts import Alert
+from extract.reporting.report import Outcome
 from extract.seeds import last_closed_session
 from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_SECRET, Fault, Providers, serving
@@ -76,3 +81,18 @@ def test_a_person_logs_in_and_the_job_runs_degrades_and_says_so(
     assert sources["kite"]["ok_count"] == 0
     assert "kite-login" in sources["kite"]["failure_message"]
     assert sources["yahoo"]["ok_count"] == len(SYMBOLS)
+
+
+def test_what_a_run_and_the_alerts_say_of_one_bar_is_told_once() -> None:
+    text = "No source sent a valid bar of 2026-11-27 for TCS."
+    state: Any = SimpleNamespace(
+        alerts=[Alert("unserved_symbols", "WARNING", "2026-11-27", 1, text, "trading-data run")]
+    )
+    told, *others = (
+        "no source sent the bar of 2026-11-27 for TCS",
+        "no source sent the bar of 2026-11-27 for TC",
+        "no source sent the bar of 2026-11-26 for TCS",
+        "kite: answered without the bar of 2026-11-27 for INFY",
+    )
+    wrongs = [wrong.text for wrong in _wrongs(Outcome(shortfalls=[told, *others]), state)]
+    assert wrongs == [text, *others]
