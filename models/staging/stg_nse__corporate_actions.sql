@@ -348,7 +348,11 @@ measured as (
                     old_face_value > new_face_value
                 )
                 then safe_divide(old_face_value, new_face_value)
-        end as read_ratio
+        end as read_ratio,
+        -- The amounts of all records with this subject, and how many such records there are.
+        sum(read_amount) over (partition by subject) as amounts_sum,
+        count(read_amount) over (partition by subject) as amount_count,
+        count(*) over (partition by subject, action_number) as record_count
     from sized
 
 ),
@@ -359,6 +363,13 @@ judged as (
         *,
         case
             when kind in ('bonus', 'split') then read_ratio is not null
+            -- "Dividend Rs 10 - Final Rs 5 + Special Rs 5" begins with what the others add up to.
+            when
+                kind = 'dividend'
+                and amount_count >= 3 * record_count
+                and 2 * read_amount * record_count = amounts_sum
+                and not regexp_contains(part, r'\b(?:sp|int|fin|first|second|third|fourth)')
+                then false
             when kind = 'dividend' then coalesce(read_amount > 0, false)
             when kind in ('rights', 'buyback', 'capital_reduction', 'demerger', 'scheme')
                 then not regexp_contains(part, r'bonus|split|consolidat|ivid')
