@@ -39,18 +39,27 @@ first_reports as (
 
 ),
 
--- The exchange reports these actions, but no source reports by how much they change a price.
+-- The exchange reports these actions, but no source reports by how much they change a price. A
+-- dividend that it has withdrawn changes none, unless Yahoo still reports one of that day.
 unsized as (
 
     select
-        symbol,
-        kind,
-        subject,
-        is_withdrawn,
-        ex_date,
-        extracted_at
+        reports.symbol,
+        reports.kind,
+        reports.subject,
+        reports.is_withdrawn,
+        reports.dividend_amount,
+        reports.ex_date,
+        reports.extracted_at
     from reports
-    where kind in ('rights', 'demerger', 'capital_reduction')
+    left join dividends
+        on
+            reports.symbol = dividends.symbol
+            and reports.kind = 'dividend'
+            and reports.ex_date = dividends.ex_date
+    where
+        reports.kind in ('rights', 'demerger', 'capital_reduction')
+        or (reports.kind = 'dividend' and reports.is_withdrawn and dividends.symbol is null)
 
 ),
 
@@ -104,13 +113,17 @@ described as (
             when coalesce(unsized.ex_date > traded.latest_session, true) then 'announced'
             else 'reported'
         end as status,
-        'The exchange reports it, without saying by how much it changes a price.' as status_reason,
+        if(
+            unsized.is_withdrawn,
+            'A later list of the exchange reaches over this day and does not name it.',
+            'The exchange reports it, without saying by how much it changes a price.'
+        ) as status_reason,
         unsized.subject,
         'nse' as reported_by,
         cast(null as string) as inferred_from,
         cast(null as float64) as share_ratio,
         cast(null as float64) as reported_ratio,
-        cast(null as numeric) as dividend_amount,
+        unsized.dividend_amount,
         cast(null as float64) as dividend_yield,
         cast(null as float64) as price_ratio,
         unsized.ex_date,
