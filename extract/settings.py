@@ -263,8 +263,9 @@ class Settings:
         """The name of the warehouse: project and dataset, or the folder of the embedded one."""
         return str(self.warehouse_dir) if self.is_embedded else f"{self.project or 'emulator'}.{self.dataset}"
 
+    # One line for each setting, and a refusal for each pair that contradicts itself.
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":  # noqa: C901
         """Read the settings; an empty variable counts as unset.
 
         Raises:

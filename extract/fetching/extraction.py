@@ -57,7 +57,7 @@ def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Repl
     return healed
 
 
-def extract(
+def extract(  # noqa: C901 One loop that must also end well when it is interrupted.
     requests: Sequence[Request],
     sources: Mapping[str, Source],
     archive: Archive,

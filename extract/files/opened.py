@@ -127,7 +127,8 @@ class _Budget:
     left: int
 
 
-def _of_zip(file: IO[bytes], names: tuple[str, str], depth: int, budget: _Budget) -> Iterator[OpenedFile]:
+# It refuses each fault where it meets it.
+def _of_zip(file: IO[bytes], names: tuple[str, str], depth: int, budget: _Budget) -> Iterator[OpenedFile]:  # noqa: C901
     if depth > _ZIP_DEPTH:
         yield _refused(names, f"is a zip within {_ZIP_DEPTH} zips; unpack it")
         return

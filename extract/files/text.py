@@ -191,7 +191,7 @@ def _torn(error: ValueError) -> None:
     raise FileRefused(f"is damaged JSON ({where[0] if where else error}); download it again") from error
 
 
-def _records(parsed: Any) -> list[Any]:
+def _records(parsed: Any) -> list[Any]:  # noqa: C901 One branch for each form.
     if isinstance(parsed, list):
         return parsed
     if not isinstance(parsed, dict):

@@ -92,7 +92,7 @@ class Build:
     bytes_billed: int = 0
 
 
-def build(
+def build(  # noqa: C901 The steps of a build in their order.
     settings: Settings,
     warehouse: Warehouse,
     progress: Callable[[int, int], None],

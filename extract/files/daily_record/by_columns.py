@@ -124,7 +124,7 @@ def _shares(columns: dict[str, pa.ChunkedArray]) -> tuple[dict[str, pa.ChunkedAr
     return {name: column.filter(is_share) for name, column in columns.items()}, others
 
 
-def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:
+def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:  # noqa: C901 One question after the other.
     """Whether each row of these columns can be read, and none occurs twice."""
     if not len(columns["symbol"]):
         return False

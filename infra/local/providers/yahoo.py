@@ -16,7 +16,7 @@ from infra.local.providers.state import Providers, opening, prices_of
 from infra.local.series import TICKS_PER_RUPEE, ex_date_of
 
 
-def chart(providers: Providers, request: Request) -> Response:
+def chart(providers: Providers, request: Request) -> Response:  # noqa: C901 One branch for each fault.
     """The daily bars of one symbol, and its dividends and splits."""
     faults = request.state.faults
     symbols = providers.symbols(request)
