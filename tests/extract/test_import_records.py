@@ -118,7 +118,15 @@ def test_both_ways_of_reading_read_the_same(form: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("volume", "is_taken"), [("1.23E+08", False), ("1E+05", False), ("1.00E+03", False), ("1.000E+03", True)]
+    ("volume", "is_taken"),
+    [
+        ("1.23E+08", False),
+        ("1.23E08", False),
+        ("1E5", False),
+        ("1.00E+03", False),
+        ("1.000E+03", True),
+        ("1e+03", True),
+    ],
 )
 def test_a_volume_that_a_spreadsheet_has_shortened_costs_its_row(tmp_path: Path, volume: str, is_taken: bool) -> None:
     report, rows = _one(tmp_path, LEGACY.replace(",1000,", f",{volume},"))
@@ -131,6 +139,8 @@ def test_a_volume_that_a_spreadsheet_has_shortened_costs_its_row(tmp_path: Path,
     ("prices", "turnover", "is_taken"),
     [
         ("100,102.5,99.95,101,101.05,99.9", "100500.5", True),
+        # In whole rupees, and not written.
+        ("100,102.5,99.95,101,101.05,99.9", "0", True),
         ("10000,10250,9995,10100,10105,9990", "100500.5", False),
         ("100,102.5,99.95,101,101.05,99.9", "10050050", False),
         ("100,102.5,99.95,101,101.05,99.9", "", True),

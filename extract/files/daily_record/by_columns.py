@@ -1,5 +1,6 @@
 """Read a record without faults by columns, which is fast."""
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
@@ -24,6 +25,9 @@ from extract.files.kind import Kind
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
 
+# A whole cell such as 1.23E+08; an ISIN may have such characters within.
+_MAYBE_SHORTENED = re.compile(rb"[,\n] *[0-9](?:\.[0-9]*)?E\+?[0-9]{1,3} *[,\r\n]")
+
 _TEXTS = ("symbol", "series", "isin", "date", "market", "segment", "instrument_type")
 
 
@@ -42,8 +46,7 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
     form = _headings(start.removeprefix(b"\xef\xbb\xbf"))
     if form is None or not line_end or not body.endswith(b"\n") or b'"' in body or b"\0" in body:
         return None
-    if b"E+" in body or b"e+" in body:
-        # Perhaps a count without its last digits.
+    if _MAYBE_SHORTENED.search(body):
         return None
     kind, places, width = form
     named = [f"c{place}" for place in range(width)]

@@ -16,7 +16,8 @@ LARGEST_COUNT = 2**53
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 # A count in the form that a spreadsheet gives it in a narrow column: the digits after the point, and the exponent.
-_SHORTENED = re.compile(r"[0-9](?:\.([0-9]*))?E\+?([0-9]{1,3})", re.IGNORECASE)
+# R writes 100000 as 1e+05, with a small letter, and loses nothing.
+_SHORTENED = re.compile(r"[0-9](?:\.([0-9]*))?E\+?([0-9]{1,3})")
 _SERIES = re.compile("[A-Z0-9]{1,3}")
 
 SEGMENTS = {

@@ -19,8 +19,8 @@ from extract.landing.raw import NSE_DAILY_BARS
 FIRST_YEAR = 1994
 
 # A turnover divided by its volume is the average price of the session. It is compared with the high and the low where a
-# file has enough rows to tell its unit, and most of them agree; the files of people round it, hence the factor.
-_LEAST_AGREEING, _RARELY_APART, _FACTOR_APART = 20, 0.1, 5.0
+# file has enough rows to tell its unit, and most of them agree. A price in paise is apart by a factor of 100.
+_LEAST_AGREEING, _RARELY_APART, _FACTOR_APART = 20, 0.1, 20.0
 
 COLUMNS = NSE_DAILY_BARS.provider_columns
 
@@ -102,9 +102,11 @@ def contradicted_turnovers(kind: Kind, columns: Mapping[str, Any]) -> list[int]:
         return []
     volume, turnover, high, low = (columns[name].cast(pa.float64()) for name in ("volume", "turnover", "high", "low"))
     volume = pc.if_else(pc.greater(volume, 0.0), volume, None)
+    turnover = pc.if_else(pc.greater(turnover, 0.0), turnover, None)
     unit = RUPEES_PER_UNIT[kind.name]
-    # The file has hundredths of its unit.
-    rounding = pc.divide(0.01 * unit, volume)
+    # The exchange writes hundredths of its unit. A person's program may have written whole ones.
+    is_whole = pc.all(pc.equal(pc.round(turnover), turnover), min_count=0).as_py()
+    rounding = pc.divide((1.0 if is_whole else 0.01) * unit, volume)
     average = pc.divide(pc.multiply(turnover, unit), volume)
     is_apart = pc.or_(
         pc.greater(pc.subtract(average, rounding), pc.multiply(high, _FACTOR_APART)),
