@@ -66,6 +66,9 @@
     '^(?:special|spl|interim|final|fin)\\b(?: ?\\b(?:special|spl|interim|final|fin|and|of|for|the|year|per|share)\\b|[ .,@-])*(?:[₹0-9]|$)'
     '|^(?:first|second|third|fourth)$'
 ) -%}
+{%- set dividend_name = (
+    '(?:special|specia|spl|interim|int|intdiv[a-z]*|final|fin|(?:first|second|third|fourth) (?:interim|int|div[a-z]*))\\b'
+) -%}
 {%- set face_value_remark = (
     '\\b(?:(?:of|on|having|at) )*face value(?: of)? ?' ~ price ~ '(?: each)?|\\bof ₹' ~ number ~ ' each'
 ) -%}
@@ -352,7 +355,9 @@ measured as (
         -- The amounts of all records with this subject, and how many such records there are.
         sum(read_amount) over (partition by subject) as amounts_sum,
         count(read_amount) over (partition by subject) as amount_count,
-        count(*) over (partition by subject, action_number) as record_count
+        count(*) over (partition by subject, action_number) as record_count,
+        min(if(kind = 'dividend', action_number, null)) over (partition by subject)
+            as first_dividend_number
     from sized
 
 ),
@@ -364,11 +369,13 @@ judged as (
         case
             when kind in ('bonus', 'split') then read_ratio is not null
             -- "Dividend Rs 10 - Final Rs 5 + Special Rs 5" begins with what the others add up to.
+            -- It may be their sum, or a dividend of its own.
             when
                 kind = 'dividend'
+                and action_number = first_dividend_number
                 and amount_count >= 3 * record_count
                 and 2 * read_amount * record_count = amounts_sum
-                and not regexp_contains(part, r'\b(?:sp|int|fin|first|second|third|fourth)')
+                and not regexp_contains(part, r'\b{{ dividend_name }}')
                 then false
             when kind = 'dividend' then coalesce(read_amount > 0, false)
             when kind in ('rights', 'buyback', 'capital_reduction', 'demerger', 'scheme')
