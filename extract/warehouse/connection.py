@@ -240,7 +240,7 @@ def open_warehouse(settings: Settings) -> Iterator[Warehouse]:
 def _require_room(folder: Path) -> None:
     """Check that the embedded warehouse has room to write.
 
-    On a full disk, DuckDB refuses each statement, and the server lets its clients wait.
+    With less room, a command would soon end half-way.
 
     Raises:
         PipelineError: the disk is almost full.

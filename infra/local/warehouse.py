@@ -14,7 +14,7 @@ The server ends when nobody has used it for the idle time that its starter gave.
 its terminal is closed, once nobody uses it; and at once when its folder is removed. Killing it loses nothing: every
 write is in DuckDB's log before its request is answered.
 
-While the disk is full, it refuses each request, and then ends like a server that was asked to.
+While the disk is full, it refuses each request. It ends at once when there is room again.
 """
 
 import argparse
@@ -46,8 +46,8 @@ _LOOK_SECONDS = 0.05
 
 _ALREADY_SERVED = 75
 
-# With less, DuckDB cannot write the end of a job.
-_LEAST_BYTES_FREE = 1_000_000
+# With less than the first, DuckDB cannot write the end of a job. With the second, a command can begin again.
+_LEAST_BYTES_FREE, _ENOUGH_BYTES_FREE = 1_000_000, 20_000_000
 
 
 class WarehouseNotRunningError(Exception):
@@ -227,7 +227,7 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return _ALREADY_SERVED
-        is_asked = threading.Event()
+        is_asked, was_full = threading.Event(), threading.Event()
         signal.signal(signal.SIGHUP, lambda *_: is_asked.set())
         partial = data_dir / "address.partial"
         with socket.socket() as listener, partial.open("w") as address:
@@ -237,16 +237,16 @@ def serve(data_dir: Path, idle_seconds: float) -> int:
             server = Server(f"http://{host}:{port}", os.getpid(), emulator.running_code(), idle_seconds)
             json.dump(asdict(server), address)
             address.flush()
-            uvicorn_server = _bigquery(data_dir, port, is_asked)
+            uvicorn_server = _bigquery(data_dir, port, was_full)
             threading.Thread(
-                target=_exit_when_over, args=(data_dir, idle_seconds, is_asked, lock, address), daemon=True
+                target=_exit_when_over, args=(data_dir, idle_seconds, is_asked, was_full, lock, address), daemon=True
             ).start()
             threading.Thread(target=_publish, args=(uvicorn_server, partial), daemon=True).start()
             uvicorn_server.run(sockets=[listener])
     return 0
 
 
-def _bigquery(data_dir: Path, port: int, is_asked: threading.Event):  # type: ignore[no-untyped-def]
+def _bigquery(data_dir: Path, port: int, was_full: threading.Event):  # type: ignore[no-untyped-def]
     """The server itself, not yet listening."""
     # Hidden, because DuckDB would import it to check whether a value is a data frame.
     sys.modules["pandas"] = None  # type: ignore[assignment]
@@ -257,21 +257,21 @@ def _bigquery(data_dir: Path, port: int, is_asked: threading.Event):  # type: ig
     emulator.open_emulator(data_dir / "bigquery")
     app.add_route(arrow.PATH, arrow.answer, methods=["POST"])
     settings.bigquery_port = port
-    refusing = _refusing_on_a_full_disk(app, data_dir, is_asked)
+    refusing = _refusing_on_a_full_disk(app, data_dir, was_full)
     return uvicorn.Server(uvicorn.Config(refusing, log_level="warning", timeout_graceful_shutdown=1))
 
 
-def _refusing_on_a_full_disk(app, data_dir: Path, is_asked: threading.Event):  # type: ignore[no-untyped-def]
+def _refusing_on_a_full_disk(app, data_dir: Path, was_full: threading.Event):  # type: ignore[no-untyped-def]
     """The application, but each request is refused while the disk is full.
 
     A job that fails for lack of room cannot be saved as failed, so its client would wait for it until its own timeout.
-    DuckDB takes no more writes after one that failed, even when there is room again: hence the end of this server.
+    It looks as if it still ran until the next server starts: hence the end of this one, when there is room again.
     """
     from starlette.responses import JSONResponse
 
     async def wrapped(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
         if scope["type"] == "http" and shutil.disk_usage(data_dir).free < _LEAST_BYTES_FREE:
-            is_asked.set()
+            was_full.set()
             told = f"the disk is full at {data_dir}; make room, or name another WAREHOUSE_DIR, then run this again"
             # BigQuery's clients do not try again after this reason.
             error = {"code": 403, "message": told, "errors": [{"reason": "quotaExceeded", "message": told}]}
@@ -289,13 +289,20 @@ def _publish(server, partial: Path) -> None:  # type: ignore[no-untyped-def]
 
 
 def _exit_when_over(
-    data_dir: Path, idle_seconds: float, is_asked: threading.Event, lock: IO[str], address: IO[str]
+    data_dir: Path,
+    idle_seconds: float,
+    is_asked: threading.Event,
+    was_full: threading.Event,
+    lock: IO[str],
+    address: IO[str],
 ) -> None:
     terminal = select.poll()
     terminal.register(sys.stdin.fileno(), 0)
     last_used = time.monotonic()
     with (data_dir / "users.lock").open("a") as users:
         while _is_there(data_dir / "server.lock", lock):
+            if was_full.is_set() and shutil.disk_usage(data_dir).free >= _ENOUGH_BYTES_FREE:
+                break
             try:
                 fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
