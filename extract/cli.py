@@ -62,9 +62,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
     past_proxies(os.environ)
-    cache_without_home(os.environ)
     try:
         with _no_lost_interruption():
+            cache_without_home(os.environ)
             require_project()
             settings = Settings.from_environment(os.environ)
             status: int = options.run(settings, options)
@@ -81,9 +81,12 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"Nothing to do: {running} is already doing it.")
         return OK
     except KeyboardInterrupt:
-        # From here on a second Ctrl-C ends the process at once, without a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        # A second signal neither hides this sentence nor prints a traceback. After it, it ends the process at once.
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         screen.print("trading-data: interrupted; run the same command again to continue", markup=False)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN if before is signal.SIG_IGN else signal.SIG_DFL)
         return INTERRUPTED
     if status == INCOMPLETE and settings.execution:
         # Cloud Run would repeat the task on any status but 0, and a bar that a source lacks now is still missing a

@@ -107,9 +107,13 @@ def test_another_command_is_waited_for_in_one_line_until_a_person_gives_up(own: 
 
 
 def test_a_second_press_while_a_command_ends_shows_no_traceback(own: Pipeline) -> None:
+    pressed: list[str] = []
+
     def press(screen: Screen, process: subprocess.Popen[bytes]) -> None:
-        if any("Ctrl-C to give up" in line or "interrupted" in line for line in screen.lines):
-            process.send_signal(signal.SIGINT)
+        for shown in ("Ctrl-C to give up", "interrupted"):
+            if shown not in pressed and any(shown in line for line in screen.lines):
+                pressed.append(shown)
+                process.send_signal(signal.SIGINT)
 
     with held(Archive(own.settings.archive_uri), "build-a", "build", lambda: datetime.now(UTC)):
         ended = on_terminal(["build"], own.environment, watch=press)
