@@ -36,8 +36,8 @@ _MORNING = datetime(2025, 1, 1, 8, 30, tzinfo=EXCHANGE_ZONE)
 # Within a week, because a hole that is older is settled after three answers.
 _ROUNDS = 6
 
-# A provider withdraws single bars; an answer that is cut short lacks many. An answer that lacks some number between the
-# two, of the bars that came before, is drawn again.
+# A provider withdraws single bars; an answer that is cut short lacks many. An answer that lacks 4 to 7 of the bars that
+# came before is drawn again, because it could be either.
 _WITHDRAWN, _SHORT, _BETWEEN = (1, 3), (12, 30), range(4, 8)
 
 _FAST = Limits(kite_candles=1000, kite_quotes=1000, kite_others=1000)

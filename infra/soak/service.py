@@ -195,9 +195,9 @@ def _without_end(client: httpx.Client, run_ids: list[str]) -> list[str]:
     left = list(run_ids)
     while left and time.monotonic() < deadline:
         told = {run_id: client.get(f"/runs/{run_id}", headers=SIGNED).json() for run_id in left}
-        left = [run_id for run_id, run in told.items() if run.get("state") == "running"]
+        left = [run_id for run_id, run in told.items() if run.get("state", "running") == "running"]
         time.sleep(0.5)
-    return [f"{run_id} has no end" for run_id in left]
+    return [f"{run_id} has no end: {told[run_id]}" for run_id in left]
 
 
 def _lost(environment: Mapping[str, str]) -> list[str]:
