@@ -201,7 +201,7 @@ def actions(
     return _read(f"select * from fct_corporate_actions{_where(conditions)} order by symbol, ex_date, kind")
 
 
-# Only the columns that are needed: for one symbol, all twenty columns of the view take twice as long.
+# Only the columns that are needed: for one symbol, all columns of the view take twice as long.
 _CURRENT = """
 select
     symbol,
