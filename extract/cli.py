@@ -35,9 +35,10 @@ from extract.errors import (
     PipelineError,
     told_of_system,
 )
+from extract.imports import cache_without_home
 from extract.reporting.rows import FORMS
 from extract.seeds import FIRST_DAY
-from extract.settings import PROJECT_DIR, Settings, cache_without_home, past_proxies, require_project
+from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
 from extract.words import did_you_mean
 
 # The BigQuery client takes three seconds to import. Each command imports it while the embedded warehouse starts, which

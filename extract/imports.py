@@ -1,8 +1,10 @@
-"""Import packages without the optional packages that they would import in turn."""
+"""What packages need, or must not find, when they are imported."""
 
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from pathlib import Path
 
 
 @contextmanager
@@ -19,3 +21,14 @@ def without(*packages: str) -> Iterator[None]:
     finally:
         for package in absent:
             del sys.modules[package]
+
+
+def cache_without_home(environment: MutableMapping[str, str]) -> None:
+    """Give libraries another place for their caches if this user has no home. yfinance looks for one as it is imported.
+
+    A cron job and a container may run without HOME, as a user whom the system does not know.
+    """
+    try:
+        Path.home()
+    except RuntimeError:
+        environment.setdefault("XDG_CACHE_HOME", tempfile.gettempdir())

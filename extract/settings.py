@@ -2,7 +2,6 @@
 
 import math
 import re
-import tempfile
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,17 +73,6 @@ def past_proxies(environment: MutableMapping[str, str]) -> None:
     hosts = [host.strip() for name in names for host in environment.get(name, "").split(",") if host.strip()]
     past = ",".join(dict.fromkeys([*hosts, "127.0.0.1", "localhost", "::1"]))
     environment.update(dict.fromkeys(names, past))
-
-
-def cache_without_home(environment: MutableMapping[str, str]) -> None:
-    """Give libraries another place for their caches if this user has no home. yfinance looks for one as it is imported.
-
-    A cron job and a container may run without HOME, as a user whom the system does not know.
-    """
-    try:
-        Path.home()
-    except RuntimeError:
-        environment.setdefault("XDG_CACHE_HOME", tempfile.gettempdir())
 
 
 def require_project() -> None:
