@@ -66,9 +66,13 @@ def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
 
     rows: set[tuple[object, ...]] = set()
     for number, second in enumerate(result["timestamp"]):
-        prices = [price(column[number]) for column in (*(quote[name] for name in _PRICES), adjusted)]
-        volume = quote["volume"][number]
-        rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in _times(second)}
+        try:
+            prices = [price(column[number]) for column in (*(quote[name] for name in _PRICES), adjusted)]
+            volume = quote["volume"][number]
+            rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in _times(second)}
+        except OverflowError:
+            # There is no such time or number, and no such row.
+            continue
     return rows
 
 
@@ -88,7 +92,13 @@ def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
 
 def _tells(event: dict[str, object], *names: str) -> bool:
     """Whether a corporate action has these numbers, above zero; one without them is left out."""
-    return all(event.get(name) is not None and _number(event[name]) > 0 for name in ("date", *names))
+    try:
+        if event.get("date") is not None:
+            _times(event["date"])
+        return all(event.get(name) is not None and _number(event[name]) > 0 for name in ("date", *names))
+    except OverflowError:
+        # There is no such time or number, and no such action.
+        return False
 
 
 def _times(second: object) -> tuple[datetime, datetime]:
