@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.datastructures import Headers
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from extract.api.problems import Refusal, problem, refusals
 from extract.settings import Settings
@@ -14,7 +14,7 @@ from extract.settings import Settings
 # A list of all symbols has three thousand bytes.
 _LARGEST_BODY = 65_536
 
-# A larger body up to this one is read and dropped. Its sender would otherwise see a reset connection, and no answer.
+# A larger body up to this one is read and dropped after the answer.
 _LARGEST_DROPPED_BODY = 1_048_576
 
 # The errors that any route of data may answer.
@@ -95,8 +95,16 @@ class BoundedBodies:
             await self._app(scope, receive, send)
             return
         status, detail = refusal
+        # Without this header, the server would read the whole body to find the next request after it.
+        answer = problem(status, detail, headers={"Connection": "close"})
+
+        async def send_but_the_end(message: Message) -> None:
+            is_body = message["type"] == "http.response.body"
+            await send({**message, "more_body": True} if is_body else message)
+
+        await answer(scope, receive, send_but_the_end)
+        # The end closes the connection, and the sender of a body that has not been read may then lose the answer.
         if length and length.isdecimal() and int(length) <= _LARGEST_DROPPED_BODY:
             while (await receive()).get("more_body"):
                 pass
-        # Without this, the server would read the whole body to find the next request after it.
-        await problem(status, detail, headers={"Connection": "close"})(scope, receive, send)
+        await send({"type": "http.response.body"})
