@@ -128,7 +128,7 @@ class Runs(BaseModel):
     next: Annotated[str | None, Field(description="Where the earlier ones are; null where there are none.")]
 
 
-def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:  # noqa: C901 It holds three routes, each of which is short.
+def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:  # noqa: C901 Three routes.
     """The routes that start a run and return its state.
 
     Args:

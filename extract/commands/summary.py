@@ -99,6 +99,7 @@ def _wrongs(outcome: "Outcome", state: "Status | None") -> list[_Wrong]:
     wrongs += (_Wrong(alert.severity, alert.text, alert.remedy) for alert in alerts)
     for sentence in outcome.shortfalls:
         reason = (sentence.partition(". ")[2] or sentence).rstrip(".")
+        # The alert about a bar that no source sent says "a valid bar of ..." where the run says "the bar of ...".
         bar = reason.rpartition("bar of ")[2]
         if not any(reason in alert.text or f" bar of {bar}." in alert.text for alert in alerts):
             wrongs.append(_Wrong("WARNING", sentence, None))

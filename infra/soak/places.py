@@ -170,6 +170,19 @@ def _break(variant: str, boundary: Callable[[], None]) -> None:
         replay_module.loaded_paths = lambda *_: set()  # type: ignore[attr-defined]
 
 
+def run_environment(address: Mapping[str, str]) -> dict[str, str]:
+    """The variables of a run against simulated providers, with nothing of the user's; where it writes is to be added.
+
+    Args:
+        address: the variables that ``providers`` has yielded.
+    """
+    users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "CLOUD_RUN_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(users)}
+    paces = {"KITE_REQUESTS_PER_SECOND": "1000", "YAHOO_REQUESTS_PER_SECOND": "1000"}
+    # Without the third opinion: it is asked about disputes, which only dbt finds.
+    return inherited | dict(address) | paces | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN, "ALPHA_VANTAGE_API_KEY": ""}
+
+
 @contextmanager
 def places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], Place]]:
     """Start providers and a warehouse; yield a function that creates a place on them with datasets of its own."""
@@ -180,11 +193,7 @@ def places(*, is_faulty: proxy.Between | None = None) -> Iterator[Callable[[], P
         )
         simulate(address, now=_EVENING.isoformat(), limits=FAST)
         host = leave.enter_context(running(folder / "warehouse"))
-        paces = {"KITE_REQUESTS_PER_SECOND": "1000", "YAHOO_REQUESTS_PER_SECOND": "1000"}
-        users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "CLOUD_RUN_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(users)}
-        # Without the third opinion: it is asked about disputes, which only dbt finds.
-        common = inherited | address | paces | {"KITE_ACCESS_TOKEN": ACCESS_TOKEN, "ALPHA_VANTAGE_API_KEY": ""}
+        common = run_environment(address)
         if is_faulty:
             store = leave.enter_context(serving(bucket.Bucket()))
             before_store = leave.enter_context(serving(proxy.Proxy(store.address, is_faulty)))

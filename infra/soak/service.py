@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import httpx
 import psutil
@@ -27,10 +26,9 @@ from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse.connection import open_warehouse
 from infra.local import warehouse as embedded
 from infra.local.demo import providers, simulate
-from infra.local.providers import ACCESS_TOKEN
 from infra.soak.callers import SIGNED, TOKEN, Callers
 from infra.soak.outcome import Outcome
-from infra.soak.places import FAST, PROCESSES, SYMBOLS
+from infra.soak.places import FAST, PROCESSES, SYMBOLS, run_environment
 
 BROKEN = ("unbounded_cache", "unbounded_bodies", "unopened")
 
@@ -72,12 +70,8 @@ def service(count: int, seed: int, broken: str | None) -> Outcome:
                 outcome.findings.append(f"the server grew by {grown >> 20} MiB after {_WARM_PART:.0%} of the requests")
             outcome.findings += _without_end(client, run_ids)
         outcome.findings += _lost(environment)
-    outcome.told |= {
-        "kills": callers.kills,
-        "runs": len(run_ids),
-        "memory, MiB": warm >> 20,
-        "growth, MiB": max(grown, 0) >> 20,
-    }
+    outcome.told["kills"], outcome.told["runs"] = callers.kills, len(run_ids)
+    outcome.told["memory, MiB"], outcome.told["growth, MiB"] = warm >> 20, grown >> 20
     return outcome
 
 
@@ -86,25 +80,15 @@ def _filled(folder: Path) -> Iterator[dict[str, str]]:
     """Start providers, and let the scheduled job run once; yield the variables of its warehouse and archive."""
     with providers("--first", str(_FIRST_DAY), "--symbols", ",".join(SYMBOLS)) as address:
         simulate(address, limits=FAST)
-        users = ("BIGQUERY_", "ARCHIVE_", "WAREHOUSE_", "KITE_", "YAHOO_", "ALPHA_VANTAGE_", "CLOUD_RUN_")
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(users)}
-        environment = (
-            inherited
-            | address
-            | {
-                "SYMBOLS": ",".join(SYMBOLS),
-                "ARCHIVE_URI": str(folder / "archive"),
-                "WAREHOUSE_DIR": str(folder / "warehouse"),
-                "KITE_ACCESS_TOKEN": ACCESS_TOKEN,
-                "ALPHA_VANTAGE_API_KEY": "",
-                "KITE_REQUESTS_PER_SECOND": "500",
-                "YAHOO_REQUESTS_PER_SECOND": "500",
-                "API_TOKEN": TOKEN,
-                "API_TRIGGERS_PER_HOUR": "100",
-            }
-        )
-        _command(environment, "run")
+        environment = run_environment(address) | {
+            "SYMBOLS": ",".join(SYMBOLS),
+            "ARCHIVE_URI": str(folder / "archive"),
+            "WAREHOUSE_DIR": str(folder / "warehouse"),
+            "API_TOKEN": TOKEN,
+            "API_TRIGGERS_PER_HOUR": "100",
+        }
         try:
+            _command(environment, "run")
             yield environment
         finally:
             _command(environment, "warehouse", "--stop")
@@ -203,12 +187,9 @@ def _without_end(client: httpx.Client, run_ids: list[str]) -> list[str]:
 def _lost(environment: Mapping[str, str]) -> list[str]:
     """Run once more, and compare raw with the archive."""
     _command(environment, "run")
-    with (
-        patch.dict(os.environ, environment, clear=True),
-        open_warehouse(Settings.from_environment(os.environ)) as warehouse,
-    ):
-        archived = set(Archive(environment["ARCHIVE_URI"]).paths())
-        archived = {path for path in archived if path.partition("/")[0] in RAW_TABLES}
+    with open_warehouse(Settings.from_environment(environment)) as warehouse:
+        paths = Archive(environment["ARCHIVE_URI"]).paths()
+        archived = {path for path in paths if path.partition("/")[0] in RAW_TABLES}
         loaded: set[Any] = set()
         for name in RAW_TABLES:
             rows = warehouse.query(f"select distinct _archive_path from `{warehouse.raw}.{name}`")
