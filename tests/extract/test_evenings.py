@@ -146,5 +146,10 @@ def test_a_build_judges_the_actions_again_on_the_evenings_that_change_them(eveni
     assert evenings.build() == BARS
     assert_as_one_full_build(evenings.arrived, evenings.sent)
     statuses = evenings.arrived.query("select symbol, status from `{d}.fct_corporate_actions`")
-    # A dividend that was withdrawn is no row of it.
-    assert sorted(statuses) == [("DLF", "reported"), ("INFY", "withdrawn"), ("TCS", "confirmed")]
+    # What the exchange took back stays, and says so: the split of INFY and the dividend of ITC.
+    assert sorted(statuses) == [
+        ("DLF", "reported"),
+        ("INFY", "withdrawn"),
+        ("ITC", "withdrawn"),
+        ("TCS", "confirmed"),
+    ]
