@@ -352,4 +352,6 @@ def _began(pid: int) -> str | None:
         state, *others = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return None
-    return None if state in "ZX" else others[18]
+    # While a process ends, its first thread may be gone and another one still write.
+    threads, began = int(others[16]), others[18]
+    return None if state == "X" or (state == "Z" and threads <= 1) else began

@@ -257,6 +257,39 @@ def test_a_killed_holder_is_not_waited_for(archive: Archive, holder: subprocess.
         pass
 
 
+def test_a_process_is_alive_until_its_last_thread_has_ended() -> None:
+    """Another thread of a process that ends may still be in a write when the first one is gone."""
+    ending = """
+import ctypes, os, sys, threading
+
+def last() -> None:
+    sys.stdin.readline()
+    os._exit(0)
+
+threading.Thread(target=last).start()
+print("begun", flush=True)
+ctypes.CDLL(None).pthread_exit(None)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", ending], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        stat = Path(f"/proc/{process.pid}/stat")
+        deadline = time.monotonic() + 20
+        while ") Z " not in stat.read_text() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert ") Z " in stat.read_text()
+        assert lease._began(process.pid)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        while lease._began(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert ") Z " in stat.read_text()
+        assert lease._began(process.pid) is None
+
+
 def test_a_holder_that_has_lost_the_lease_stops_itself(archive: Archive, holder: subprocess.Popen[str]) -> None:
     record = archive.body(max(archive.listed("leases/"))).replace(b"run-dead", b"run-b")
     number = int(Path(max(archive.listed("leases/"))).stem)
