@@ -32,6 +32,7 @@ history as (
 
     select
         min(if(is_valid, trade_date, null)) as first_trade_date,
+        max(if(is_valid, trade_date, null)) as last_trade_date,
         min(if('is_from_primary' in unnest(failed_checks), null, trade_date)) as first_primary_date
     from {{ ref('fct_daily_bars') }}
 
@@ -43,7 +44,16 @@ trading_sessions as (
     from {{ ref('dim_trading_sessions') }} as sessions
     inner join history
         on sessions.trade_date >= history.first_trade_date
-    where sessions.closes_at <= current_timestamp()
+    -- The bars of a session are expected when its run should be over, or when the first of them has
+    -- come.
+    where
+        sessions.closes_at <= timestamp_sub(
+            current_timestamp(), interval {{ var('late_after_hours') }} hour
+        )
+        or (
+            sessions.closes_at <= current_timestamp()
+            and sessions.trade_date <= history.last_trade_date
+        )
 
 ),
 
