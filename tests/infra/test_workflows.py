@@ -56,7 +56,7 @@ def _job_faults(job: dict[str, Any], *, is_of_a_stranger: bool) -> Iterator[str]
         yield "may run for six hours"
     used = {step["uses"].split("@")[0].split("/")[0] for step in job.get("steps", ()) if "uses" in step}
     if job.get("permissions", {}).get("id-token") == "write":
-        if (strangers := used - _TRUSTED_WITH_AN_IDENTITY) and not job.get("environment", "").startswith("scan-"):
+        if strangers := used - _TRUSTED_WITH_AN_IDENTITY:
             yield f"lets {', '.join(strangers)} act as us"
         if is_of_a_stranger:
             yield "gives a pull request an identity"
