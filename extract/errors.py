@@ -12,6 +12,10 @@ class ConfigurationError(Exception):
     """A setting or an argument is wrong: exit status 2."""
 
 
+class UsageError(ConfigurationError):
+    """An argument that a person typed is wrong. In a Cloud Run execution, it is not tried again and raises no alert."""
+
+
 class PipelineError(Exception):
     """The work could not be done: exit status 1."""
 

@@ -8,7 +8,7 @@ import time
 from extract.commands.options import instruments
 from extract.commands.terminal import progress
 from extract.commands.writing import opened, starting
-from extract.errors import OK, ConfigurationError
+from extract.errors import OK, ConfigurationError, UsageError
 from extract.settings import Settings
 from extract.words import counted
 
@@ -35,13 +35,13 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
 
     check_target(options.output)
     if options.first and options.last and options.last < options.first:
-        raise ConfigurationError(f"--from {options.first} lies after --to {options.last}; swap them")
+        raise UsageError(f"--from {options.first} lies after --to {options.last}; swap them")
     chosen = None if options.symbols.strip().upper() == "ALL" else [i.symbol for i in instruments(options.symbols)]
     suffix = options.output.suffix.lower()
     by_name = {".parquet": "parquet", ".csv": "csv", ".arrow": "arrow", ".feather": "arrow"}
     form = options.format or by_name.get(suffix)
     if form is None:
-        raise ConfigurationError(
+        raise UsageError(
             f"{options.output} does not tell the format: name it .parquet, .csv (which Excel opens) or .arrow, or give"
             " --format"
         )

@@ -15,7 +15,7 @@ from extract.commands.options import clock, instruments
 from extract.commands.summary import End, say_summary
 from extract.commands.terminal import Step, output, progress
 from extract.commands.writing import opened, starting, writing
-from extract.errors import OK, ConfigurationError
+from extract.errors import OK, ConfigurationError, UsageError
 from extract.seeds import Announcements, calendar_ends_on, exchange_date, last_closed_session
 from extract.settings import KITE_IS_NOT_CONFIGURED, Settings
 
@@ -65,7 +65,7 @@ def _asked_range(settings: Settings, options: argparse.Namespace) -> tuple[date,
     """
     if options.first is None:
         if options.last or options.again:
-            raise ConfigurationError("--to and --again need --from; without it, what is new is fetched")
+            raise UsageError("--to and --again need --from; without it, what is new is fetched")
         return None
     now = clock()
     last = min(options.last or exchange_date(now), exchange_date(now))
@@ -73,7 +73,7 @@ def _asked_range(settings: Settings, options: argparse.Namespace) -> tuple[date,
         last = last_closed_session(now, _announcements(settings))
     if last < options.first:
         end = last if last in (options.last, exchange_date(now)) else f"{last}, the last session that has closed"
-        raise ConfigurationError(f"--from {options.first} lies after {end}; choose an earlier day")
+        raise UsageError(f"--from {options.first} lies after {end}; choose an earlier day")
     return options.first, last
 
 
@@ -202,7 +202,7 @@ def _end_job(
     # The view knows only the commands before this one, which has not failed.
     state = replace(state, verdict=state.verdict.after(options.command))
     log(state.alerts)
-    send(state.alerts, job.settings, options.run_id, clock(), job.warehouse())
+    send(state.alerts, job.settings, options.run_id, clock(), job.warehouse(), state.headline)
     return rewritten, state
 
 

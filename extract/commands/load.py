@@ -9,7 +9,7 @@ from extract.commands.builds import load_and_build, report_build
 from extract.commands.options import clock
 from extract.commands.terminal import output, progress, say
 from extract.commands.writing import starting, writing
-from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError
+from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, UsageError
 from extract.seeds import exchange_date
 from extract.settings import Settings, archive_uri
 
@@ -30,7 +30,7 @@ def import_files_command(settings: Settings, options: argparse.Namespace) -> int
     """Import the exchange's own files."""
     today = exchange_date(clock())
     if options.as_of and options.as_of > today:
-        raise ConfigurationError(f"--as-of {options.as_of} lies in the future; today is {today}")
+        raise UsageError(f"--as-of {options.as_of} lies in the future; today is {today}")
     with starting(settings) if not options.dry_run else nullcontext():
         from extract.files.report import import_refusal, import_report, say_import, shortfalls
         from extract.files.take import take_files

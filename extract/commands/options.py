@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 
 from extract.commands.terminal import warn
-from extract.errors import ConfigurationError
+from extract.errors import ConfigurationError, UsageError
 from extract.run_id import RUN_ID, new_run_id
 from extract.seeds import (
     FIRST_DAY,
@@ -84,16 +84,16 @@ def instruments(typed: str, expected: str = "ALL") -> list[Instrument]:
         expected: the setting ``SYMBOLS``.
 
     Raises:
-        ConfigurationError: a symbol is unknown; the text says which may be meant.
+        ConfigurationError: a symbol is unknown; the text says which may be meant. It is a UsageError if it was typed.
     """
     is_all = typed.strip().upper() == "ALL"
-    name, wanted = ("SYMBOLS", expected) if is_all else ("--symbols", typed)
+    name, wanted, wrong = ("SYMBOLS", expected, ConfigurationError) if is_all else ("--symbols", typed, UsageError)
     if not re.sub(r"[\s,;]+", "", wanted):
-        raise ConfigurationError(f"{name} is empty; write TCS,INFY, or leave it out for all")
+        raise wrong(f"{name} is empty; write TCS,INFY, or leave it out for all")
     try:
         found = meant(wanted)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{name}: {error}") from error
+        raise wrong(f"{name}: {error}") from error
     for note in found.notes:
         warn(f"{note}.")
     return found.instruments

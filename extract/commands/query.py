@@ -12,7 +12,7 @@ from typing import TextIO
 
 from extract.commands.terminal import Step
 from extract.commands.writing import opened, starting
-from extract.errors import OK, ConfigurationError
+from extract.errors import OK, UsageError
 from extract.reporting.rows import write_rows
 from extract.settings import Settings
 from extract.words import counted
@@ -29,7 +29,7 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
         from extract.analysis.written import check_target
 
         if options.format is None and options.output.suffix.lower() in (".parquet", ".arrow", ".feather"):
-            raise ConfigurationError("`query` writes text; `trading-data export` writes Parquet and Arrow")
+            raise UsageError("`query` writes text; `trading-data export` writes Parquet and Arrow")
         check_target(options.output)
     with starting(settings), opened(settings) as warehouse, _written_to(options.output) as out:
         from extract.analysis.asking import ask
@@ -65,16 +65,16 @@ def query_command(settings: Settings, options: argparse.Namespace) -> int:
 
 def _statement(options: argparse.Namespace) -> str:
     if (options.sql is None) == (options.file is None):
-        raise ConfigurationError("write one statement in quotes, or name a file with --file")
+        raise UsageError("write one statement in quotes, or name a file with --file")
     if options.file:
         try:
             sql = options.file.read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigurationError(f"--file {options.file} cannot be read: {_reason(error)}") from error
+            raise UsageError(f"--file {options.file} cannot be read: {_reason(error)}") from error
     else:
         sql = sys.stdin.read() if options.sql == "-" else options.sql
     if not re.sub(r"(?m)^\s*(--|#).*$|;", "", sql).strip():
-        raise ConfigurationError("there is no statement; write one in quotes, or - to read it from standard input")
+        raise UsageError("there is no statement; write one in quotes, or - to read it from standard input")
     return str(sql)
 
 

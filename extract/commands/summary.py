@@ -83,7 +83,8 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
         lines = [asked_whom, f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
     else:
         what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
-        lines = [f"Nothing {'more can be asked for now' if outcome.shortfalls else 'was missing'} {what}."]
+        nothing = f"Nothing {'more can be asked for now' if outcome.shortfalls else 'was missing'} {what}."
+        lines = [nothing if job.settings.kite.is_configured else f"{nothing} Kite is not configured."]
     if outcome.built:
         lines.append(built_line(outcome.built))
     return lines

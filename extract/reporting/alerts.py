@@ -104,7 +104,14 @@ def log(alerts: Sequence[Alert]) -> None:
             _log.log(level, alert.text, alert_id=alert.alert_id, subject=alert.subject, remedy=alert.remedy)
 
 
-def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime, warehouse: Warehouse | None) -> None:
+def send(
+    alerts: Sequence[Alert],
+    settings: Settings,
+    run_id: str,
+    now: datetime,
+    warehouse: Warehouse | None,
+    headline: str | None = None,
+) -> None:
     """Send alerts to the webhook, if there is one: those that are new, worse or gone, and once a day those that stand.
 
     If the webhook fails, that is logged and does not fail the run; the next run sends the same alerts.
@@ -115,6 +122,7 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
         run_id: of the run that found them.
         now: a time with zone.
         warehouse: has the alerts that were sent; None if it cannot be queried: then all are sent.
+        headline: the verdict on the data, if it is known.
 
     Raises:
         PipelineError: the warehouse failed.
@@ -128,19 +136,27 @@ def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime
     told = []
     for key, alert in urgent.items():
         before = sent.get(key)
-        is_worse = before and SEVERITIES.index(alert.severity) < SEVERITIES.index(before["severity"])
-        if before is None or is_worse or before["recorded_at"] <= now - _REPEATED_AFTER:
+        if before is None or _is_worse(alert, before) or before["recorded_at"] <= now - _REPEATED_AFTER:
             told.append(alert)
     gone = [row for key, row in sent.items() if key not in urgent]
     if not told and not gone:
         return
     lines = [f"{settings.place}, run {run_id}, {now.astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M} IST"]
+    lines += [headline] if headline else []
     lines += [message(alert) for alert in told]
     lines += [f"RESOLVED: {row['text']}" for row in gone]
     if _post(settings.alert_webhook_url, "\n".join(lines)) and warehouse:
-        events = [(alert.alert_id, alert.subject, alert.severity, alert.text, "raised") for alert in told]
-        events += [(row["alert_id"], row["subject"], row["severity"], row["text"], "gone") for row in gone]
+        columns = ("alert_id", "subject", "severity", "symbol_count", "text")
+        events = [(*(getattr(alert, name) for name in columns), "raised") for alert in told]
+        events += [(*(row[name] for name in columns), "gone") for row in gone]
         note_alerts(warehouse, events, now)
+
+
+def _is_worse(alert: Alert, before: Row) -> bool:
+    """Whether an alert is more severe than when it was sent, or is about at least twice as many symbols."""
+    if alert.severity != before["severity"]:
+        return SEVERITIES.index(alert.severity) < SEVERITIES.index(before["severity"])
+    return bool(before["symbol_count"]) and (alert.symbol_count or 0) >= 2 * before["symbol_count"]
 
 
 def _key(alert_id: str, subject: str) -> tuple[str, str]:

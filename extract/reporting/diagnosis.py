@@ -189,7 +189,7 @@ def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:
     except PipelineError as error:
         return Check("writer", False, str(error), "correct the access rights to ARCHIVE_URI"), None
     if record is None:
-        return Check("writer", True, "nobody fetches, loads or builds now"), None
+        return Check("writer", True, "no other command is at work"), None
     return Check("writer", True, f"{record.run_id} ({record.command}) is at work; others wait for it"), record.run_id
 
 
@@ -211,10 +211,10 @@ def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:
     """Whether there are marts; and if there are, how fresh they are."""
     built_at = last_built_at(warehouse)
     if built_at is None or not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
-        return [Check("marts", False, "nothing was built yet, by this release", "trading-data run")]
+        return [Check("marts", False, "nothing has been built yet by this release", "trading-data run")]
     text = f"the last good build was {lasting(now - built_at)} ago"
     is_fresh = now - built_at <= LONGEST_SILENCE
-    checks = [Check("marts", True, "they are there"), Check("last build", is_fresh, text, "trading-data run")]
+    checks = [Check("marts", True, "they have been built"), Check("last build", is_fresh, text, "trading-data run")]
     waiting = len(unmerged_batches(warehouse))
     if waiting:
         checks.append(

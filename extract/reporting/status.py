@@ -6,7 +6,7 @@ from typing import Any
 
 from extract.fetching.holes import read_holes, told
 from extract.reporting.alerts import Alert, State, Verdict, read_verdict
-from extract.seeds import FIRST_DAY, exchange_date, listed_instruments, source_order
+from extract.seeds import FIRST_DAY, Instrument, exchange_date, listed_instruments, source_order
 from extract.threads import begun
 from extract.warehouse.connection import Warehouse, require_marts
 from extract.warehouse.notes import unmerged_batches
@@ -111,6 +111,14 @@ class Status:
         }
 
 
+def _expected(warehouse: Warehouse, base: str) -> list[Instrument]:
+    """The instruments whose bars are expected, by the setting SYMBOLS of the last build."""
+    expected = {
+        row["symbol"] for row in warehouse.query(f"select symbol from `{base}.dim_instruments` where is_expected")
+    }
+    return [instrument for instrument in listed_instruments() if instrument.symbol in expected]
+
+
 def read_status(warehouse: Warehouse) -> Status:
     """Read the state of the data.
 
@@ -121,7 +129,7 @@ def read_status(warehouse: Warehouse) -> Status:
     base = f"{warehouse.client.project}.{warehouse.dataset}"
     today = exchange_date(datetime.now(UTC))
     # All at once: the warehouse needs longer for each query than we need to send all of them.
-    holes = begun(lambda: read_holes(warehouse, source_order(), listed_instruments(), FIRST_DAY, today))
+    holes = begun(lambda: read_holes(warehouse, source_order(), _expected(warehouse, base), FIRST_DAY, today))
     verdict = begun(lambda: read_verdict(warehouse))
     rows = begun(lambda: warehouse.query(f"select * from `{base}_quality.data_status`"))
     sources = begun(lambda: warehouse.query(_LAST_RUN.format(base=base)))

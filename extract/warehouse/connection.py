@@ -283,6 +283,6 @@ def require_marts(warehouse: Warehouse) -> None:
     # The view of the alerts reads all others, so it is built last.
     if not warehouse.exists(f"{warehouse.dataset}_operations.operations_alerts"):
         raise PipelineError(
-            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet, by this release; run"
+            f"nothing has been built in {warehouse.client.project}.{warehouse.dataset} yet by this release; run"
             " `trading-data run`, or `trading-data replay` where there is an archive"
         )

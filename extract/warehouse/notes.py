@@ -100,8 +100,8 @@ def last_built_at(warehouse: Warehouse) -> datetime | None:
     return built_at
 
 
-def note_alerts(warehouse: Warehouse, events: Iterable[tuple[str, str, str, str, str]], now: datetime) -> None:
-    """Note the alerts that were sent: alert_id, subject, severity, text, and ``raised`` or ``gone``."""
+def note_alerts(warehouse: Warehouse, events: Iterable[tuple[object, ...]], now: datetime) -> None:
+    """Note the alerts that were sent, in columns of ``alert_events``; the event is ``raised`` or ``gone``."""
     names = ALERT_EVENTS_SCHEMA.names
     rows = pa.Table.from_pylist([dict(zip(names, (*e, now), strict=True)) for e in events], ALERT_EVENTS_SCHEMA)
     with as_pipeline_error(f"writing into {warehouse.raw}.{ALERT_EVENTS} failed"):
@@ -113,7 +113,7 @@ def alerts_sent(warehouse: Warehouse) -> list[Row]:
     return list(
         warehouse.query(
             f"""
-            select alert_id, subject, severity, text, recorded_at
+            select alert_id, subject, severity, symbol_count, text, recorded_at
             from `{warehouse.raw}.{ALERT_EVENTS}`
             where true
             qualify

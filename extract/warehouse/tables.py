@@ -34,6 +34,7 @@ ALERT_EVENTS_SCHEMA = pa.schema(
         pa.field("alert_id", pa.string()),
         pa.field("subject", pa.string()),
         pa.field("severity", pa.string()),
+        pa.field("symbol_count", pa.int64()),
         pa.field("text", pa.string()),
         pa.field("event", pa.string()),
         pa.field("recorded_at", pa.timestamp("us", tz="UTC")),

@@ -353,7 +353,7 @@ failing_sources as (
         -- The source's error message shows which remedy fits.
         case
             when failure_message like '%kite-login%'
-                then 'trading-data kite-login, then trading-data run'
+                then 'trading-data kite-login && trading-data run'
             when failure_message like '%developers.kite.trade%'
                 then 'Correct it at developers.kite.trade, then trading-data run'
             when failure_message like '%seeds/instruments.csv%'
@@ -648,7 +648,7 @@ run_alerts as (
                         ' (', run_id, '). ', coalesce(reason, '')
                     ) as text,
                     if(
-                        command in ('run', 'replay', 'build'),
+                        command in ('run', 'build'),
                         concat('trading-data ', command),
                         concat('Repeat the same trading-data ', command)
                     ) as remedy

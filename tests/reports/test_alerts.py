@@ -12,6 +12,7 @@ import pytest
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.reporting.alerts import Alert, Verdict, message, send
 from extract.reporting.report import Outcome, Report, archive_report, load_report
+from extract.reporting.status import VERDICTS
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse.build import Build
@@ -35,8 +36,10 @@ def test_the_run_logs_each_alert_at_its_severity_and_sends_the_same_text(populat
     assert {told for told in alerts if told[0] != "missing_bars"} == seen
     assert len(alerts) == len(set(alerts))
     (body,) = populated.told
-    heading, *lines = body["text"].splitlines()
+    heading, verdict, *lines = body["text"].splitlines()
     assert re.fullmatch(r".*, run run-\S+, \d{4}-\d\d-\d\d \d\d:\d\d IST", heading)
+    # The verdict is the one of `trading-data status`.
+    assert verdict.startswith(f"{VERDICTS['wrong']}. ")
     urgent = [Alert(told[0], told[1], told[2], None, told[3], told[4]) for told in alerts]
     assert "\n".join(lines) == "\n".join(message(alert) for alert in urgent if alert.severity != "INFO")
     assert len(lines) >= 2
@@ -223,7 +226,7 @@ def test_diagnose_tells_what_the_last_run_took_and_what_a_run_needs(populated: P
 def test_diagnose_where_nothing_is_says_what_to_type(pipeline: Pipeline) -> None:
     done = pipeline.command("diagnose")
     assert done.returncode == 3
-    assert "nothing was built yet" in done.stdout
+    assert "nothing has been built yet" in done.stdout
     assert "> trading-data run" in done.stdout
     pipeline.archive_dir.rmdir()
     pipeline.archive_dir.write_text("not a folder")
@@ -253,6 +256,15 @@ def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stand
         assert heading == f"{pipeline.warehouse_dir}, run run-1, 2024-06-05 18:40 IST"
         assert said([late, known], timedelta(hours=14)) == []
         assert said([down, late], timedelta(hours=14)) == ["ERROR: Kite is down."]
+        some = Alert("unserved_symbols", "WARNING", "2024-06-05", 1, "One is missing.", None)
+        more, many = (
+            replace(some, symbol_count=2, text="Two are missing."),
+            replace(some, symbol_count=3, text="Three."),
+        )
+        assert said([down, late, some], timedelta(hours=14)) == ["WARNING: One is missing."]
+        assert said([down, late, more], timedelta(hours=14)) == ["WARNING: Two are missing."]
+        assert said([down, late, many], timedelta(hours=14)) == []
+        assert said([down, late], timedelta(hours=14)) == ["RESOLVED: Two are missing."]
         worse = replace(late, severity="CRITICAL")
         assert said([worse, down], timedelta(hours=15)) == ["CRITICAL: It is late.", "    trading-data run"]
         # A day after it was sent.
