@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 import requests
+from google.api_core.exceptions import Forbidden
 from google.cloud import bigquery
 from urllib3.exceptions import HTTPError
 
@@ -101,7 +102,7 @@ def _from_bigquery(warehouse: Warehouse, sql: str) -> pa.RecordBatchReader:
 
 
 def _by_storage_api(warehouse: Warehouse, job: bigquery.QueryJob) -> pa.RecordBatchReader | None:
-    """The rows of a query by the Storage API; None if its client is not installed."""
+    """The rows of a query by the Storage API; None if its client is not installed, or this user may not use it."""
     try:
         from google.cloud import bigquery_storage
     except ImportError:
@@ -111,9 +112,13 @@ def _by_storage_api(warehouse: Warehouse, job: bigquery.QueryJob) -> pa.RecordBa
         table=job.destination.to_bqstorage(), data_format=bigquery_storage.DataFormat.ARROW
     )
     # One stream: between several, the order of the rows is lost.
-    session = storage.create_read_session(
-        parent=f"projects/{warehouse.client.project}", read_session=wanted, max_stream_count=1
-    )
+    try:
+        session = storage.create_read_session(
+            parent=f"projects/{warehouse.client.project}", read_session=wanted, max_stream_count=1
+        )
+    except Forbidden:
+        # It needs the role bigquery.readSessionUser. The pages of the result are slower, and need none.
+        return None
     schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
 
     def batches() -> Iterator[pa.RecordBatch]:

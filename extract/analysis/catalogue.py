@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from google.api_core.exceptions import NotFound
+from google.api_core.exceptions import Forbidden, NotFound
 from google.cloud import bigquery
 
 from extract.errors import ConfigurationError
@@ -149,7 +149,8 @@ def _listed(warehouse: Warehouse, part: str) -> list[str]:
     dataset = f"{warehouse.dataset}{part}"
     try:
         tables = list(warehouse.client.list_tables(f"{warehouse.client.project}.{dataset}", timeout=_TIMEOUT))
-    except NotFound:
+    except (NotFound, Forbidden):
+        # Analysts may read marts and quality, and not the other datasets.
         return []
     # A build that is under way has tables of its own.
     names = sorted(str(table.table_id) for table in tables if "__dbt_tmp" not in table.table_id)

@@ -59,14 +59,15 @@ def loaded_paths(warehouse: Warehouse, since: date | None = None) -> set[str]:
 
 def held_paths(warehouse: Warehouse, paths: set[str]) -> set[str]:
     """Those of the given paths whose batches raw holds."""
-    if not paths:
+    tables = sorted({path.partition("/")[0] for path in paths} & RAW_TABLES.keys())
+    if not tables:
         return set()
     # Read only the partitions since the first day on which they were extracted, however long the history is.
     first_day = min(path.split("extracted_on=")[1][:10] for path in paths)
     selects = (
         f"select distinct _archive_path from `{warehouse.raw}.{name}`"
         f" where _extracted_at >= timestamp('{first_day}') and _archive_path in unnest(@paths)"
-        for name in RAW_TABLES
+        for name in tables
     )
     asked = bigquery.ArrayQueryParameter("paths", "STRING", sorted(paths))
     return {row["_archive_path"] for row in warehouse.query("\nunion all\n".join(selects), [asked])}
