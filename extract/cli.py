@@ -33,6 +33,7 @@ from extract.errors import (
     AlreadyRunning,
     ConfigurationError,
     PipelineError,
+    UsageError,
     told_of_system,
 )
 from extract.imports import cache_without_home
@@ -49,17 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and return its exit status.
 
     0 done, 1 failed, 2 bad usage or configuration, 3 incomplete, 130 stopped by a person or the system. In a Cloud Run
-    execution, an incomplete command ends with 0.
+    execution, an incomplete command ends with 0, and so does one that a person typed wrongly: any other status is tried
+    again, and raises an alert.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     if not arguments:
         _parser()[0].print_help()
         return OK
-    options = _parsed(arguments)
-    options.began_at = clock()
-    options.run_id = run_id_of(options)
-    options.typed = _typed(arguments)
-    configure_logs(options.run_id, is_verbose=options.verbose)
+    options = _prepared(arguments)
     # Cloud Run asks a task to stop with this signal, ten seconds before it kills it.
     signal.signal(signal.SIGTERM, _interrupt)
     past_proxies(os.environ)
@@ -67,10 +65,12 @@ def main(arguments: list[str] | None = None) -> int:
         with _no_lost_interruption():
             cache_without_home(os.environ)
             require_project()
-            settings = Settings.from_environment(os.environ)
+            settings = Settings.from_environment(os.environ, only_queries=options.command in _QUERIES)
             status: int = options.run(settings, options)
     except (ConfigurationError, PipelineError) as error:
-        return _failed(options, USAGE if isinstance(error, ConfigurationError) else FAILED, str(error))
+        status = _failed(options, USAGE if isinstance(error, ConfigurationError) else FAILED, str(error))
+        is_a_persons = isinstance(error, UsageError) or options.command in _ASKED_BY_PEOPLE
+        return OK if _is_in_cloud_run() and is_a_persons else status
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             return _unread()
@@ -93,6 +93,31 @@ def main(arguments: list[str] | None = None) -> int:
         # Cloud Run would repeat the task on any status but 0, and a bar that a source lacks now is still missing a
         # minute later. The log has the real status, and the metrics taken from it raise the alerts.
         return OK
+    return status
+
+
+def _is_in_cloud_run() -> bool:
+    return bool(os.environ.get("CLOUD_RUN_EXECUTION"))
+
+
+def _prepared(arguments: Sequence[str]) -> argparse.Namespace:
+    options = _parsed(arguments)
+    options.began_at = clock()
+    options.run_id = run_id_of(options)
+    options.typed = _typed(arguments)
+    configure_logs(options.run_id, is_verbose=options.verbose)
+    return options
+
+
+def _ordered_command(settings: Settings, options: argparse.Namespace) -> int:
+    """Run what a caller of the API has ordered, as if somebody had typed it."""
+    if not settings.orders_uri or not settings.execution:
+        raise ConfigurationError("`ordered` is for the Cloud Run job that the API starts; use `trading-data run`")
+    from extract.api.orders import Orders
+
+    order = Orders(settings.orders_uri).take(settings.execution, options.began_at)
+    vars(options).update(vars(_prepared(order.arguments)))
+    status: int = options.run(settings, options)
     return status
 
 
@@ -150,7 +175,7 @@ def _typed(arguments: Sequence[str]) -> str:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(USAGE, f"trading-data: {message}; see `{self.prog} --help`\n")
+        self.exit(OK if _is_in_cloud_run() else USAGE, f"trading-data: {message}; see `{self.prog} --help`\n")
 
 
 type _Add = Callable[[str, Callable[[Settings, argparse.Namespace], int], str], argparse.ArgumentParser]
@@ -222,11 +247,18 @@ _OTHER_WORDS = {
     "web": "serve",
 }
 
+# These need the warehouse alone.
+_QUERIES = {"query", "tables", "describe", "export"}
+
+# No schedule starts them.
+_ASKED_BY_PEOPLE = _QUERIES | {"diagnose"}
+
 # Two examples of each command.
 _EXAMPLES = {
     "run": ("run", "run --mode quotes --symbols TCS,INFY"),
     "extract": ("extract --symbols TCS", "extract --from 2024-01-01 --to 2024-12-31 --source yahoo"),
     "backfill": ("backfill --from 2020-01-01", "backfill --symbols TCS --from 2024-01-01 --again --dry-run"),
+    "ordered": ("ordered",),
     "kite-login": ("kite-login", "kite-login 'https://127.0.0.1/?request_token=abc&status=success'"),
     "replay": ("replay", "replay --archive gs://bucket/prefix --no-build"),
     "import": ("import ~/Downloads", "import ind_nifty50list.csv --as-of 2025-09-30 --dry-run"),
@@ -331,6 +363,9 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         fetching.add_argument(
             "--dry-run", action="store_true", help="only print the plan: the requests, and how long they take"
         )
+    command(
+        "ordered", _ordered_command, "fetch what a caller of the API has ordered; only the API's Cloud Run job runs it"
+    )
     logged_in = command(
         "kite-login", kite_login_command, "log in to Kite for the day; this needs a person and a browser"
     )

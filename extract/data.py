@@ -365,7 +365,7 @@ order by symbol
 
 
 def _read(sql: str) -> pa.Table:
-    settings = Settings.from_environment(os.environ)
+    settings = Settings.from_environment(os.environ, only_queries=True)
     try:
         return read(_warehouse(settings), sql)
     except PipelineError:

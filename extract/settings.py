@@ -212,6 +212,8 @@ class Settings:
         api_authentication: how a caller is checked: by the ``token``, or by the IAM of ``cloud_run`` before the call.
         trigger_job: the Cloud Run job that the API starts, ``projects/<project>/locations/<region>/jobs/<job>``; None
             to start a process on the same machine.
+        orders_uri: where the API writes what that job is to fetch: a folder, or ``gs://bucket/prefix``; set where
+            ``trigger_job`` is.
         run_url: the address of the Cloud Run API.
         api_triggers_per_hour: how many runs the API starts within an hour at most.
         alert_webhook_url: where alerts are sent, in Slack's format.
@@ -233,6 +235,7 @@ class Settings:
     api_token: str | None = field(repr=False)
     api_authentication: str
     trigger_job: str | None
+    orders_uri: str | None
     run_url: str
     api_triggers_per_hour: int
     alert_webhook_url: str | None = field(repr=False)
@@ -253,8 +256,12 @@ class Settings:
 
     # One line for each setting, and a refusal for each pair that contradicts itself.
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":  # noqa: C901
+    def from_environment(cls, environment: Mapping[str, str], *, only_queries: bool = False) -> "Settings":  # noqa: C901
         """Read the settings; an empty variable counts as unset.
+
+        Args:
+            environment: the variables.
+            only_queries: they are for queries alone, which need no archive.
 
         Raises:
             ConfigurationError: a value cannot be used; the text names the variable and what it may hold.
@@ -264,7 +271,7 @@ class Settings:
 
         def url(name: str) -> str | None:
             given = value(name)
-            if given and not re.fullmatch(r"https?://[^/\s]+/?", given):
+            if given and not re.fullmatch(r"https?://[^/\s@]+/?", given):
                 raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if needed")
             if given and value("CLOUD_RUN_EXECUTION") and not _LOOPBACK.match(given):
                 # A person who may start the job may set its variables, and could have the keys sent to their server.
@@ -290,7 +297,7 @@ class Settings:
             raise ConfigurationError(
                 f"KITE_TOKEN_STORE is {token_store!r}: use a file, or projects/<project>/secrets/<secret>"
             )
-        if project and not emulator_host and not value("ARCHIVE_URI"):
+        if project and not emulator_host and not value("ARCHIVE_URI") and not only_queries:
             raise ConfigurationError(
                 "BIGQUERY_PROJECT is set and ARCHIVE_URI is not: set it to gs://bucket/prefix, so that what"
                 " the providers send outlives this machine (or to a folder, if that is what you mean)"
@@ -306,6 +313,10 @@ class Settings:
         if trigger_job and not re.fullmatch(r"projects/[^/]+/locations/[^/]+/jobs/[^/]+", trigger_job):
             raise ConfigurationError(
                 f"TRIGGER_JOB is {trigger_job!r}: use projects/<project>/locations/<region>/jobs/<job>"
+            )
+        if trigger_job and not value("ORDERS_URI"):
+            raise ConfigurationError(
+                "TRIGGER_JOB is set and ORDERS_URI is not: set it to where that job reads its orders"
             )
         idle_seconds = number("WAREHOUSE_IDLE_SECONDS", "600", may_be_zero=True)
         if idle_seconds > _LONGEST_IDLE:
@@ -332,6 +343,7 @@ class Settings:
             api_token=value("API_TOKEN") or None,
             api_authentication=authentication,
             trigger_job=trigger_job,
+            orders_uri=archive_uri(value("ORDERS_URI"), "ORDERS_URI") if value("ORDERS_URI") else None,
             run_url=url("RUN_API_URL") or "https://run.googleapis.com",
             api_triggers_per_hour=variables.count("API_TRIGGERS_PER_HOUR", "6", "runs"),
             alert_webhook_url=webhook or None,

@@ -5,20 +5,16 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from typing import Any, Literal, Protocol
 
 import httpx
 
+from extract.api.orders import Order, Orders
 from extract.errors import INCOMPLETE, INTERRUPTED, OK, USAGE, PipelineError, SourceUnavailable
 from extract.google_token import default_token
-from extract.landing.announced import read_announcements
-from extract.landing.archive import Archive
-from extract.landing.lease import holder
-from extract.run_id import new_run_id
-from extract.seeds import Announcements, Clock, last_closed_session
+from extract.seeds import Clock
 from extract.settings import PROJECT_DIR, Settings
 
 type State = Literal["running", "succeeded", "incomplete", "failed", "refused", "interrupted", "killed"]
@@ -29,21 +25,6 @@ _TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 _PAGES = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
-    """A run to start.
-
-    Attributes:
-        run_id: identifies the run.
-        trade_date: the session that it is for.
-        arguments: the command line of ``trading-data``.
-    """
-
-    run_id: str
-    trade_date: date
-    arguments: tuple[str, ...]
-
-
 def state_of(exit_status: int) -> State:
     """The state that an exit status stands for; below zero, a signal ended the run."""
     if exit_status < 0:
@@ -52,38 +33,10 @@ def state_of(exit_status: int) -> State:
     return told.get(exit_status, "failed")
 
 
-def order(
-    now: datetime,
-    source: str | None,
-    symbols: Sequence[str] | None,
-    trade_date: date | None,
-    announced: Announcements | None = None,
-) -> Order:
-    """The run for a trigger: the scheduled job; if the trigger names a source or another day, a backfill of one day.
-
-    Args:
-        now: a time with zone.
-        source: the only source to ask; None for all.
-        symbols: the only symbols to ask for; None for all.
-        trade_date: the session; None for the last one that has closed.
-        announced: the sessions that were announced in addition to the seeds.
-    """
-    due = last_closed_session(now, announced or Announcements())
-    if source is None and trade_date in (None, due):
-        command, about = "run", []
-    else:
-        day = (trade_date or due).isoformat()
-        command, about = "backfill", ["--again", "--from", day, "--to", day]
-        about += ["--source", source] if source else []
-    about += ["--symbols", ",".join(symbols)] if symbols else []
-    run_id = new_run_id(command, now)
-    return Order(run_id, trade_date or due, (command, "--run-id", run_id, *about))
-
-
 class Launcher(Protocol):
     """Where runs are started."""
 
-    def start(self, ordered: Order) -> None:
+    def start(self, order: Order) -> None:
         """Start a run, and do not wait for it.
 
         Raises:
@@ -91,7 +44,7 @@ class Launcher(Protocol):
         """
 
     def running(self) -> dict[date, str]:
-        """The ids of the runs that are under way, by the session that they are for.
+        """The ids of the runs that were started here and are under way, by the session that they are for.
 
         Raises:
             PipelineError: this cannot be determined now.
@@ -108,13 +61,12 @@ class Launcher(Protocol):
 class LocalProcesses:
     """Runs as other processes on this machine, which outlive this one."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Start nothing yet. The lease says which other command is under way."""
+    def __init__(self, settings: Settings) -> None:
+        """Start nothing yet."""
         self._settings = settings
-        self._clock = clock
         self._started: dict[str, tuple[Order, subprocess.Popen[bytes]]] = {}
 
-    def start(self, ordered: Order) -> None:
+    def start(self, order: Order) -> None:
         """See ``Launcher``."""
         environment = {name: value for name, value in os.environ.items() if name != "API_TOKEN"}
         # Absolute paths, as this server resolved them: the run starts in another folder, and writes to the same places.
@@ -126,7 +78,7 @@ class LocalProcesses:
         }
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "extract", *ordered.arguments],
+                [sys.executable, "-m", "extract", *order.arguments],
                 cwd=PROJECT_DIR,
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -136,17 +88,11 @@ class LocalProcesses:
             )
         except OSError as error:
             raise PipelineError(f"a run could not be started: {error.strerror}") from error
-        self._started[ordered.run_id] = (ordered, process)
+        self._started[order.run_id] = (order, process)
 
     def running(self) -> dict[date, str]:
-        """See ``Launcher``; includes a run that a person started."""
-        record = holder(Archive(self._settings.lease_uri), self._clock())
-        typed = {}
-        if record is not None and record.command.startswith("run"):
-            announced = read_announcements(Archive(self._settings.archive_uri))
-            typed = {last_closed_session(self._clock(), announced): record.run_id}
-        alive = {o.trade_date: o.run_id for o, process in list(self._started.values()) if process.poll() is None}
-        return typed | alive
+        """See ``Launcher``."""
+        return {o.trade_date: o.run_id for o, process in list(self._started.values()) if process.poll() is None}
 
     def state(self, run_id: str) -> State | None:
         """See ``Launcher``."""
@@ -157,66 +103,63 @@ class LocalProcesses:
 
 
 class CloudRunJob:
-    """Runs as executions of the Cloud Run job; Cloud Run keeps their list.
+    """Runs as executions of the triggered Cloud Run job, which takes its order from where this server writes it.
 
     The API is described at cloud.google.com/run/docs/reference/rest/v2/projects.locations.jobs.
     """
 
     def __init__(
-        self,
-        job: str,
-        clock: Clock,
-        url: str,
-        token: Callable[[], str] | None = None,
-        announced: Callable[[], Announcements] = Announcements,
+        self, job: str, orders: Orders, clock: Clock, url: str, token: Callable[[], str] | None = None
     ) -> None:
         """Start nothing yet.
 
         Args:
             job: ``projects/<project>/locations/<region>/jobs/<job>``.
+            orders: where the job reads its orders.
             clock: the time, with zone.
             url: the address of the Cloud Run API.
             token: returns an access token; by default, of the application-default credentials.
-            announced: returns the sessions that were announced in addition to the seeds.
         """
-        self._announced = announced
         self._job = job
+        self._orders = orders
         self._clock = clock
         self._url = url
         self._token = token or default_token()
 
-    def start(self, ordered: Order) -> None:
+    def start(self, order: Order) -> None:
         """See ``Launcher``."""
-        overrides = {"containerOverrides": [{"args": list(ordered.arguments)}]}
-        self._send("POST", f"{self._job}:run", {"overrides": overrides})
+        self._orders.add(order)
+        self._send("POST", f"{self._job}:run", {})
 
     def running(self) -> dict[date, str]:
-        """See ``Launcher``; includes runs that Cloud Scheduler started, under the name of their execution."""
-        running = {}
-        for execution in self._executions():
-            if "completionTime" not in execution:
-                arguments = _arguments(execution)
-                day = _after("--from", arguments)
-                trade_date = date.fromisoformat(day) if day else last_closed_session(self._clock(), self._announced())
-                running[trade_date] = _after("--run-id", arguments) or execution["name"].rpartition("/")[2]
-        return running
+        """See ``Launcher``."""
+        now = self._clock()
+        taken = [self._orders.of(name, now) for name in self._under_way()]
+        # An execution takes its order when its container has started.
+        starting = self._orders.waiting(now)[: taken.count(None)]
+        return {order.trade_date: order.run_id for order in [*starting, *taken] if order is not None}
 
     def state(self, run_id: str) -> State | None:
         """See ``Launcher``."""
-        for execution in self._executions():
-            if run_id in (_after("--run-id", _arguments(execution)), execution["name"].rpartition("/")[2]):
-                if "completionTime" not in execution:
-                    return "running"
-                return "succeeded" if execution.get("succeededCount") else "failed"
-        return None
+        name = self._orders.taken_by(run_id)
+        if name is None:
+            waiting = self._orders.waiting(self._clock())
+            return "running" if run_id in [order.run_id for order in waiting] else None
+        execution = self._send("GET", f"{self._job}/executions/{name}")
+        if "completionTime" not in execution:
+            return "running"
+        return "succeeded" if execution.get("succeededCount") else "failed"
 
-    def _executions(self) -> Iterator[dict[str, Any]]:
+    def _under_way(self) -> Iterator[str]:
+        """The names of the executions that have not ended."""
         page: dict[str, Any] = {}
         for _ in range(_PAGES):
             more = {"pageToken": page["nextPageToken"]} if page else {}
             page = self._send("GET", f"{self._job}/executions", pageSize="100", **more)
             # Cloud Run leaves the field out if the list is empty.
-            yield from page.get("executions", [])
+            for execution in page.get("executions", []):
+                if "completionTime" not in execution:
+                    yield execution["name"].rpartition("/")[2]
             if "nextPageToken" not in page:
                 return
 
@@ -240,15 +183,6 @@ class CloudRunJob:
         except (httpx.HTTPError, ValueError) as error:
             raise PipelineError(f"Cloud Run gave no answer to {method} {name}: {type(error).__name__}") from error
         return answer
-
-
-def _arguments(execution: dict[str, Any]) -> list[str]:
-    arguments: list[str] = execution["template"]["containers"][0].get("args", [])
-    return arguments
-
-
-def _after(option: str, arguments: Sequence[str]) -> str | None:
-    return arguments[arguments.index(option) + 1] if option in arguments[:-1] else None
 
 
 class Rate:

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from dataclasses import fields
-from datetime import date
+from datetime import date, timedelta
 from typing import Annotated, Literal
 
 import structlog
@@ -16,15 +16,24 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from extract.api.access import REFUSALS, refuse_other_sites
 from extract.api.days import Day
-from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, order, state_of
+from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, state_of
+from extract.api.orders import Orders, Provider, new_order
 from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.symbols import our_symbol
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
-from extract.landing.lease import holder
+from extract.landing.lease import Record, holder
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
-from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, listed_instruments, trading_sessions
+from extract.seeds import (
+    FIRST_DAY,
+    Announcements,
+    Clock,
+    exchange_date,
+    last_closed_session,
+    listed_instruments,
+    trading_sessions,
+)
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
 
@@ -33,15 +42,17 @@ _log = structlog.get_logger()
 _SYMBOLS = [instrument.symbol for instrument in listed_instruments()]
 
 
+# The exchange is never closed for so long.
+_LONGEST_PAUSE = timedelta(days=14)
+
 # Defined outside the class, because there a field of the same name hides the type.
 _Day = Annotated[
     Day | None,
-    Field(description=f"A session of the exchange since {FIRST_DAY}; by default the last one that has closed."),
+    Field(
+        description=f"A day since {FIRST_DAY}; if it has no session, the last one before it is meant, and the answer"
+        " names that one. By default, the last session that has closed."
+    ),
 ]
-
-
-# Before `source` named the caller, it named the provider; these values still do.
-_PROVIDERS = ("kite", "yahoo", "alpha_vantage")
 
 
 class Trigger(BaseModel):
@@ -54,7 +65,9 @@ class Trigger(BaseModel):
         Field(description="Who asks: manual, or scheduled. It is written to the log. A provider here means provider."),
     ] = "manual"
     provider: Annotated[
-        Literal["kite", "yahoo", "alpha_vantage"] | None, Field(description="The only provider to ask.")
+        Literal["kite", "yahoo", "alpha_vantage"] | None,
+        # Not the type Provider, which OpenAPI would describe as a schema of its own.
+        Field(description="The only provider to ask."),
     ] = None
     symbols: Annotated[
         list[Annotated[str, Field(json_schema_extra={"enum": _SYMBOLS})]] | None,
@@ -68,9 +81,13 @@ class Trigger(BaseModel):
     date: _Day = None
 
     @property
-    def only_provider(self) -> str | None:
+    def only_provider(self) -> Provider | None:
         """The only provider to ask, whichever of the two fields names it."""
-        return self.provider or (self.source if self.source in _PROVIDERS else None)
+        match self.source:
+            case "manual" | "scheduled":
+                return self.provider
+            case named:
+                return self.provider or named
 
     @field_validator("symbols")
     @classmethod
@@ -90,7 +107,7 @@ _EXAMPLES: dict[str, Example] = {
     "all": {"summary": "The scheduled job, now", "value": {"source": "manual"}},
     "some": {
         "summary": "Some symbols of one day",
-        "value": {"source": "manual", "symbols": ["RELIANCE", "TCS"], "date": "2025-07-18"},
+        "value": {"source": "manual", "symbols": ["RELIANCE", "TCS"], "date": "2025-07-19"},
     },
     "one provider": {
         "summary": "One symbol of the latest session, from one provider",
@@ -103,7 +120,7 @@ class Triggered(BaseModel):
     """A run that was started."""
 
     run_id: str
-    trade_date: date
+    trade_date: Annotated[date, Field(description="The session that it is for.")]
 
 
 class RunStatus(BaseModel):
@@ -141,16 +158,11 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     def announced() -> Announcements:
         return read_announcements(Archive(settings.archive_uri))
 
-    launcher: Launcher = (
-        CloudRunJob(settings.trigger_job, clock, settings.run_url, announced=announced)
-        if settings.trigger_job
-        else LocalProcesses(settings, clock)
-    )
+    launcher = _launcher(settings, clock)
 
-    def at_work() -> list[str]:
-        """The run that holds the lease, whoever typed it."""
-        held = holder(Archive(settings.lease_uri), clock())
-        return [held.run_id] if held else []
+    def at_work() -> Record | None:
+        """The command that holds the lease, whoever started it."""
+        return holder(Archive(settings.lease_uri), clock())
 
     rate = Rate(settings.api_triggers_per_hour, clock)
     one_at_a_time = threading.Lock()
@@ -173,10 +185,11 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         wanted = wanted or Trigger()
         with unavailable(), one_at_a_time:
             told = announced()
-            if wanted.date is not None:
-                _check_session(wanted.date, exchange_date(now), told)
-            ordered = order(now, wanted.only_provider, wanted.symbols, wanted.date, told)
-            if busy := launcher.running().get(ordered.trade_date):
+            day = None if wanted.date is None else _session_of(wanted.date, exchange_date(now), told)
+            ordered = new_order(now, wanted.only_provider, wanted.symbols, day, told)
+            held = at_work()
+            scheduled = {last_closed_session(now, told): held.run_id} if held and held.command.startswith("run") else {}
+            if busy := (scheduled | launcher.running()).get(ordered.trade_date):
                 text = f"A run for {ordered.trade_date} is under way: {busy}. GET /runs/{busy} says when it has ended."
                 return problem(409, text, "run-under-way", instance=f"/runs/{busy}", run_id=busy)
             if wait := rate.wait():
@@ -200,7 +213,8 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
             reports = _reports_before(warehouse(), limit + 1, before)
             running = set[str]()
             if any(report.exit_status is None for report in reports):
-                running = {*launcher.running().values(), *at_work()}
+                held = at_work()
+                running = {*launcher.running().values(), *([held.run_id] if held else [])}
         listed = [
             RunStatus(run_id=report.run_id, state=_state(report, running), report=report) for report in reports[:limit]
         ]
@@ -214,7 +228,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         """The state of a run: one that was triggered, or any of the last ninety days."""
         with unavailable():
             state = launcher.state(run_id)
-            if state is None and run_id in at_work():
+            if state is None and (held := at_work()) is not None and held.run_id == run_id:
                 state = "running"
             reports = _reports(warehouse(), run_id) if state != "running" else []
         if reports and reports[0].exit_status is not None:
@@ -229,17 +243,26 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
     return routes
 
 
-def _check_session(day: date, today: date, announced: Announcements) -> None:
+def _launcher(settings: Settings, clock: Clock) -> Launcher:
+    if settings.trigger_job and settings.orders_uri:
+        return CloudRunJob(settings.trigger_job, Orders(settings.orders_uri), clock, settings.run_url)
+    return LocalProcesses(settings)
+
+
+def _session_of(day: date, today: date, announced: Announcements) -> date:
+    """The last session up to a day: that of the day, if it has one."""
     fault = None
+    sessions = trading_sessions(max(FIRST_DAY, day - _LONGEST_PAUSE), day, announced)
     if not FIRST_DAY <= day <= today:
         fault = f"not between {FIRST_DAY} and today, {today}"
-    elif not trading_sessions(day, day, announced):
-        fault = "the exchange has no session on this day"
+    elif not sessions:
+        fault = f"no session of the exchange between {FIRST_DAY} and this day"
     if fault:
         # In the form of FastAPI's errors about a model.
         raise RequestValidationError(
             [{"type": "value_error", "loc": ("body", "date"), "msg": fault, "input": str(day)}]
         )
+    return sessions[-1].trade_date
 
 
 def _state(report: Run, running: set[str]) -> State:

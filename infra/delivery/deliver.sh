@@ -16,7 +16,7 @@ die() {
 
 [ -n "${PROJECT:-}" ] && [ -n "${REGION:-}" ] || die "set PROJECT and REGION to where this goes"
 flags=(--project="$PROJECT" --region="$REGION" --quiet)
-live=trading-data candidate=trading-data-candidate watch=trading-data-watch service=trading-data-api
+live=trading-data triggered=trading-data-triggered candidate=trading-data-candidate watch=trading-data-watch service=trading-data-api
 
 by_digest() {
     [[ "${1:-}" =~ ^[^@[:space:]]+@sha256:[0-9a-f]{64}$ ]] || die "'${1:-}' names no image by its digest: NAME@sha256:DIGEST"
@@ -44,6 +44,10 @@ entries = json.load(sys.stdin)["status"]["traffic"]
 print(next((entry.get(field, "") for entry in entries if str(entry.get(key)) == value), ""))' "$@"
 }
 
+latest_revision() {
+    gcloud run services describe "$service" "${flags[@]}" --format=json | at status latestCreatedRevisionName
+}
+
 job() {
     by_digest "${1:-}"
     local was
@@ -53,6 +57,8 @@ job() {
         gcloud run jobs execute "$candidate" --wait "${flags[@]}"
         BIGQUERY_PROJECT="$PROJECT" BIGQUERY_LOCATION="$REGION" ARCHIVE_URI="gs://$PROJECT-archive/archive" \
             "${PYTHON:-.venv/bin/python}" -m infra.delivery --accept="${2:-}"
+        # Before the live job, whose image tells whether this was done.
+        gcloud run jobs update "$triggered" --image="$1" "${flags[@]}"
         # A label holds 63 characters, one less than a digest.
         local digest="${was##*@sha256:}"
         gcloud run jobs update "$live" --image="$1" "${flags[@]}" \
@@ -72,6 +78,7 @@ rollback_job() {
         "or never delivered. Which ran: gcloud run jobs executions list --job=$live; then: $0 job IMAGE@sha256:DIGEST"
     local name
     name=$(at spec template spec template spec containers 0 image <<<"$is")
+    gcloud run jobs update "$triggered" --image="${name%@*}@sha256:$first$second" "${flags[@]}"
     gcloud run jobs update "$live" --image="${name%@*}@sha256:$first$second" "${flags[@]}" --remove-labels=previous-1,previous-2
     gcloud run jobs execute "$live" --args=build --wait "${flags[@]}"
 }
@@ -102,15 +109,21 @@ ask() {
 
 service() {
     by_digest "${1:-}"
-    local was new url
+    local was new
     was=$(traffic percent 100 revisionName)
     [ -n "$was" ] || die "the traffic is divided; give all of it to the revision that you trust:" \
         "gcloud run services update-traffic $service --to-revisions=REVISION=100"
-    if [ "$(gcloud run revisions describe "$was" "${flags[@]}" --format=json | at spec containers 0 image)" != "$1" ]; then
-        gcloud run deploy "$service" --image="$1" --no-traffic --tag=candidate "${flags[@]}"
-        new=$(traffic tag candidate revisionName)
-        url=$(traffic tag candidate url)
-        ask "$url" || die "$new gets no traffic; its log says why"
+    # The latest revision may also be one that Terraform has made, of the same image with other settings.
+    new=$(latest_revision)
+    if [ "$(gcloud run revisions describe "$new" "${flags[@]}" --format=json | at spec containers 0 image)" != "$1" ]; then
+        # Without a tag: with one, gcloud would write the revision's name into the service, and Terraform's next change of
+        # the service would be refused, because a revision of that name exists.
+        gcloud run deploy "$service" --image="$1" --no-traffic "${flags[@]}"
+        new=$(latest_revision)
+    fi
+    if [ "$new" != "$was" ]; then
+        gcloud run services update-traffic "$service" --update-tags="candidate=$new" "${flags[@]}"
+        ask "$(traffic tag candidate url)" || die "$new gets no traffic; its log says why"
         gcloud run services update-traffic "$service" --to-revisions="$new=100" --update-tags="previous=$was" \
             --remove-tags=candidate "${flags[@]}"
     fi

@@ -53,12 +53,13 @@ resource "google_storage_bucket" "archive" {
 }
 
 locals {
-  # Buckets whose objects are deleted after so many days: a candidate's batches, and the records of the lease.
-  short_lived = { scratch = 7, leases = 7 }
+  # Buckets whose objects are deleted after so many days: a candidate's batches, the records of the lease, and what
+  # callers of the API ordered.
+  short_lived = { scratch = 7, leases = 7, orders = 7 }
 }
 
 resource "google_storage_bucket" "short_lived" {
-  #checkov:skip=CKV_GCP_78:a candidate's batches, and leases that ended, are thrown away after a week
+  #checkov:skip=CKV_GCP_78:a candidate's batches, leases that ended and orders that were taken are thrown away after a week
   #checkov:skip=CKV_GCP_62:audit.tf has each access to every object logged, which usage logs would repeat
   for_each = local.short_lived
 

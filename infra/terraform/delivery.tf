@@ -5,9 +5,29 @@ resource "google_artifact_registry_repository" "this" {
   description   = "The images of the job and the service"
   format        = "DOCKER"
 
-  # A tag can never be moved to another image.
+  # What runs is named by its digest, so tags need not be immutable; and an image with an immutable tag cannot be deleted.
   docker_config {
-    immutable_tags = true
+    immutable_tags = false
+  }
+
+  # The last hundred images stay, whatever their age: an environment may run an old one.
+  cleanup_policies {
+    id     = "keep-the-last-hundred"
+    action = "KEEP"
+
+    most_recent_versions {
+      keep_count = 100
+    }
+  }
+
+  cleanup_policies {
+    id     = "delete-older-ones"
+    action = "DELETE"
+
+    condition {
+      tag_state  = "ANY"
+      older_than = "7776000s"
+    }
   }
 
   depends_on = [google_project_service.this]

@@ -31,16 +31,18 @@ locals {
     candidate = ["roles/bigquery.jobUser"]
     api       = ["roles/bigquery.jobUser"]
     # To wait for a deployment, gcloud reads operations, which do not belong to a job or service.
-    deployer  = ["roles/bigquery.jobUser", "roles/run.viewer"]
-    analysts  = ["roles/bigquery.jobUser"]
-    operators = ["roles/bigquery.jobUser", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer"]
+    deployer = ["roles/bigquery.jobUser", "roles/run.viewer"]
+    # `export` and the Python module read results by the Storage API, which the second role allows.
+    analysts  = ["roles/bigquery.jobUser", "roles/bigquery.readSessionUser"]
+    operators = ["roles/bigquery.jobUser", "roles/bigquery.readSessionUser", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer"]
     scanner   = ["roles/run.viewer"]
   }
 
   # WRITER is BigQuery's own word for roles/bigquery.dataEditor, READER for roles/bigquery.dataViewer.
   dataset_grants = {
-    pipeline  = { WRITER = keys(local.layers) }
-    api       = { READER = ["marts", "operations", "quality", "raw"] }
+    pipeline = { WRITER = keys(local.layers) }
+    # The page shows a seed, which is in intermediate.
+    api       = { READER = ["intermediate", "marts", "operations", "quality", "raw"] }
     analysts  = { READER = ["marts", "quality"] }
     operators = { READER = keys(local.layers) }
     # It compares a candidate's marts with these, and the batches that both hold.
@@ -62,6 +64,10 @@ locals {
   }
   short_lived_grants = {
     scratch = { candidate = ["roles/storage.objectCreator", "roles/storage.objectViewer"] }
+    orders = {
+      api      = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
+      pipeline = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
+    }
     leases = {
       pipeline  = ["roles/storage.objectCreator", "roles/storage.objectViewer"]
       api       = ["roles/storage.objectViewer"]
@@ -95,16 +101,21 @@ locals {
     } : {},
   )
 
-  # To start a job with arguments needs the right to override, which roles/run.invoker lacks; the scheduler gives none.
+  # To start a job with arguments or variables needs the right to override, which roles/run.invoker lacks. With it, the
+  # holder can run any command as the pipeline; so only people and the deployer have it, and the API does not.
   job_grants = {
     live = {
       scheduler = ["roles/run.invoker"]
-      api       = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
       operators = ["roles/run.jobsExecutorWithOverrides", "roles/run.viewer"]
       # After an update of the job's image, the deployer starts a build.
       deployer = ["roles/run.developer", "roles/run.jobsExecutorWithOverrides"]
     }
     # These jobs are started with their own arguments only.
+    triggered = {
+      api       = ["roles/run.invoker", "roles/run.viewer"]
+      operators = ["roles/run.viewer"]
+      deployer  = ["roles/run.developer"]
+    }
     candidate = {
       scheduler = ["roles/run.invoker"]
       deployer  = ["roles/run.developer"]

@@ -6,15 +6,27 @@ locals {
   )
 
   live_archive    = "gs://${google_storage_bucket.archive.name}/archive"
+  orders          = "gs://${google_storage_bucket.short_lived["orders"].name}/trading-data"
   scratch_archive = "gs://${google_storage_bucket.short_lived["scratch"].name}/archive"
 
-  # The candidate replays the live archive, and writes only to its own datasets and bucket, with its own account. It tests
+  # The API starts the triggered job, which reads what to fetch from the orders; it is the live one otherwise. The
+  # candidate replays the live archive, and writes only to its own datasets and bucket, with its own account. It tests
   # a release, and once a month it is the drill of a restore. The watch checks that the day's bars are there.
   jobs = {
     live = {
       name    = "trading-data"
       account = "pipeline"
       args    = ["run"]
+      timeout = var.job.timeout_seconds
+      dataset = local.dataset
+      archive = local.live_archive
+      lease   = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
+      secrets = local.job_secrets
+    }
+    triggered = {
+      name    = "trading-data-triggered"
+      account = "pipeline"
+      args    = ["ordered"]
       timeout = var.job.timeout_seconds
       dataset = local.dataset
       archive = local.live_archive
@@ -75,14 +87,17 @@ resource "google_cloud_run_v2_job" "this" {
         }
 
         dynamic "env" {
-          for_each = {
-            BIGQUERY_PROJECT  = var.project
-            BIGQUERY_DATASET  = each.value.dataset
-            BIGQUERY_LOCATION = var.region
-            ARCHIVE_URI       = each.value.archive
-            LEASE_URI         = each.value.lease
-            KITE_TOKEN_STORE  = "projects/${var.project}/secrets/kite-session"
-          }
+          for_each = merge(
+            {
+              BIGQUERY_PROJECT  = var.project
+              BIGQUERY_DATASET  = each.value.dataset
+              BIGQUERY_LOCATION = var.region
+              ARCHIVE_URI       = each.value.archive
+              LEASE_URI         = each.value.lease
+              KITE_TOKEN_STORE  = "projects/${var.project}/secrets/kite-session"
+            },
+            each.key == "triggered" ? { ORDERS_URI = local.orders } : {},
+          )
 
           content {
             name  = env.key

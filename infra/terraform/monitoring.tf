@@ -1,5 +1,8 @@
 locals {
-  live_filter = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${local.jobs.live.name}\""
+  # Runs are executions of two jobs: the scheduled one, and the one that the API starts. Metrics and logs have each their
+  # own form of "one of".
+  live_metrics = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=one_of(\"${local.jobs.live.name}\", \"${local.jobs.triggered.name}\")"
+  live_filter  = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=(\"${local.jobs.live.name}\" OR \"${local.jobs.triggered.name}\")"
 
   # Metrics of the lines that our own commands log; tests/reports/test_log_filters.py runs them over lines that were
   # really written. A value from a log can only become a distribution, whose sum and mean are exact.
@@ -27,7 +30,7 @@ resource "google_logging_metric" "this" {
   description = each.value.description
   filter = join(" AND ", concat(
     [
-      "resource.type=\"cloud_run_job\"", "resource.labels.job_name=\"${each.value.job}\"",
+      each.value.job == local.jobs.live.name ? local.live_filter : "resource.type=\"cloud_run_job\" AND resource.labels.job_name=\"${each.value.job}\"",
       "jsonPayload.message=\"${each.value.message}\"",
     ],
     [for field, value in lookup(each.value, "where", {}) : "jsonPayload.${field}=${value}"],
@@ -106,7 +109,7 @@ resource "google_monitoring_alert_policy" "failed_run" {
     display_name = "An execution failed, its retries included"
 
     condition_threshold {
-      filter          = "${local.live_filter} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
+      filter          = "${local.live_metrics} AND metric.type=\"run.googleapis.com/job/completed_execution_count\" AND metric.labels.result=\"failed\""
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "0s"
@@ -163,7 +166,7 @@ resource "google_monitoring_alert_policy" "failed_attempt" {
     display_name = "An attempt failed, was killed, or ran out of time or memory"
 
     condition_threshold {
-      filter          = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=one_of(\"${local.jobs.live.name}\", \"${local.jobs.watch.name}\") AND metric.type=\"run.googleapis.com/job/completed_task_attempt_count\" AND metric.labels.result=\"failed\""
+      filter          = "resource.type=\"cloud_run_job\" AND resource.labels.job_name=one_of(\"${local.jobs.live.name}\", \"${local.jobs.triggered.name}\", \"${local.jobs.watch.name}\") AND metric.type=\"run.googleapis.com/job/completed_task_attempt_count\" AND metric.labels.result=\"failed\""
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "0s"
@@ -241,7 +244,7 @@ resource "google_monitoring_alert_policy" "slow_run" {
     display_name = "An execution has been on its way for ${var.slow_run_seconds} seconds"
 
     condition_threshold {
-      filter          = "${local.live_filter} AND metric.type=\"run.googleapis.com/job/running_executions\""
+      filter          = "${local.live_metrics} AND metric.type=\"run.googleapis.com/job/running_executions\""
       comparison      = "COMPARISON_GT"
       threshold_value = 0
       duration        = "${var.slow_run_seconds}s"

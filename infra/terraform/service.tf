@@ -67,7 +67,8 @@ resource "google_cloud_run_v2_service" "api" {
           ARCHIVE_URI        = local.live_archive
           LEASE_URI          = local.jobs.live.lease
           API_AUTHENTICATION = "cloud_run"
-          TRIGGER_JOB        = "projects/${var.project}/locations/${var.region}/jobs/trading-data"
+          TRIGGER_JOB        = "projects/${var.project}/locations/${var.region}/jobs/${local.jobs.triggered.name}"
+          ORDERS_URI         = local.orders
         }
 
         content {

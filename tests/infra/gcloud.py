@@ -10,18 +10,20 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import pytest
+
 # In the book and the workflows, what a person or a variable fills in.
 _PLACES = re.compile(r"\$\{?[A-Za-z_]+\}?|\b[A-Z][A-Z_]{2,}\b")
 
 
 def refused_commands(commands: Iterable[Sequence[str]]) -> list[str]:
-    """The commands that gcloud would not take, each with why; none where gcloud is not installed.
+    """The commands that gcloud would not take, each with why; the test is skipped where gcloud is not installed.
 
     Its hidden `gcloud meta lint-gcloud-commands` looks at words and flags alone, and asks nobody.
     """
     lines = sorted({shlex.join(_PLACES.sub("example-dev", word) for word in command) for command in commands})
-    if not lines or (gcloud := shutil.which("gcloud")) is None:
-        return []
+    if (gcloud := shutil.which("gcloud")) is None:
+        pytest.skip("gcloud is not installed, so its commands are not checked")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "commands.md"
         file.write_text("```sh\n" + "\n".join(lines) + "\n```\n")

@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> None:
         print(said if isinstance(said, str) else json.dumps(said))
 
 
-def _do(state: Json, words: list[str], flags: dict[str, str]) -> Json | str | None:
+def _do(state: Json, words: list[str], flags: dict[str, str]) -> Json | str | None:  # noqa: PLR0912 A branch a command.
     match words:
         case ["auth", "print-access-token" | "print-identity-token"]:
             return words[1]
@@ -46,14 +46,18 @@ def _do(state: Json, words: list[str], flags: dict[str, str]) -> Json | str | No
         case ["run", "jobs", "execute", name]:
             state["executed"].append([name, state["jobs"][name]["image"], flags.get("args", "")])
         case ["run", "services", "describe", _]:
-            return {"status": {"url": state["url"], "traffic": state["traffic"]}}
+            latest = list(state["revisions"])[-1]
+            return {"status": {"url": state["url"], "traffic": state["traffic"], "latestCreatedRevisionName": latest}}
         case ["run", "revisions", "describe", name]:
             return {"spec": {"containers": [{"image": state["revisions"][name]}]}}
         case ["run", "deploy", _]:
             name = f"revision-{len(state['revisions']) + 1}"
             state["revisions"][name] = flags["image"]
             assert "no-traffic" in flags
-            _tag(state, flags["tag"], name)
+            # It would give the revision a name, which Terraform sends again with its next change.
+            assert "tag" not in flags
+        case ["run", "services", "update-traffic", _] if not flags.keys() & {"to-revisions", "to-tags"}:
+            _tag(state, *flags["update-tags"].split("="))
         case ["run", "services", "update-traffic", _]:
             tagged = {entry["tag"]: entry["revisionName"] for entry in state["traffic"] if "tag" in entry}
             to = flags.get("to-revisions") or tagged[flags["to-tags"].split("=")[0]] + "=100"

@@ -122,7 +122,7 @@ def deliveries(tmp_path: Path) -> Iterator[Deliveries]:
     gcloud.chmod(0o755)
     with loopback.serving(Api()) as api:
         made = Deliveries(tmp_path, api)
-        jobs = ("trading-data", "trading-data-candidate", "trading-data-watch")
+        jobs = ("trading-data", "trading-data-triggered", "trading-data-candidate", "trading-data-watch")
         first = {
             "jobs": {name: {"image": OLD, "labels": {}} for name in jobs},
             "revisions": {"revision-1": OLD},
@@ -140,11 +140,12 @@ def test_a_job_whose_marts_are_the_same_is_delivered_and_builds(deliveries: Deli
     assert deliveries("job", NEW, "dim_instruments") == 0
     assert deliveries.state["executed"] == [["trading-data-candidate", NEW, ""], ["trading-data", NEW, "build"]]
     assert (deliveries.folder / "compared").read_text() == "-m infra.delivery --accept=dim_instruments\n"
+    assert deliveries.image("trading-data-triggered") == NEW
     # Again, as after a kill: the candidate is not tried a second time, and the build is made sure of.
     assert deliveries("job", NEW) == 0
     assert deliveries.state["executed"][2:] == [["trading-data", NEW, "build"]]
     assert deliveries("rollback-job") == 0
-    assert deliveries.image("trading-data") == OLD
+    assert deliveries.image("trading-data") == deliveries.image("trading-data-triggered") == OLD
     assert deliveries.state["executed"][-1] == ["trading-data", OLD, "build"]
     # Called twice, it does not bring the new one back.
     assert deliveries("rollback-job") == 1

@@ -23,7 +23,7 @@ from tests.infra.test_terraform import HEADINGS
 BOOK = (PROJECT_DIR / "infra" / "README.md").read_text()
 
 # What reaches a cloud, a terminal of its own, or other repositories.
-_ELSEWHERE = ("gcloud", "gh", ".venv/bin/python", "terraform", "docker", "export", "infra/delivery/deliver.sh")
+_ELSEWHERE = ("gcloud", "gh", "bq", ".venv/bin/python", "terraform", "docker", "export", "infra/delivery/deliver.sh")
 
 _MODULE = PROJECT_DIR / "infra" / "terraform"
 

@@ -149,6 +149,9 @@ def test_in_cloud_run_no_variable_sends_a_key_elsewhere(name: str, address: str)
         Settings.from_environment({name: address} | execution)
     Settings.from_environment({name: address})
     Settings.from_environment({name: "http://127.0.0.1:8080"} | execution)
+    # To a client, this is a user's name, and the host is behind it.
+    with pytest.raises(ConfigurationError, match="use http:// or https://, a host"):
+        Settings.from_environment({name: "https://localhost:443@elsewhere.example"} | execution)
 
 
 def test_no_statement_is_billed_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -319,6 +319,21 @@ def api_faults(sources: str) -> list[str]:
     ]
 
 
+def test_the_api_may_read_the_datasets_that_it_asks() -> None:
+    # One refused query, and the page shows nothing and a release does not get its traffic.
+    text = (MODULE / "identity.tf").read_text()
+    granted = re.search(r"api +\= \{ READER = \[(.*?)\] \}", text)
+    assert granted
+    layers = "intermediate|marts|operations|quality|raw|staging"
+    asked = {
+        layer
+        for room in ("api", "reporting")
+        for path in (PROJECT_DIR / "extract" / room).rglob("*.py")
+        for layer in re.findall(rf"(?:\{{|_)({layers})\}}?\.", path.read_text())
+    }
+    assert {"marts", "quality", "intermediate"} <= asked <= set(re.findall(r'"(\w+)"', granted[1]))
+
+
 def test_every_api_that_a_resource_needs_is_on() -> None:
     assert api_faults(_sources()) == []
     # They cannot turn themselves on: the first call of Terraform already needs them.

@@ -21,7 +21,7 @@ from infra.doubles.loopback import Loopback
 type Json = dict[str, Any]
 
 _JOBS = "projects/market/locations/asia-south1/jobs"
-JOB = f"{_JOBS}/trading-data"
+JOB = f"{_JOBS}/trading-data-triggered"
 CANDIDATE = f"{_JOBS}/trading-data-candidate"
 TOKEN = "token-of-the-test"  # noqa: S105 It opens nothing.
 
@@ -75,6 +75,12 @@ class CloudRun:
         name = path.removeprefix("/v2/")
         if method == "POST" and name in (f"{JOB}:run", f"{CANDIDATE}:run"):
             return self.run(name.removesuffix(":run"), body or {})
+        job, _, execution = name.partition("/executions/")
+        if method == "GET" and job in (JOB, CANDIDATE) and execution and not query:
+            for run in self.runs:
+                if run["name"] == name:
+                    return self._advance(run)
+            raise _Refusal(404, f"Resource {name} was not found.")
         job = name.removesuffix("/executions")
         if method == "GET" and job in (JOB, CANDIDATE) and not query.keys() - {"pageSize", "pageToken"}:
             there = [run for run in self.runs if run["name"].startswith(f"{job}/")]
@@ -86,14 +92,12 @@ class CloudRun:
         raise _Refusal(404, f"no {method} {path}")
 
     def run(self, name: str, body: Json) -> Json:
-        """Start an execution of a job."""
+        """Start an execution of a job, as an account may that has the role run.invoker on it."""
         if body.keys() - {"overrides", "etag", "validateOnly"}:
             raise _Refusal(400, f"Invalid JSON payload received. Unknown name {sorted(body)}")
-        container: Json = {"image": "", "args": ["run"]}
-        for override in body.get("overrides", {}).get("containerOverrides", []):
-            if override.keys() - {"name", "args", "env", "clearArgs"}:
-                raise _Refusal(400, f"Invalid JSON payload received. Unknown name {sorted(override)}")
-            container["args"] = override.get("args", container["args"])
+        if "overrides" in body:
+            raise _Refusal(403, "Permission 'run.jobs.runWithOverrides' denied on resource.")
+        container: Json = {"image": "", "args": ["ordered"]}
         execution: Json = {
             "name": f"{name}/executions/{name.rpartition('/')[2]}-{next(self._ids)}",
             "template": {"containers": [container]},

@@ -18,7 +18,8 @@ import httpx
 import pytest
 
 from extract.api.kept import KeptAnswers
-from extract.api.launch import LocalProcesses, Order
+from extract.api.launch import LocalProcesses
+from extract.api.orders import Order
 from extract.errors import PipelineError
 from extract.settings import Settings
 from infra.local.warehouse import find
@@ -214,6 +215,14 @@ def test_a_failure_of_a_warehouse_that_died_is_not_shared_by_those_who_have_the_
         assert asks_the_next.result(20) == "told"
 
 
+class _Replay(Order):
+    """A command that asks no provider."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return ("replay", "--no-build")
+
+
 @contextmanager
 def _within(folder: Path) -> Iterator[None]:
     before = Path.cwd()
@@ -236,9 +245,10 @@ def test_a_run_that_was_started_elsewhere_writes_where_the_server_looks(
         monkeypatch.setenv(name, value)
     with _within(tmp_path):
         settings = Settings.from_environment(os.environ)
-        processes = LocalProcesses(settings, lambda: datetime.now(UTC))
-        processes.start(Order("replay-1", date(2024, 1, 2), ("replay", "--no-build")))
-        _, process = processes._started["replay-1"]
+        processes = LocalProcesses(settings)
+        run_id = "run-20240102T130000Z-0a1b2c"
+        processes.start(_Replay(command="run", run_id=run_id, trade_date=date(2024, 1, 2)))
+        _, process = processes._started[run_id]
         assert process.wait(120) == 0
     assert [path.partition("/")[0] for path in pipeline.archive.paths()] == ["extract_runs"]
 

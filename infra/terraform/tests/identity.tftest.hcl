@@ -50,7 +50,7 @@ run "everything" {
 
   assert {
     condition = toset([for grant in google_project_iam_member.this : grant.role]) == toset([
-      "roles/bigquery.jobUser", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer", "roles/run.viewer",
+      "roles/bigquery.jobUser", "roles/bigquery.readSessionUser", "roles/cloudscheduler.viewer", "roles/logging.viewer", "roles/monitoring.viewer", "roles/run.viewer",
     ])
     error_message = "In the whole project people and accounts may start queries, and look."
   }
@@ -83,8 +83,10 @@ run "everything" {
   assert {
     condition = toset([for key, grant in google_cloud_run_v2_job_iam_member.this : key]) == toset([
       "scheduler roles/run.invoker live",
-      "api roles/run.jobsExecutorWithOverrides live",
-      "api roles/run.viewer live",
+      "api roles/run.invoker triggered",
+      "api roles/run.viewer triggered",
+      "operators roles/run.viewer triggered",
+      "deployer roles/run.developer triggered",
       "operators roles/run.jobsExecutorWithOverrides live",
       "operators roles/run.viewer live",
       "deployer roles/run.developer live",
@@ -94,7 +96,7 @@ run "everything" {
       "scheduler roles/run.invoker watch",
       "deployer roles/run.developer watch",
     ])
-    error_message = "The scheduler starts jobs as they are; the API and operators may give the live one arguments; the deployer changes them."
+    error_message = "The scheduler and the API start jobs as they are; operators may give the live one arguments; the deployer changes them."
   }
 
   assert {

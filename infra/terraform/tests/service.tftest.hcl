@@ -37,7 +37,7 @@ run "the_service_as_it_is_created" {
       if contains(["API_AUTHENTICATION", "TRIGGER_JOB"], env.name)
       ]) == toset([
       "API_AUTHENTICATION cloud_run",
-      "TRIGGER_JOB projects/trading-data-test/locations/asia-south1/jobs/trading-data",
+      "TRIGGER_JOB projects/trading-data-test/locations/asia-south1/jobs/trading-data-triggered",
     ])
     error_message = "The service takes whom IAM lets through, and starts the live job."
   }
