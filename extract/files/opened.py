@@ -2,6 +2,7 @@
 
 import lzma
 import os
+import re
 import struct
 import zipfile
 import zlib
@@ -31,6 +32,10 @@ _TORN = (
     # An unknown version of the format.
     NotImplementedError,
 )
+
+# Half of a character, which neither a terminal nor the archive can be given: what Python makes of a byte in a file's
+# name that is not UTF-8, and what JSON may have as \ud800.
+_HALF = re.compile("[\ud800-\udfff]")
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
@@ -64,6 +69,11 @@ class OpenedFile:
     refusal: FileRefused | None = None
 
 
+def encodable(text: str) -> str:
+    """The text with ``\N{REPLACEMENT CHARACTER}`` in place of each half of a character."""
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 def listed(paths: Sequence[Path]) -> list[Path]:
     """The files of these paths in order; of a folder, all files below it, sorted, links followed.
 
@@ -95,7 +105,8 @@ def listed(paths: Sequence[Path]) -> list[Path]:
 
 def opened(path: Path) -> Iterator[OpenedFile]:
     """The file of a path, or the files of a zip, recognized by content; each is read when the iterator reaches it."""
-    names = (str(path), path.name)
+    # A name on a disk may have bytes that are not UTF-8.
+    names = (encodable(str(path)), encodable(path.name))
     try:
         if path.is_dir():
             # A folder is only in the list if it is empty or could not be entered; the latter raises here.

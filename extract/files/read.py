@@ -66,6 +66,7 @@ class IdentifiedFile:
         records: the rows below the headings that are not blank.
         ends_in_line: whether the text ends with a line end, or is JSON.
         ends_whole: whether its last value is whole, as a line end or a quote follows it, or it is JSON.
+        is_json: whether it is JSON, of which a cut file cannot be parsed at all.
     """
 
     kind: Kind
@@ -76,6 +77,7 @@ class IdentifiedFile:
     records: list[Row]
     ends_in_line: bool
     ends_whole: bool
+    is_json: bool = False
 
     def read(self, download: Download) -> ReadFile:
         """Read each record.
@@ -141,7 +143,8 @@ class IdentifiedFile:
             except SaysNothing as nothing:
                 left_out.append(UnreadRow(row.place, symbol, str(nothing)))
             except ValueError as error:
-                if row is last and (self._is_short(row) or row.problem or not self.ends_in_line):
+                is_faulty_end = self._is_short(row) or row.problem or not self.ends_in_line
+                if row is last and is_faulty_end and not self.is_json:
                     reason = f"ends in the middle of a record ({UnreadRow(row.place, symbol, str(error))})"
                     raise FileRefused(f"{reason}: it is damaged; download it again") from None
                 refused.append(UnreadRow(row.place, symbol, str(error)))
@@ -220,7 +223,8 @@ def identify(body: bytes) -> IdentifiedFile:
         rows = json_rows(text)
         headings, kind, columns = _headings([rows]) or _unknown([rows])
         width = len(headings.cells)
-        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], ends_in_line=True, ends_whole=True)
+        whole = {"ends_in_line": True, "ends_whole": True, "is_json": True}
+        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], **whole)
     tops = [list(islice(csv_rows(text, delimiter), _ROWS_TO_HEADINGS)) for delimiter in _DELIMITERS]
     headings, kind, columns = _headings(tops) or _unknown(tops)
     delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))

@@ -11,7 +11,7 @@ from typing import Any
 
 from charset_normalizer import from_bytes
 
-from extract.files.opened import FileRefused
+from extract.files.opened import FileRefused, encodable
 from extract.json_names import RepeatedName, unrepeated
 
 # File formats that are not text, and what to do with them.
@@ -151,7 +151,7 @@ def json_rows(text: str) -> list[Row]:
     names = list(dict.fromkeys(name for record in records if isinstance(record, dict) for name in record))
     if not names:
         raise FileRefused("is JSON without records; download it again")
-    rows = [Row("record 0", list(names))]
+    rows = [Row("record 0", [encodable(name) for name in names])]
     for number, record in enumerate(records, 1):
         place = f"record {number}"
         if not isinstance(record, dict):
@@ -159,8 +159,10 @@ def json_rows(text: str) -> list[Row]:
             continue
         values = [record.get(name) for name in names]
         no_texts = frozenset(n for n, value in enumerate(values) if isinstance(value, dict | list | bool))
-        cells = [None if value is None or value == "NaN" else str(value) for value in values]
-        rows.append(Row(place, cells, no_texts=no_texts))
+        sent = [None if value is None or value == "NaN" else str(value) for value in values]
+        cells = [None if cell is None else encodable(cell) for cell in sent]
+        problem = None if cells == sent else "it has half of a character, written as \\ud800 to \\udfff"
+        rows.append(Row(place, cells, problem, no_texts))
     return rows
 
 

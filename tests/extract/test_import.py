@@ -239,6 +239,32 @@ def test_a_record_that_says_nothing_is_left_out(tmp_path: Path, record: str) -> 
     assert (report.shortfalls, len(rows)) == ([], 1)
 
 
+def test_what_no_table_can_hold_costs_its_record_and_no_other_file(pipeline: Pipeline, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    # JSON may have half of a pair of code units, and a name on a disk may have any byte.
+    half = [{**RECORDS[0], "comp": "\ud800"}, RECORDS[1], {**RECORDS[0], "symbol": "A\udfff"}]
+    (folder / "1.json").write_text(json.dumps(half))
+    record = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP\n"
+    record += "INVENTED,EQ,100,102,99,101,101,99,1000,100500,05-JUL-2024\n"
+    (folder / "2.csv").write_text(record)
+    (folder / os.fsdecode(b"cm05JUL2024bhav \xe9.csv")).write_text(record.replace("INVENTED", "FEIGNED"))
+    (folder / os.fsdecode(b"ca \xe9.csv")).write_text(BOTH)
+    for options in (["--dry-run"], ["--no-build"]):
+        done = pipeline.command("import", str(folder), *options)
+        assert (done.returncode, "Traceback" in done.stderr) == (3, False), done.stderr
+        assert "record 1 INFY: it has half of a character" in done.stdout
+        assert "record 3 A\N{REPLACEMENT CHARACTER}: it has half of a character" in done.stdout
+        assert f"4 files: 4 {'would be ' * ('--dry-run' in options)}taken (5 records)" in done.stdout
+    names = "select file_name, unread_symbols from `{d}_raw.nse_files` order by file_name"
+    assert pipeline.query(names) == [
+        ("1.json", "?,INFY"),
+        ("2.csv", None),
+        ("ca \N{REPLACEMENT CHARACTER}.csv", None),
+        ("cm05JUL2024bhav \N{REPLACEMENT CHARACTER}.csv", None),
+    ]
+
+
 # With the columns that decide at the end, as people keep them by hand.
 SHORT = "SYMBOL,EX-DATE,PURPOSE\nINFY,03-Jun-2024,Dividend Rs 7\n"
 
