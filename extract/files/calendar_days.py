@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationInfo, computed_field
 
-from extract.files.days import read_day
+from extract.files.days import AmbiguousDay, read_day
 from extract.files.kind import Download, Kind, Reading, Record, SaysNothing, is_blank, plain_heading
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
@@ -56,7 +56,9 @@ def _day(text: str | None, info: ValidationInfo) -> date:
         # Weekend holidays follow below, under headings of their own.
         raise SaysNothing("it has no day")
     try:
-        return read_day(text, month_first=reading.month_first)
+        return read_day(text, first=reading.first)
+    except AmbiguousDay as error:
+        raise ValueError(f"its day {text.strip()!r} {error}") from None
     except ValueError:
         raise ValueError(f"its day {text.strip()!r} is not a day; write it as 26-Jan-2027") from None
 

@@ -5,16 +5,20 @@ button's file has other names for them, and no ISIN.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from extract.files.kind import ExDateField, IsinField, Kind, Record, SaysNothing, SymbolField, is_blank
+from extract.files.kind import Download, ExDateField, IsinField, Kind, Record, SaysNothing, SymbolField, is_blank
 from extract.landing.raw import NSE_CORPORATE_ACTIONS
 
 # The name that the site gives the file: CF-CA-equities-01-06-2024-to-30-06-2024.csv.
 _PERIOD = re.compile(r"CF-CA-.*?(\d{2})-(\d{2})-(\d{4})-to-(\d{2})-(\d{2})-(\d{4})(?!\d)", re.IGNORECASE)
+
+# This many of the ex-dates outside of that period are named.
+_SHOWN = 3
 
 # What a spreadsheet shows in place of a value, such as #REF! and #NAME?.
 _SPREADSHEET_ERROR = re.compile(r"#[A-Z]+(?:/0)?[!?]|#+")
@@ -46,6 +50,18 @@ def _covers(basename: str) -> tuple[date | None, date | None]:
     return (first, last) if first <= last else (None, None)
 
 
+def _remarks(rows: Sequence[dict[str, Any]], download: Download) -> list[str]:
+    """The ex-dates that lie outside of the period in the file's name."""
+    first, last = _covers(download.basename)
+    if first is None or last is None:
+        return []
+    outside = [f"{row['symbol']} {row['ex_date']}" for row in rows if not first <= row["ex_date"] <= last]
+    if not outside:
+        return []
+    more = f" and {len(outside) - _SHOWN} more" if len(outside) > _SHOWN else ""
+    return [f"has ex-dates outside of {first} to {last}, the period in its name: {', '.join(outside[:_SHOWN])}{more}"]
+
+
 CORPORATE_ACTIONS = Kind(
     name="corporate actions",
     table=NSE_CORPORATE_ACTIONS,
@@ -70,4 +86,5 @@ CORPORATE_ACTIONS = Kind(
     record=_Action,
     deciding=("symbol", "subject", "exDate"),
     covers=_covers,
+    remarks=_remarks,
 )

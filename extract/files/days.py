@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 from extract.seeds import EXCHANGE_ZONE
 
@@ -15,7 +16,7 @@ _YEAR_FIRST = re.compile(r"(?P<year>[0-9]{4})([-/.])(?P<month>[0-9]{1,2})\2(?P<d
 _DIGITS = re.compile(r"(?P<year>(?:19|20)[0-9]{2})(?P<month>[0-9]{2})(?P<day>[0-9]{2})")
 _NAMED_MONTH = re.compile(r"(?P<day>[0-9]{1,2})[-/. ]*(?P<month>[A-Za-z]{3,9})\.?[-/., ]*(?P<year>[0-9]{4}|[0-9]{2})")
 _MONTH_AND_DAY = re.compile(r"(?P<month>[A-Za-z]{3,9})\.? *(?P<day>[0-9]{1,2}),? +(?P<year>[0-9]{4})")
-_NUMBERS = re.compile(r"(?P<first>[0-9]{1,2})([-/.])(?P<second>[0-9]{1,2})\2(?P<year>[0-9]{4}|[0-9]{2})")
+_NUMBERS = re.compile(r"(?P<first>[0-9]{1,2})([-/.])(?P<second>[0-9]{1,2})\2(?P<third>[0-9]{4}|[0-9]{2})")
 # The number that a spreadsheet stores for a day: 36526 is 2000-01-01.
 _SERIAL = re.compile(r"[34][0-9]{4}(?:\.0+)?")
 _SERIAL_START = date(1899, 12, 30)
@@ -44,29 +45,72 @@ _MONTHS = (
 )
 
 
-def is_month_first(texts: Iterable[str | None]) -> bool:
-    """Whether these have the month first, as in the USA: one is like 6/28/2024, and none is like 28/6/2024."""
-    firsts, seconds = [0], [0]
-    for text in texts:
-        if named := _NUMBERS.match((text or "").strip()):
-            firsts.append(int(named["first"]))
-            seconds.append(int(named["second"]))
-    return max(seconds) > 12 >= max(firsts)
+# What the first of three numbers is; a year, if it has two digits. In the order of preference.
+type First = Literal["day", "month", "year"]
+_FIRSTS: tuple[First, ...] = ("day", "month", "year")
 
 
-def read_day(text: str, *, month_first: bool = False) -> date:
+class AmbiguousDay(ValueError):
+    """A text may mean several days; the message is the end of a sentence about it."""
+
+    def __init__(self, days: Iterable[date]) -> None:
+        super().__init__(f"may be {' or '.join(map(str, sorted(days)))}; write the month as a word")
+
+
+def find_first(texts: Iterable[tuple[str | None, tuple[date, date]]]) -> First | None:
+    """What stands first in those days of a file that are three numbers; None if that cannot be known.
+
+    Each text that is a possible day in only one order decides about the others, such as 6/28/2024. If no text does, the
+    day stands first, as in India. It cannot be known if one text decides for another order than another text; nor if
+    years of two digits may stand first and would be later ones, as in 24-07-05.
+
+    Args:
+        texts: each day as written, and the first and last day that it may be.
+    """
+    left: set[First] = {"day", "month", "year"}
+    year_is_later = False
+    for text, (earliest, latest) in texts:
+        days = {first: day for first, day in day_readings(text or "").items() if earliest <= day <= latest}
+        if days:
+            left &= days.keys()
+            year_is_later |= "year" in days and days["year"].year > min(day.year for day in days.values())
+    if year_is_later and "year" in left and len(left) > 1:
+        return None
+    return next((first for first in _FIRSTS if first in left), None)
+
+
+def day_readings(text: str) -> dict[First, date]:
+    """The days that a text of three numbers may be, by what stands first in it; empty if it is of another form."""
+    text = " ".join(text.split())
+    clock = _CLOCK.fullmatch(text)
+    named = _NUMBERS.fullmatch(clock["day"] if clock else text)
+    if not named:
+        return {}
+    first, second, third = named["first"], named["second"], named["third"]
+    orders: dict[First, tuple[str, str, str]] = {"day": (third, second, first), "month": (third, first, second)}
+    if len(first) == len(third) == 2:
+        orders["year"] = (first, second, third)
+    readings: dict[First, date] = {}
+    for order, (year, month, day) in orders.items():
+        with suppress(ValueError):
+            readings[order] = date(_year(year), int(month), int(day))
+    return readings
+
+
+def read_day(text: str, *, first: First | None = "day") -> date:
     """The day in a text such as ``03-Jun-2024``, ``3/6/24``, ``2024-06-03 00:00:00`` or ``20240603``.
 
     Args:
         text: a day, with or without a time. A time with a zone is converted to the exchange's date.
-        month_first: read three numbers with the year last as month, day, year; if False, day first, as in India.
+        first: what stands first in three numbers, by default the day, as in India; None if that is not known.
 
     Raises:
+        AmbiguousDay: ``first`` is None, and the text may be several days.
         ValueError: it is not a day.
     """
     text = " ".join(text.split())
     if clock := _CLOCK.fullmatch(text):
-        day = read_day(clock["day"], month_first=month_first)
+        day = read_day(clock["day"], first=first)
         if not clock["zone"]:
             return day
         moment = f"{day}T{clock['time'].zfill(5)}{clock['zone'].strip()}"
@@ -74,11 +118,12 @@ def read_day(text: str, *, month_first: bool = False) -> date:
     for pattern in (_YEAR_FIRST, _DIGITS, _NAMED_MONTH, _MONTH_AND_DAY):
         if named := pattern.fullmatch(text):
             return date(_year(named["year"]), _month(named["month"]), int(named["day"]))
-    if named := _NUMBERS.fullmatch(text):
-        day_of_month, month = int(named["first"]), int(named["second"])
-        if month_first:
-            day_of_month, month = month, day_of_month
-        return date(_year(named["year"]), month, day_of_month)
+    readings = day_readings(text)
+    days = {day for order, day in readings.items() if first in (order, None)}
+    if len(days) > 1:
+        raise AmbiguousDay(days)
+    if days:
+        return days.pop()
     if _SERIAL.fullmatch(text):
         return _SERIAL_START + timedelta(days=int(float(text)))
     raise ValueError("no day")

@@ -9,10 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
-from extract.files.days import read_day
+from extract.files.days import AmbiguousDay, First, read_day
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
 from extract.landing.raw import RawTable
+
+# The exchange opened in this year.
+FIRST_YEAR = 1994
 
 # How people and programs write an empty value.
 _BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a")
@@ -45,11 +48,11 @@ class Reading:
 
     Attributes:
         as_of: the day of the file.
-        month_first: see ``extract.files.days.read_day``.
+        first: what stands first in a day of three numbers; see ``extract.files.days.read_day``.
     """
 
     as_of: date
-    month_first: bool
+    first: First | None
 
 
 class Record(BaseModel):
@@ -67,7 +70,7 @@ class Kind:
         table: where its rows go.
         headings: by column of the table, the headings that stand for it, as ``plain_heading`` writes them.
         required: the columns without which a file is of another kind.
-        days: the columns whose texts are days.
+        days: the columns whose texts are days; of the first, a list covers a period.
         record: reads the fields that decide about a record.
         flags: the columns that are true or false.
         deciding: the columns in which a value that was cut means something else; None for all.
@@ -168,11 +171,13 @@ def _ex_date(text: str | None, info: ValidationInfo) -> date:
     if text is None or is_blank(text):
         raise SaysNothing("it has no ex-date")
     try:
-        day = read_day(text, month_first=reading.month_first)
+        day = read_day(text, first=reading.first)
+    except AmbiguousDay as error:
+        raise ValueError(f"its ex-date {text.strip()!r} {error}") from None
     except ValueError:
         raise ValueError(f"its ex-date {text.strip()!r} is not a day such as 02-Mar-2020") from None
-    # The exchange opened in 1994; what is announced comes within months.
-    if not 1994 <= day.year <= reading.as_of.year + 2:
+    # What is announced comes within months.
+    if not FIRST_YEAR <= day.year <= reading.as_of.year + 2:
         raise ValueError(f"its ex-date {text.strip()!r} lies too far from {reading.as_of}, the day of the file")
     return day
 

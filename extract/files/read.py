@@ -12,9 +12,9 @@ from extract.files.corporate_actions import CORPORATE_ACTIONS
 from extract.files.daily_record.by_rows import SentRow, read_by_rows
 from extract.files.daily_record.forms import DAILY_RECORDS
 from extract.files.daily_record.session import DailyRecord
-from extract.files.days import is_month_first
+from extract.files.days import find_first
 from extract.files.index_lists import INDEX_LISTS
-from extract.files.kind import Download, Kind, Reading, SaysNothing, plain_heading
+from extract.files.kind import FIRST_YEAR, Download, Kind, Reading, SaysNothing, plain_heading
 from extract.files.neighbours import neighbour
 from extract.files.opened import FileRefused
 from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
@@ -87,8 +87,9 @@ class IdentifiedFile:
                 the check of its kind.
         """
         common = self.kind.of_file(download)
-        days = (cell for row in self.records for cell in self._days(row))
-        rows, left_out, refused = self._read_each(Reading(download.as_of, is_month_first(days)))
+        covers = self.kind.covers(download.basename)
+        first = find_first(self._days(covers, download.as_of))
+        rows, left_out, refused = self._read_each(Reading(download.as_of, first))
         if cut := self._cut_last(rows):
             # Without its symbol, because records after it may be missing too: the list must withdraw nothing.
             told = f"the file ends in {self._symbol(self.records[-1])} without a line end, so its last value may be cut"
@@ -97,7 +98,6 @@ class IdentifiedFile:
                 raise FileRefused(f"has no record that can be taken: {refused[-1]}")
         records = [row.values | common for row in rows]
         self.kind.check(records, refused, download)
-        covers = self.kind.covers(download.basename)
         return ReadFile(records, left_out, refused, covers, self.kind.remarks(records, download))
 
     def read_record(self, basename: str, today: date) -> DailyRecord:
@@ -106,9 +106,7 @@ class IdentifiedFile:
             column: [row.cells[place] for row in self.records if place < len(row.cells)]
             for column, place in self.columns.items()
         }
-        read = read_by_rows(
-            self.kind, texts, basename, today, lambda month_first: self._read_whole(Reading(today, month_first))
-        )
+        read = read_by_rows(self.kind, texts, basename, today, lambda first: self._read_whole(Reading(today, first)))
         if not self.ends_in_line:
             read.remarks.append("does not end with a line end: it may be cut off; compare it with the exchange's")
         return read
@@ -202,9 +200,17 @@ class IdentifiedFile:
         symbol = (row.cells[place] or "").strip() if place < len(row.cells) else ""
         return symbol[:30] or None
 
-    def _days(self, row: Row) -> Iterator[str | None]:
-        places = [self.columns[column] for column in self.kind.days if column in self.columns]
-        return (row.cells[place] for place in places if place < len(row.cells))
+    def _days(
+        self, covers: tuple[date | None, date | None], as_of: date
+    ) -> Iterator[tuple[str | None, tuple[date, date]]]:
+        """The texts of days, each with the first and last day that it may be."""
+        # Nothing is announced two years ahead.
+        widest = date(FIRST_YEAR, 1, 1), date(as_of.year + 1, 12, 31)
+        for column in self.kind.days:
+            span = (covers[0] or widest[0], covers[1] or widest[1]) if column == self.kind.days[0] else widest
+            place = self.columns.get(column)
+            if place is not None:
+                yield from ((row.cells[place], span) for row in self.records if place < len(row.cells))
 
 
 def _plain(row: Row) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from extract.files.days import is_month_first, read_day
+from extract.files.days import AmbiguousDay, find_first, read_day
 from extract.files.index_lists import index_name
 from extract.files.opened import FileRefused
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
@@ -569,8 +569,61 @@ def test_what_is_no_day_is_not_guessed(text: str) -> None:
         read_day(text)
 
 
-def test_months_come_first_where_a_day_says_so_and_none_says_the_other() -> None:
-    assert is_month_first(["6/3/2024", None, "6/28/2024"])
-    assert not is_month_first(["6/3/2024"])
-    assert not is_month_first(["6/28/2024", "28/6/2024"])
-    assert read_day("6/3/2024", month_first=True) == date(2024, 6, 3)
+@pytest.mark.parametrize(
+    ("texts", "first"),
+    [
+        (["6/3/2024", None, "6/28/2024"], "month"),
+        (["6/3/2024"], "day"),
+        (["3-Jun-2024", "-"], "day"),
+        # One says this, and another that.
+        (["6/28/2024", "28/6/2024"], None),
+        (["24-07-05", "24-06-07"], None),
+        (["24-06-28", "24-06-07"], "year"),
+        (["05-07-24", "07-06-24"], "day"),
+        (["28-06-24 00:00:00", "24-06-07"], "day"),
+    ],
+)
+def test_what_stands_first_in_a_day_is_told_by_those_of_one_reading(texts: list[str | None], first: str | None) -> None:
+    possible = date(1994, 1, 1), date(2027, 12, 31)
+    assert find_first((text, possible) for text in texts) == first
+
+
+@pytest.mark.parametrize("text", ["6/7/2024", "24-07-05"])
+def test_a_day_of_which_the_order_is_not_known_is_read_if_it_has_one_reading(text: str) -> None:
+    assert read_day("6/28/2024", first=None) == date(2024, 6, 28)
+    with pytest.raises(AmbiguousDay, match="may be 20"):
+        read_day(text, first=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "days", "taken", "refused"),
+    [
+        # Saved in the USA.
+        ("to-30", ["6/7/2024", "6/10/2024"], [date(2024, 6, 7), date(2024, 6, 10)], []),
+        ("to-30", ["07-06-24", "10-06-24"], [date(2024, 6, 7), date(2024, 6, 10)], []),
+        ("to-30", ["24-06-07", "24-06-10"], [date(2024, 6, 7), date(2024, 6, 10)], []),
+        # A row contradicts another one, so one that could be both is not guessed.
+        ("to-30", ["13/06/2024", "6/28/2024", "6/5/2024"], [date(2024, 6, 13), date(2024, 6, 28)], ["line 4"]),
+        ("to-30", ["13/06/2024", "6/7/2024"], [date(2024, 6, 13)], ["line 3"]),
+        # No period in the name decides.
+        ("", ["24-07-05", "24-06-07", "3-Jun-24"], [date(2024, 6, 3)], ["line 2", "line 3"]),
+    ],
+)
+def test_days_of_three_numbers_are_read_as_the_period_of_the_file_says(
+    tmp_path: Path, name: str, days: list[str], taken: list[date], refused: list[str]
+) -> None:
+    body = "\n".join(["SYMBOL,EX-DATE,PURPOSE", *(f"TCS,{day},Bonus 1:1" for day in days), ""])
+    file_name = f"CF-CA-equities-01-06-2024-{name}-06-2024.csv" if name else "CA.csv"
+    report, rows = _one(tmp_path, file_name, body)
+    assert [row["ex_date"] for row in rows] == taken
+    assert [row.place for row in report.refused] == refused
+    assert all("; write the month as a word" in row.reason for row in report.refused)
+    assert report.remarks == []
+
+
+def test_an_ex_date_outside_of_the_period_of_the_file_is_remarked_on(tmp_path: Path) -> None:
+    body = f"{SHORT}TCS,01-Jul-2024,Bonus 1:1\n"
+    report, rows = _one(tmp_path, "CF-CA-equities-01-06-2024-to-30-06-2024.csv", body)
+    assert len(rows) == 2
+    told = "has ex-dates outside of 2024-06-01 to 2024-06-30, the period in its name: TCS 2024-07-01"
+    assert report.remarks == [told]

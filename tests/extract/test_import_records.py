@@ -299,6 +299,11 @@ FUTURES = (
             LEGACY.replace("05-JUL-2024", "05/07/2024"),
             "which may be 2024-07-05 or 2024-05-07; write",
         ),
+        (
+            "a.csv",
+            LEGACY.replace("05-JUL-2024", "24-07-05"),
+            "which may be 2005-07-24 or 2024-07-05; write",
+        ),
         ("a.csv", LEGACY.replace("TOTTRDQTY", "X"), "has no column for volume (tottrdqty)"),
     ],
 )

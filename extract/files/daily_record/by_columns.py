@@ -16,9 +16,9 @@ from extract.files.daily_record.session import (
     DailyRecord,
     check_day,
     contradicted_turnovers,
-    has_month_first,
     raw_rows,
     refuse_other_segments,
+    what_stands_first,
 )
 from extract.files.days import read_day
 from extract.files.kind import Kind
@@ -76,7 +76,7 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
     if len(days) != 1 or not _is_clean(columns) or contradicted_turnovers(kind, columns):
         return None
     try:
-        day = read_day(days[0], month_first=has_month_first(days, basename))
+        day = read_day(days[0], first=what_stands_first(days, basename, today))
     except ValueError:
         return None
     check_day(day, basename, today)

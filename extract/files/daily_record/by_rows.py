@@ -14,10 +14,11 @@ from extract.files.daily_record.session import (
     DailyRecord,
     check_day,
     contradicted_turnovers,
-    has_month_first,
     raw_rows,
     refuse_other_segments,
+    what_stands_first,
 )
+from extract.files.days import First
 from extract.files.kind import Kind
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
@@ -48,7 +49,7 @@ def read_by_rows(
     texts: Mapping[str, Sequence[str | None]],
     basename: str,
     today: date,
-    read: Callable[[bool], tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]],
+    read: Callable[[First | None], tuple[list[SentRow], list[UnreadRow], list[UnreadRow]]],
 ) -> DailyRecord:
     """Read a file with faults, and name them.
 
@@ -57,7 +58,7 @@ def read_by_rows(
         texts: the cells of each column.
         basename: the file's name, which may contain its day.
         today: the exchange's date.
-        read: reads each row by itself, given whether days have the month first; returns the rows, those left out, and
+        read: reads each row by itself, given what stands first in its day; returns the rows, those left out, and
             those refused.
 
     Raises:
@@ -66,7 +67,7 @@ def read_by_rows(
     if kind is UDIFF:
         segments, markets = ([(text or "").strip() for text in texts.get(name, ())] for name in ("segment", "market"))
         refuse_other_segments(segments, markets)
-    rows, left_out, refused = read(has_month_first(list(texts["date"]), basename))
+    rows, left_out, refused = read(what_stands_first(list(texts["date"]), basename, today))
     days = Counter(row.values["date"] for row in rows)
     if not rows:
         raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")

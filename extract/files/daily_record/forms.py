@@ -85,7 +85,7 @@ def _day(text: str | None, info: ValidationInfo) -> date:
     reading = info.context
     assert isinstance(reading, Reading)
     try:
-        return read_day(text or "", month_first=reading.month_first)
+        return read_day(text or "", first=reading.first)
     except ValueError:
         raise ValueError(f"its day {(text or '').strip()[:30]!r} is not a day such as 05-JUL-2024") from None
 

@@ -10,13 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.files.daily_record.forms import RUPEES_PER_UNIT, SEGMENTS
-from extract.files.days import days_in_name, read_day
-from extract.files.kind import Kind
+from extract.files.days import First, day_readings, days_in_name
+from extract.files.kind import FIRST_YEAR, Kind
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
 from extract.landing.raw import NSE_DAILY_BARS
-
-FIRST_YEAR = 1994
 
 # A turnover divided by its volume is the average price of the session. It is compared with the high and the low where a
 # file has enough rows to tell its unit, and most of them agree. A price in paise is apart by a factor of 100.
@@ -55,28 +53,23 @@ def refuse_other_segments(segments: Sequence[str | None], markets: Sequence[str 
         raise FileRefused(f"is the daily record of {named[0]}, and not of equities; leave it out")
 
 
-def has_month_first(texts: Sequence[str | None], basename: str) -> bool:
-    """Whether a day of three numbers has the month first. If both readings are possible, the file's name decides.
+def what_stands_first(texts: Sequence[str | None], basename: str, today: date) -> First | None:
+    """What stands first in a day of three numbers. If several readings are possible, the file's name decides.
 
     Raises:
-        FileRefused: both readings are possible, and the name does not decide.
+        FileRefused: several readings are possible, and the name does not decide.
     """
-    readings = Counter((text or "").strip() for text in texts)
-    text = readings.most_common(1)[0][0] if readings else ""
-    found = {}
-    for month_first in (False, True):
-        try:
-            found[month_first] = read_day(text, month_first=month_first)
-        except ValueError:
-            continue
-    if len(set(found.values())) < 2:
-        return False not in found and True in found
+    counts = Counter((text or "").strip() for text in texts)
+    text = counts.most_common(1)[0][0] if counts else ""
+    readings = day_readings(text)
+    past = {first: day for first, day in readings.items() if day.year >= FIRST_YEAR and day <= today} or readings
     named = days_in_name(basename)
-    fitting = [month_first for month_first, day in found.items() if day in named]
-    if len(fitting) != 1:
-        both = " or ".join(str(day) for day in found.values())
-        raise FileRefused(f"is of the day {text}, which may be {both}; write the right day into the file's name")
-    return fitting[0]
+    if len(set(past.values())) > 1:
+        past, found = {first: day for first, day in past.items() if day in named}, past
+        if len(set(past.values())) != 1:
+            both = " or ".join(str(day) for day in dict.fromkeys(found.values()))
+            raise FileRefused(f"is of the day {text}, which may be {both}; write the right day into the file's name")
+    return next(iter(past), "day")
 
 
 def check_day(day: date, basename: str, today: date) -> None:
