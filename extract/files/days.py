@@ -21,14 +21,6 @@ _NUMBERS = re.compile(r"(?P<first>[0-9]{1,2})([-/.])(?P<second>[0-9]{1,2})\2(?P<
 _SERIAL = re.compile(r"[34][0-9]{4}(?:\.0+)?")
 _SERIAL_START = date(1899, 12, 30)
 
-# The forms of a day in a file's name: 2024-07-05, 20240705, 05072024, 05JUL2024, 05-07-2024.
-_IN_NAME = (
-    re.compile(r"(?<!\d)[0-9]{4}([-_.])[0-9]{1,2}\1[0-9]{1,2}(?!\d)"),
-    re.compile(r"(?<!\d)[0-9]{8}(?!\d)"),
-    re.compile(r"(?<!\d)[0-9]{1,2}[-_. ]?[A-Za-z]{3,9}[-_. ]?[0-9]{4}(?!\d)"),
-    re.compile(r"(?<!\d)[0-9]{1,2}([-_.])[0-9]{1,2}\1[0-9]{4}(?!\d)"),
-)
-
 _MONTHS = (
     "january",
     "february",
@@ -42,6 +34,30 @@ _MONTHS = (
     "october",
     "november",
     "december",
+)
+
+
+_MONTH_WORD = "(?:jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|" + "|".join(_MONTHS) + ")"
+# A program may write the time after the day.
+_TIME = r"(?:[-_T ]+[0-2][0-9][-_.:]?[0-5][0-9](?:[-_.:]?[0-5][0-9])?(?![-_.]?[0-9]))?(?![0-9])"
+# The forms of a day in a file's name: 2024-07-05, 20240705 and 05072024, 05JUL2024 and 5 July 24, 2024Jul05,
+# July 5 2024, 05-07-2024.
+_IN_NAME = tuple(
+    re.compile(f"{form}{_TIME}", re.IGNORECASE)
+    for form in (
+        r"(?<![0-9])(?P<year>[0-9]{4})([-_.])(?P<number>[0-9]{1,2})\2(?P<day>[0-9]{1,2})",
+        r"(?<![0-9])(?P<digits>[0-9]{8})(?:[0-9]{6})?",
+        rf"(?<![0-9])(?P<day>[0-9]{{1,2}})[-_. ]?(?P<month>{_MONTH_WORD})[-_., ]*(?P<year>[0-9]{{4}}|[0-9]{{2}})",
+        rf"(?<![0-9])(?P<year>[0-9]{{4}})[-_. ]?(?P<month>{_MONTH_WORD})[-_. ]?(?P<day>[0-9]{{1,2}})",
+        rf"(?<![a-z])(?P<month>{_MONTH_WORD})[-_. ]?(?P<day>[0-9]{{1,2}})[-_., ]+(?P<year>[0-9]{{4}})",
+        r"(?<![0-9])(?P<numbers>[0-9]{1,2}([-_.])[0-9]{1,2}\2(?:[0-9]{4}|[0-9]{2}))",
+    )
+)
+# What may tell a day in the rest of a name: 2024, 07-05-24, 070524, Mar19, 5Jul.
+_LIKE_A_DAY = re.compile(
+    r"(?<![0-9])(?:(?:19|20)[0-9]{2}|[0-9]{1,2}([-_.])[0-9]{1,2}\1[0-9]{2}|[0-9]{6})(?![0-9])"
+    rf"|(?<![a-z]){_MONTH_WORD}[-_. ]?[0-9]{{1,2}}(?![0-9])|(?<![0-9])[0-9]{{1,2}}[-_. ]?{_MONTH_WORD}(?![a-z])",
+    re.IGNORECASE,
 )
 
 
@@ -131,15 +147,47 @@ def read_day(text: str, *, first: First | None = "day") -> date:
 
 def days_in_name(basename: str) -> set[date]:
     """The days from 1994 to 2099 in a file's name, in the forms that the exchange and people use."""
-    found = set()
-    for pattern in _IN_NAME:
-        for match in pattern.finditer(basename):
-            text = match[0].replace("_", "-")
-            # The exchange writes 05072024 as well as 20240705; in these years, no eight digits can be read as both.
-            for spelling in (text, f"{text[:2]}-{text[2:4]}-{text[4:]}") if text.isdigit() else (text,):
-                with suppress(ValueError):
-                    found.add(read_day(spelling))
-    return {day for day in found if 1994 <= day.year < 2100}
+    return _days_and_rest(basename)[0]
+
+
+def unclear_days_in_name(basename: str) -> list[str]:
+    """The parts of a name that may tell a day, and do not tell it for certain, such as ``07-05-24`` and ``2019``."""
+    return [match[0] for match in _LIKE_A_DAY.finditer(_days_and_rest(basename)[1])]
+
+
+def _days_and_rest(basename: str) -> tuple[set[date], str]:
+    days: set[date] = set()
+
+    def taken(match: re.Match[str]) -> str:
+        try:
+            day = _named_day(match.groupdict())
+        except ValueError:
+            return match[0]
+        if not 1994 <= day.year < 2100:
+            return match[0]
+        days.add(day)
+        return "/"
+
+    for form in _IN_NAME:
+        basename = form.sub(taken, basename)
+    return days, basename
+
+
+def _named_day(part: dict[str, str | None]) -> date:
+    """The day of a match of one of the forms of a day in a name."""
+    if part.get("year") and part.get("day"):
+        return date(_year(str(part["year"])), _month(str(part.get("month") or part["number"])), int(str(part["day"])))
+    text = str(part.get("numbers") or part["digits"]).replace("_", "-")
+    if text.isdigit():
+        # The exchange writes 05072024 as well as 20240705; in these years, no eight digits can be read as both.
+        with suppress(ValueError):
+            return read_day(text)
+        text = f"{text[:2]}-{text[2:4]}-{text[4:]}"
+    readings = day_readings(text)
+    if "year" not in readings and len(text) > 8:
+        # The exchange puts the day first.
+        return readings.get("day") or read_day(text, first="month")
+    return read_day(text, first=None)
 
 
 def _year(text: str) -> int:

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import field_validator
 
-from extract.files.kind import Download, IsinField, Kind, Record, SymbolField, is_blank
+from extract.files.kind import Download, IsinField, Kind, Record, SymbolField, is_blank, plain_heading
 from extract.files.opened import FileRefused
+from extract.files.text import UnreadRow
 from extract.landing.raw import NSE_INDEX_CONSTITUENTS
 
 # The file name of the list of an index whose name contains its number of shares.
@@ -21,6 +22,39 @@ _INDEX_KINDS = {
     "midsmallcap": "MidSmallcap ",
     "largemidcap": "LargeMidcap ",
 }
+
+
+# Other indices, without their first word.
+_OTHER_INDICES = (
+    "Auto",
+    "Bank",
+    "Commodities",
+    "Consumer Durables",
+    "CPSE",
+    "Energy",
+    "Financial Services",
+    "FMCG",
+    "Healthcare",
+    "India Consumption",
+    "Infrastructure",
+    "IT",
+    "Media",
+    "Metal",
+    "Midcap Select",
+    "MNC",
+    "Oil & Gas",
+    "Pharma",
+    "Private Bank",
+    "PSE",
+    "PSU Bank",
+    "Realty",
+    "Services Sector",
+    "Total Market",
+)
+
+# A list has a few members more than its index has shares: those of two series, and a placeholder after a demerger. With
+# this many times as many, it is of another index.
+_FEW_MORE, _TIMES_OF_ANOTHER = 2, 1.2
 
 
 class _Member(Record):
@@ -42,28 +76,61 @@ def index_name(basename: str, index: str | None) -> str:
         FileRefused: neither the name nor the argument says which index, or they contradict each other.
     """
     named = _LIST_NAME.search(basename)
-    kind = _INDEX_KINDS.get(named["kind"].lower()) if named else None
-    told = f"NIFTY {kind}{named['count']}" if named and kind is not None else None
-    if told and index and told != index:
-        raise FileRefused(f"is by its name the list of the {told}, and not of the {index}; rename it", is_usage=True)
-    if not told and not index:
+    told = _counted_index(named["kind"], named["count"]) if named else None
+    given = _as_known(index) if index else None
+    if told and given and told != given:
+        raise FileRefused(f"is by its name the list of the {told}, and not of the {given}; rename it", is_usage=True)
+    if not told and not given:
         reason = "is an index's list, and its name does not tell of which index; give --index, as 'NIFTY Bank'"
         raise FileRefused(reason, is_usage=True)
-    return told or str(index)
+    return told or str(given)
+
+
+def _counted_index(kind: str, count: str) -> str | None:
+    known = _INDEX_KINDS.get(kind.lower())
+    return None if known is None else f"NIFTY {known}{count}"
+
+
+def _as_known(index: str) -> str | None:
+    """The index that a person has named, as we write it, whatever its case and blanks; others as given."""
+    plain = plain_heading(index)
+    if not plain:
+        return None
+    if counted := re.fullmatch(r"(?:nifty)?([a-z]*)(\d+)", plain):
+        known = _counted_index(counted[1], counted[2])
+        if known:
+            return known
+    others = {plain_heading(name): f"NIFTY {name}" for name in _OTHER_INDICES}
+    words = index.split()
+    if words[0].lower() == "nifty":
+        words[0] = "NIFTY"
+    return others.get(plain.removeprefix("nifty").removesuffix("index"), " ".join(words))
 
 
 def _of_file(download: Download) -> dict[str, Any]:
     return {"index_name": index_name(download.basename, download.index), "list_date": download.as_of}
 
 
-def _remarks(rows: Sequence[dict[str, Any]], download: Download) -> list[str]:
-    """Whether members are missing: who is not in a list counts as having left the index."""
+def _counts(rows: Sequence[dict[str, Any]], download: Download) -> tuple[str, int, int | None]:
+    """The index, the number of members, and how many the index has; None if its name does not say it."""
     name = index_name(download.basename, download.index)
-    counted = re.search(r"\d+$", name)
-    members = len({row["ISIN_Code"] for row in rows})
-    if not counted or members >= int(counted[0]):
+    counted = re.search(r" (\d+)$", name)
+    return name, len({row["ISIN_Code"] for row in rows}), int(counted[1]) if counted else None
+
+
+def _check(rows: Sequence[dict[str, Any]], _: Sequence[UnreadRow], download: Download) -> None:
+    name, members, count = _counts(rows, download)
+    if count and members >= _TIMES_OF_ANOTHER * count:
+        raise FileRefused(f"has {members} members, and the {name} has {count}: it is of another index")
+
+
+def _remarks(rows: Sequence[dict[str, Any]], download: Download) -> list[str]:
+    """Whether members are missing, as who is not in a list counts as having left the index; or some are too many."""
+    name, members, count = _counts(rows, download)
+    if count is None or count <= members <= count + _FEW_MORE:
         return []
-    return [f"has {members} members, and the {name} has {counted[0]}: it may be cut; compare it with the exchange's"]
+    why = "it may be cut" if members < count else "some may be of another index"
+    return [f"has {members} members, and the {name} has {count}: {why}; compare it with the exchange's"]
 
 
 INDEX_LISTS = Kind(
@@ -81,5 +148,7 @@ INDEX_LISTS = Kind(
     record=_Member,
     deciding=("Symbol",),
     of_file=_of_file,
+    check=_check,
     remarks=_remarks,
+    is_of_one_day=True,
 )

@@ -79,6 +79,7 @@ class Kind:
         check: given the records, the unreadable ones and the download, raises FileRefused if the file as a whole
             cannot be taken.
         remarks: given the records and the download, what is odd about the file as a whole, as the end of a sentence.
+        is_of_one_day: whether its rows are true of the day of the file, so that a file of an uncertain day is refused.
         is_replaced: whether, of two files of one day, the one that was taken later counts.
     """
 
@@ -94,6 +95,7 @@ class Kind:
     covers: Callable[[str], tuple[date | None, date | None]] = lambda _: (None, None)
     check: Callable[[Sequence[dict[str, Any]], Sequence[UnreadRow], Download], None] = lambda *_: None
     remarks: Callable[[Sequence[dict[str, Any]], Download], list[str]] = lambda *_: []
+    is_of_one_day: bool = False
     is_replaced: bool = False
 
     def columns(self, headings: Sequence[str | None]) -> dict[str, int]:

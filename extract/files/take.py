@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from extract.files.daily_record.by_columns import read_by_columns
 from extract.files.daily_record.forms import DAILY_RECORDS
-from extract.files.days import days_in_name
+from extract.files.days import days_in_name, unclear_days_in_name
 from extract.files.kind import Download, Kind
 from extract.files.opened import FileRefused, OpenedFile, listed, opened
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport, Held, row_count, unread_symbols
@@ -115,7 +115,7 @@ class _Taking:
             record = identified.read_record(basename, self._today)
             self._records.take(file.kept_name, sha256, record, report)
             return
-        dated = self._as_of or self._day_in(basename, identified.kind)
+        dated = self._day_of(basename, identified.kind)
         download = Download(basename, dated or self._today, self._index)
         report.kind, report.as_of = identified.kind.name, download.as_of
         common = identified.kind.of_file(download)
@@ -188,21 +188,29 @@ class _Taking:
             self._held(table)[f"{run_id}-0000.parquet"] = path
             self._held(NSE_FILES)[f"{kept_run_id}-0000.parquet"] = report.paths[-1]
 
-    def _day_in(self, basename: str, kind: Kind) -> date | None:
-        """The only day in a name, besides the period that the list covers.
+    def _day_of(self, basename: str, kind: Kind) -> date | None:
+        """The day of a list: as the command says, else the only day in its name, besides the period that it covers.
 
         Raises:
-            FileRefused: it has not come.
+            FileRefused: the name tells another day than the command, or one that has not come; or what the list says
+                is true of one day, and the name does not tell it for certain.
         """
         first, last = kind.covers(basename)
         name = basename.replace(f"{first:%d-%m-%Y}-to-{last:%d-%m-%Y}", "") if first and last else basename
         days = days_in_name(name)
-        if len(days) != 1:
-            return None
-        (day,) = days
-        if day > self._today:
-            raise FileRefused(f"is by its name of {day}, which has not come yet; give --as-of", is_usage=True)
-        return day
+        named = min(days) if len(days) == 1 else None
+        if self._as_of:
+            if named and named != self._as_of and named <= self._today:
+                reason = f"is by its name of {named}, and --as-of says {self._as_of}"
+                raise FileRefused(f"{reason}; rename it, or leave --as-of out", is_usage=True)
+            return self._as_of
+        if named and named > self._today:
+            raise FileRefused(f"is by its name of {named}, which has not come yet; give --as-of", is_usage=True)
+        unclear = [*([] if named else map(str, sorted(days))), *unclear_days_in_name(name)]
+        if kind.is_of_one_day and unclear:
+            reason = f"has a name that does not tell its day for certain ({', '.join(unclear)})"
+            raise FileRefused(f"{reason}; give --as-of, as the list was on that day", is_usage=True)
+        return named
 
     def _note_index(self, identified: IdentifiedFile, download: Download, name: str) -> None:
         """Allow ``--index`` for one list only: two lists cannot both be of that index."""

@@ -487,6 +487,13 @@ def test_one_unnamed_list_is_of_the_index_that_is_given(tmp_path: Path) -> None:
         ("ind_nifty50list_27-11-2025.csv", date(2025, 11, 27)),
         ("ind_nifty50list 20251127.csv", date(2025, 11, 27)),
         ("27Nov2025_ind_nifty50list.csv", date(2025, 11, 27)),
+        ("ind_nifty50list_27Nov25.csv", date(2025, 11, 27)),
+        ("ind_nifty50list-2025-Nov-27.csv", date(2025, 11, 27)),
+        ("November 27, 2025 ind_nifty50list.csv", date(2025, 11, 27)),
+        ("ind_nifty50list_20251127_163005.csv", date(2025, 11, 27)),
+        ("ind_nifty50list_20251127163005.csv", date(2025, 11, 27)),
+        ("ind_nifty50list_11-27-2025.csv", date(2025, 11, 27)),
+        ("ind_nifty50list (12).csv", TODAY),
         ("ind_nifty50list.csv", TODAY),
         ("ind_nifty50list_28-11-2026.csv", None),
     ],
@@ -497,6 +504,30 @@ def test_a_list_is_of_the_day_in_its_name(tmp_path: Path, name: str, day: date |
     if day is None:
         assert str(report.reason).startswith("is by its name of 2026-11-28, which has not come yet")
         assert _one(tmp_path, name, f"{LIST}\n{MEMBER}\n", as_of=TODAY)[0].as_of == TODAY
+
+
+@pytest.mark.parametrize(
+    "unclear",
+    ["07-05-24", "070524", "Mar2019", "mar-19", "2019", "2019-03", "201903", "5Jul", "2024-07-05 2024-07-08"],
+)
+def test_a_list_of_which_the_name_does_not_tell_the_day_for_certain_needs_as_of(tmp_path: Path, unclear: str) -> None:
+    name = f"ind_nifty50list_{unclear}.csv"
+    refused, _ = _one(tmp_path, name, f"{LIST}\n{MEMBER}\n")
+    assert (refused.outcome, refused.is_usage) == (REFUSED, True)
+    assert str(refused.reason).startswith("has a name that does not tell its day for certain (")
+    told, _ = _one(tmp_path, name, f"{LIST}\n{MEMBER}\n", as_of=date(2024, 7, 5))
+    assert (told.outcome, told.as_of) == (TAKEN, date(2024, 7, 5))
+    # The name of a list of actions tells a period rather than a day.
+    actions, _ = _one(tmp_path, f"CA_{unclear}.csv", BOTH)
+    assert (actions.outcome, actions.as_of) == (TAKEN, TODAY)
+
+
+def test_a_day_that_contradicts_the_name_is_refused(tmp_path: Path) -> None:
+    for name, body in (("ind_nifty50list_2025-11-27.csv", f"{LIST}\n{MEMBER}\n"), ("CA_2025-11-27.csv", BOTH)):
+        refused, _ = _one(tmp_path, name, body, as_of=date(2025, 11, 26))
+        assert (refused.outcome, refused.is_usage) == (REFUSED, True)
+        assert str(refused.reason).startswith("is by its name of 2025-11-27, and --as-of says 2025-11-26")
+        assert _one(tmp_path, name, body, as_of=date(2025, 11, 27))[0].outcome == TAKEN
 
 
 @pytest.mark.parametrize(
@@ -521,6 +552,22 @@ def test_a_list_with_too_few_members_is_remarked_on(tmp_path: Path) -> None:
     assert "has 49 members, and the NIFTY Next 50 has 50: it may be cut" in said
 
 
+@pytest.mark.parametrize(
+    ("count", "told"), [(51, None), (52, None), (53, "some may be of another index"), (59, "some may"), (60, "refused")]
+)
+def test_a_list_with_too_many_members_is_remarked_on_or_refused(tmp_path: Path, count: int, told: str | None) -> None:
+    members = [MEMBER.replace("INVENTED", f"S{n}").replace("000A", f"{n:03}A") for n in range(count)]
+    report, rows = _one(tmp_path, "ind_nifty50list.csv", "\n".join([LIST, *members, ""]))
+    if told == "refused":
+        assert (report.outcome, rows) == (REFUSED, [])
+        assert report.reason == "has 60 members, and the NIFTY 50 has 50: it is of another index"
+        return
+    assert len(rows) == count
+    assert [f"has {count} members, and the NIFTY 50 has 50: {told}" in remark for remark in report.remarks] == (
+        [True] if told else []
+    )
+
+
 def test_a_day_that_has_not_come_is_refused(pipeline: Pipeline, tmp_path: Path) -> None:
     done = pipeline.command("import", str(_file(tmp_path, "CA.csv", ACTIONS, DIVIDEND)), "--as-of", "2999-01-01")
     assert (done.returncode, "lies in the future" in done.stderr) == (2, True)
@@ -540,7 +587,27 @@ def test_the_exchanges_name_of_a_list_tells_the_index(name: str, index: str) -> 
     assert index_name(name, None) == index
 
 
+@pytest.mark.parametrize(
+    ("given", "index"),
+    [
+        ("nifty 50", "NIFTY 50"),
+        ("NIFTY50", "NIFTY 50"),
+        ("Nifty  next50", "NIFTY Next 50"),
+        ("nifty midsmallcap 400", "NIFTY MidSmallcap 400"),
+        ("niftybank", "NIFTY Bank"),
+        ("Nifty psu bank", "NIFTY PSU Bank"),
+        ("Nifty  Alpha 50", "NIFTY Alpha 50"),
+        ("NIFTY500 Multicap 50:25:25", "NIFTY500 Multicap 50:25:25"),
+    ],
+)
+def test_an_index_is_known_by_its_name_in_any_case(given: str, index: str) -> None:
+    assert index_name("members.csv", given) == index
+    assert index_name("ind_nifty50list.csv", "nifty50") == "NIFTY 50"
+
+
 def test_an_index_that_the_name_does_not_tell_has_to_be_given() -> None:
+    with pytest.raises(FileRefused, match="does not tell"):
+        index_name("members.csv", " ")
     assert index_name("ind_niftybanklist.csv", "NIFTY Bank") == "NIFTY Bank"
     with pytest.raises(FileRefused, match="does not tell"):
         index_name("ind_niftybanklist.csv", None)
