@@ -4,6 +4,7 @@ import hashlib
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
@@ -15,6 +16,7 @@ from extract.files.daily_record.session import DailyRecord
 from extract.files.outcome import HERE, TAKEN, FileReport, Held, row_count, unread_symbols
 from extract.landing.archive import Archive, BatchRefused
 from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES
+from extract.seeds import trading_sessions
 
 # One load job can take a batch of this size (extract/warehouse/replay.py): eighty sessions of today's size.
 _ROWS_PER_BATCH = 240_000
@@ -23,9 +25,10 @@ _ROWS_PER_BATCH = 240_000
 _OF_FILES = re.compile(r"import-(?P<day>\d{8})-(?P<number>record|records)-(?P<digest>[0-9a-f]+)-0000\.parquet")
 
 # A session is compared with those within this many days. With less than this share of their median number of rows, it
-# is odd. No short or special session has had so few.
+# is odd, because nearly all shares are traded each day. In a short session and on a weekend, fewer are; and of
+# a few rows, one or two are a large share.
 _NEAR = timedelta(days=30)
-_FEW = 0.6
+_FEW, _FEW_IN_SHORT, _A_FEW_ROWS = 0.9, 0.6, 50
 _FEWEST_NEIGHBOURS = 3
 # This many of the latest files that were taken one by one are read, to compare with.
 _LATEST_READ = 5
@@ -129,6 +132,8 @@ class Records:
         """Archive the rest, and add a remark to each session that has far fewer rows than those near it."""
         self.archive_pending()
         self._read_latest()
+        days = {report.as_of for report in self._taken if report.as_of}
+        short = _short_sessions(days) if days else set()
         sessions = {kind: sorted(told) for kind, told in self._sessions.items()}
         for report in self._taken:
             assert report.kind
@@ -137,7 +142,9 @@ class Records:
             first = bisect_left(told, (report.as_of - _NEAR, 0))
             last = bisect_right(told, (report.as_of + _NEAR, 0))
             near = [count for day, count in told[first:last] if day != report.as_of]
-            if len(near) >= _FEWEST_NEIGHBOURS and report.row_count < _FEW * median(near):
+            if len(near) >= _FEWEST_NEIGHBOURS and report.row_count < _few_rows(
+                median(near), is_short=report.as_of in short
+            ):
                 report.remarks.append(
                     f"has {report.row_count:,} rows, and the sessions about it have {median(near):,.0f}:"
                     " it may be cut; compare it with the exchange's"
@@ -177,6 +184,17 @@ class Records:
         for row in rows:
             self._sessions[row["file_kind"]].append((row["covers_from"], row["row_count"]))
         return rows
+
+
+def _few_rows(usual: float, *, is_short: bool) -> float:
+    """The number of rows below which a session is odd, if those about it have usually so many."""
+    return usual * (_FEW_IN_SHORT if is_short or usual < _A_FEW_ROWS else _FEW)
+
+
+def _short_sessions(days: Collection[date]) -> set[date]:
+    """Those of these days on which the session was short, or on a weekend."""
+    short = {session.trade_date for session in trading_sessions(min(days), max(days)) if session.is_short}
+    return {day for day in days if day in short or day.weekday() >= 5}
 
 
 def _day_of(path: str) -> date:

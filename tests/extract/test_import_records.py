@@ -345,6 +345,25 @@ def test_a_session_of_far_fewer_rows_than_those_about_it_is_remarked_on(tmp_path
     assert (report.outcome, len(report.remarks)) == (TAKEN, 1)
 
 
+@pytest.mark.parametrize(
+    ("rows", "month", "is_odd"),
+    [(65, "JUL", True), (89, "JUL", True), (90, "JUL", False), (65, "NOV", False), (59, "NOV", True)],
+)
+def test_a_tenth_of_the_rows_is_missing_only_from_a_short_session(
+    tmp_path: Path, rows: int, month: str, is_odd: bool
+) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    heading, row = LEGACY.splitlines(keepends=True)[:2]
+    shares = [row.replace("INVENTED", f"S{n}").replace("000A", f"{n:03}A") for n in range(100)]
+    # 1 November 2024 was an hour's session.
+    for day in range(1, 6):
+        body = heading + "".join(shares[: rows if day == 1 else 100])
+        (folder / f"{day}.csv").write_text(body.replace("05-JUL", f"0{day}-{month}"))
+    reports = _take(tmp_path, folder)
+    assert [len(report.remarks) for report in reports] == [is_odd, 0, 0, 0, 0]
+
+
 def _folder(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):
