@@ -70,6 +70,18 @@ def former_symbols() -> dict[int, dict[str, date]]:
     return found
 
 
+def share_code(isin: str) -> str:
+    """The first nine characters, which a share keeps through splits; the last three change."""
+    return isin[:9]
+
+
+def share_codes() -> dict[str, int]:
+    """By share code, of the current ISIN and of former ones, the instrument."""
+    former = _seed("former_identifiers", _former_identifier)
+    found = {share_code(isin): instrument_id for instrument_id, kind, isin, _ in former if kind == "isin"}
+    return found | dict(_seed("instruments", lambda row: (share_code(row["isin"]), _number(row, "instrument_id"))))
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """A session of the exchange."""

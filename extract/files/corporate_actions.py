@@ -84,6 +84,7 @@ CORPORATE_ACTIONS = Kind(
     required=("symbol", "subject", "exDate"),
     days=("exDate", "recDate", "bcStartDate", "bcEndDate", "ndStartDate", "ndEndDate"),
     record=_Action,
+    isin="isin",
     deciding=("symbol", "subject", "exDate"),
     covers=_covers,
     remarks=_remarks,

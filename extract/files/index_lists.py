@@ -146,6 +146,7 @@ INDEX_LISTS = Kind(
     required=("Company_Name", "Industry", "Symbol", "ISIN_Code"),
     days=(),
     record=_Member,
+    isin="ISIN_Code",
     deciding=("Symbol",),
     of_file=_of_file,
     check=_check,

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, Va
 
 from extract.files.days import AmbiguousDay, First, read_day
 from extract.files.opened import FileRefused
+from extract.files.shares import check_share
 from extract.files.text import UnreadRow
 from extract.landing.raw import RawTable
 
@@ -72,6 +73,7 @@ class Kind:
         required: the columns without which a file is of another kind.
         days: the columns whose texts are days; of the first, a list covers a period.
         record: reads the fields that decide about a record.
+        isin: the column of the ISIN, if a record by itself has to have that of its symbol.
         flags: the columns that are true or false.
         deciding: the columns in which a value that was cut means something else; None for all.
         of_file: returns the columns that all records of a file share, from its name and day.
@@ -89,6 +91,7 @@ class Kind:
     required: tuple[str, ...]
     days: tuple[str, ...]
     record: type[Record]
+    isin: str | None = None
     flags: tuple[str, ...] = ()
     deciding: tuple[str, ...] | None = None
     of_file: Callable[[Download], dict[str, Any]] = lambda _: {}
@@ -120,6 +123,7 @@ class Kind:
 
         Raises:
             SaysNothing: the record is left out.
+            OfAnotherShare: its symbol and its ISIN are of two shares.
             ValueError: it cannot be read; the text says why.
         """
         try:
@@ -127,7 +131,10 @@ class Kind:
         except ValidationError as error:
             (first, *_) = error.errors(include_url=False)
             raise first.get("ctx", {}).get("error") or ValueError(first["msg"]) from None
-        return {**cells, **record.model_dump()}
+        values = record.model_dump()
+        if self.isin:
+            check_share(values[self.table.symbol], values[self.isin])
+        return {**cells, **values}
 
 
 def plain_heading(heading: str) -> str:

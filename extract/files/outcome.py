@@ -79,6 +79,6 @@ def row_count(rows: Sequence[UnreadRow]) -> int:
 
 
 def unread_symbols(refused: Sequence[UnreadRow]) -> str | None:
-    """The symbols of the refused records, for ``nse_files``; ``?`` for one that cannot be read."""
-    symbols = ((row.symbol or "").upper() for row in refused)
+    """The symbols that refused records may be of, for ``nse_files``; ``?`` for one that cannot be read."""
+    symbols = {(row.symbol or "").upper() for row in refused} | {row.also for row in refused if row.also}
     return ",".join(sorted({symbol if is_symbol(symbol) else "?" for symbol in symbols})) or None

@@ -17,6 +17,7 @@ from extract.files.index_lists import INDEX_LISTS
 from extract.files.kind import FIRST_YEAR, Download, Kind, Reading, SaysNothing, plain_heading
 from extract.files.neighbours import neighbour
 from extract.files.opened import FileRefused
+from extract.files.shares import OfAnotherShare
 from extract.files.text import Row, UnreadRow, csv_rows, decoded, is_json, json_rows
 
 KINDS = (CORPORATE_ACTIONS, INDEX_LISTS, HOLIDAY_LISTS, SPECIAL_SESSIONS, *DAILY_RECORDS)
@@ -145,7 +146,8 @@ class IdentifiedFile:
                 if row is last and is_faulty_end and not self.is_json:
                     reason = f"ends in the middle of a record ({UnreadRow(row.place, symbol, str(error))})"
                     raise FileRefused(f"{reason}: it is damaged; download it again") from None
-                refused.append(UnreadRow(row.place, symbol, str(error)))
+                also = error.also if isinstance(error, OfAnotherShare) else None
+                refused.append(UnreadRow(row.place, symbol, str(error), also=also))
         if not rows:
             unread = [*refused, *left_out]
             more = f"; and {len(unread) - 3} more" if len(unread) > 3 else ""

@@ -69,12 +69,14 @@ class UnreadRow:
         symbol: the text of its symbol; None if it cannot be found.
         reason: why it was not taken, as a sentence about the record.
         count: the number of records.
+        also: the symbol of another share that it may be of.
     """
 
     place: str
     symbol: str | None
     reason: str
     count: int = 1
+    also: str | None = None
 
     def __str__(self) -> str:
         """The place, the symbol and the reason."""

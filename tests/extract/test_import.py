@@ -230,6 +230,22 @@ def test_a_record_that_cannot_be_read_costs_itself(tmp_path: Path, record: str, 
     assert [row["symbol"] for row in rows] == ["TCS", "TCS"]
 
 
+def test_a_record_with_the_isin_of_another_share_of_ours_withdraws_nothing_of_either(tmp_path: Path) -> None:
+    wrong = BONUS.replace("INE000B01001", "INE009A01021")
+    right = [
+        BONUS.replace("INE000B01001", "INE467B01011"),
+        BONUS.replace("TCS", "IIFLWAM").replace("INE000B01001", "INE466L01038"),
+    ]
+    report, rows = _one(tmp_path, "CA.csv", "\n".join([ACTIONS, wrong, *right, ""]))
+    assert list(map(str, report.refused)) == ["line 2 TCS: its ISIN INE009A01021 is that of INFY"]
+    assert [row["symbol"] for row in rows] == ["TCS", "IIFLWAM"]
+    kept = Pipeline(tmp_path / "archive", tmp_path).archive.read(report.paths[1]).rows.to_pylist()
+    assert [row["unread_symbols"] for row in kept] == ["INFY,TCS"]
+    listed, members = _one(tmp_path, "ind_nifty50list.csv", f"{LIST}\n{MEMBER}\nA Ltd.,B,TCS,EQ,INE009A01021\n")
+    assert list(map(str, listed.refused)) == ["line 3 TCS: its ISIN INE009A01021 is that of INFY"]
+    assert len(members) == 1
+
+
 @pytest.mark.parametrize(
     "record", [DIVIDEND.replace("03-Jun-2024", "-"), DIVIDEND.replace(" Interim Dividend - Rs 7 Per Sh", "-")]
 )

@@ -1,9 +1,11 @@
 """The exchange's daily record in its three forms, of invented companies: what is taken, and what is refused by name."""
 
+import csv
 import json
 import zipfile
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +23,7 @@ from extract.files.take import take_files
 from extract.landing.archive import Archive
 from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES
 from extract.seeds import listed_instruments
+from extract.settings import PROJECT_DIR
 from infra.local.daily_records import write_daily_records
 from infra.local.market import draft_market
 from tests.conftest import Pipeline
@@ -241,13 +244,85 @@ def test_a_row_that_cannot_be_read_costs_itself(tmp_path: Path, right: str, wron
     wrong_row = ROW.replace(right, wrong, 1)
     others = "".join(LEGACY.splitlines(keepends=True)[2:])
     # So many that one of another day is a slip.
-    more = "".join(ROW.replace("INVENTED", f"OTHER{number}") for number in range(150))
+    more = "".join(ROW.replace("INVENTED", f"OTHER{number}").replace("000A", f"{number:03}C") for number in range(150))
     report, rows = _one(tmp_path, LEGACY.splitlines()[0] + "\n" + wrong_row + others + more)
     assert report.outcome == TAKEN, report
     assert [row.place for row in report.refused] == ["line 2"]
     assert told in str(report.refused[0]) or told == "it has 13 of 13 cells"
     assert len(rows) == 152
     assert "INVENTED" not in {row["symbol"] for row in rows if row["series"] == "EQ"}
+
+
+# Of our instruments; 3MINDIA has a share code that no other has, and IIFLWAM is a former symbol of 360ONE.
+OURS = {"TCS": "INE467B01029", "INFY": "INE009A01021", "3MINDIA": "INE470A01017", "360ONE": "INE466L01038"}
+
+
+def _shares(*rows: tuple[str, str], series: str = "EQ") -> str:
+    """A record of these symbols and ISINs, after thirty of their own."""
+    own = [(f"S{number}", f"INE{number:03}D01001") for number in range(30)]
+    line = ROW.replace("INVENTED,EQ", "{},{}").replace("INE000A01001", "{}")
+    lines = [line.format(symbol, series, isin) for symbol, isin in (*own, *rows)]
+    return LEGACY.splitlines(keepends=True)[0] + "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("rows", "refused"),
+    [
+        (
+            [("A", "INE999A01001"), ("B", "INE999A01001"), ("C", "INE998A01001")],
+            {
+                "A": "its ISIN INE999A01001 stands beside B too, in series EQ",
+                "B": "its ISIN INE999A01001 stands beside A too, in series EQ",
+            },
+        ),
+        ([("TCS", OURS["INFY"])], {"TCS": f"its ISIN {OURS['INFY']} is that of INFY"}),
+        # Moved by a row: what is not ours has an ISIN of ours, and our symbol that of another.
+        (
+            [("TCS", "INE997A01001"), ("B", OURS["TCS"])],
+            {
+                "TCS": "its ISIN is INE997A01001, and its own stands beside B",
+                "B": f"its ISIN {OURS['TCS']} is that of TCS",
+            },
+        ),
+        # The one beside its own symbol is right.
+        (
+            [("TCS", OURS["TCS"]), ("B", OURS["TCS"])],
+            {"B": f"its ISIN {OURS['TCS']} stands beside TCS too, in series EQ"},
+        ),
+        # A former symbol, another face value, a symbol and an ISIN that the seeds do not know.
+        ([("IIFLWAM", OURS["360ONE"]), ("TCS", "INE467B01011")], {}),
+        ([("NEWNAME", OURS["TCS"]), ("INFY", "INE996A01001")], {}),
+    ],
+)
+def test_a_row_with_the_isin_of_another_share_is_refused(
+    tmp_path: Path, rows: list[tuple[str, str]], refused: dict[str, str]
+) -> None:
+    body = _shares(*rows)
+    assert (read_by_columns(body.encode(), "record.csv", TODAY) is None) == bool(refused)
+    report, taken = _one(tmp_path, body)
+    assert {str(row.symbol): row.reason for row in report.refused} == refused
+    assert {row["symbol"] for row in taken if row["symbol"][0] != "S"} == {symbol for symbol, _ in rows} - {*refused}
+    assert len(taken) == 30 + len(rows) - len(refused)
+    (kept,) = _rows(tmp_path, NSE_FILES.name)
+    # Whose row it is, is not known.
+    assert ("INFY" in (kept["unread_symbols"] or "")) == (rows == [("TCS", OURS["INFY"])])
+
+
+def test_a_share_may_have_rows_in_several_series(tmp_path: Path) -> None:
+    body = _shares(("TCS", OURS["TCS"])) + _shares(("TCS", OURS["TCS"]), series="BL").partition("\n")[2]
+    report, rows = _one(tmp_path, body)
+    assert (report.shortfalls, len(rows)) == ([], 62)
+
+
+def test_a_record_whose_isins_were_moved_by_a_row_is_refused(tmp_path: Path) -> None:
+    with (PROJECT_DIR / "seeds" / "instruments.csv").open(encoding="utf-8") as file:
+        ours = [(row["symbol"], row["isin"]) for row in csv.DictReader(file)][:20]
+    # Between two of ours, one of another; its cell at the top was deleted.
+    mixed = [share for number, our in enumerate(ours) for share in (our, (f"X{number}", f"INE{number:03}E01001"))]
+    moved = [(symbol, isin) for (symbol, _), (_, isin) in pairwise(mixed)]
+    report, rows = _one(tmp_path, _shares(*moved))
+    assert (report.outcome, rows) == (REFUSED, [])
+    assert str(report.reason).startswith("has ISINs of other shares in 38 rows (X0: its ISIN ")
 
 
 def test_a_row_that_stands_there_twice_is_taken_once_or_not(tmp_path: Path) -> None:

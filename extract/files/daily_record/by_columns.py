@@ -23,6 +23,7 @@ from extract.files.daily_record.session import (
 from extract.files.days import read_day
 from extract.files.kind import Kind
 from extract.files.opened import FileRefused
+from extract.files.shares import contradicted_isins
 from extract.files.text import UnreadRow
 
 # A whole cell such as 1.23E+08; an ISIN may have such characters within.
@@ -73,7 +74,7 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
         )
     columns, left_out = _shares(columns)
     days = columns["date"].unique().to_pylist() if columns else []
-    if len(days) != 1 or not _is_clean(columns) or contradicted_turnovers(kind, columns):
+    if len(days) != 1 or not _is_clean(columns) or contradicted_turnovers(kind, columns) or _has_wrong_isin(columns):
         return None
     try:
         day = read_day(days[0], first=what_stands_first(days, basename, today))
@@ -161,6 +162,12 @@ def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:  # noqa: C901 One
         if not (_all(above) and _all(below)):
             return False
     return _all(pc.greater_equal(columns["high"], columns["low"]))
+
+
+def _has_wrong_isin(columns: Mapping[str, pa.ChunkedArray]) -> bool:
+    if "isin" not in columns:
+        return False
+    return bool(contradicted_isins(*(columns[name].to_pylist() for name in ("symbol", "isin", "series"))))
 
 
 def _all(mask: pa.ChunkedArray) -> bool:

@@ -21,6 +21,7 @@ from extract.files.daily_record.session import (
 from extract.files.days import First
 from extract.files.kind import Kind
 from extract.files.opened import FileRefused
+from extract.files.shares import contradicted_isins
 from extract.files.text import UnreadRow
 
 # Up to this share of rows with another day counts as an error in those rows; more means that the file has two sessions.
@@ -39,9 +40,9 @@ class SentRow:
     place: str
     values: dict[str, Any]
 
-    def refused(self, reason: str) -> UnreadRow:
+    def refused(self, reason: str, also: str | None = None) -> UnreadRow:
         """The row as a refused one: a comparison with other rows shows that it is wrong."""
-        return UnreadRow(self.place, self.values["symbol"], reason)
+        return UnreadRow(self.place, self.values["symbol"], reason, also=also)
 
 
 def read_by_rows(
@@ -97,6 +98,12 @@ def read_by_rows(
         left_out = left_out + [
             UnreadRow(row.place, row.values["symbol"], f"it repeats {first.place}") for row in others
         ]
+    if not bars:
+        raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
+    columns = ([bar.values[name] for bar in bars] for name in ("symbol", "isin", "series"))
+    of_others = contradicted_isins(*columns)
+    refused = refused + [bars[at].refused(str(told), told.also) for at, told in of_others.items()]
+    bars = [bar for at, bar in enumerate(bars) if at not in of_others]
     if not bars:
         raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
     apart_from_own = set(contradicted_turnovers(kind, _columns(bars)))
