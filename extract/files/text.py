@@ -12,7 +12,6 @@ from typing import Any
 from charset_normalizer import from_bytes
 
 from extract.files.opened import FileRefused, encodable
-from extract.json_names import RepeatedName, unrepeated
 
 # File formats that are not text, and what to do with them.
 _BINARIES = {
@@ -157,13 +156,20 @@ def json_rows(text: str) -> list[Row]:
     for number, record in enumerate(records, 1):
         place = f"record {number}"
         if not isinstance(record, dict):
-            rows.append(Row(place, [], "it is not an object"))
+            told = (
+                f"it has {len(record)} values for {len(names)} columns"
+                if isinstance(record, list)
+                else "it is no object"
+            )
+            rows.append(Row(place, [], told))
             continue
         values = [record.get(name) for name in names]
         no_texts = frozenset(n for n, value in enumerate(values) if isinstance(value, dict | list | bool))
         sent = [None if value is None or value == "NaN" else str(value) for value in values]
         cells = [None if cell is None else encodable(cell) for cell in sent]
         problem = None if cells == sent else "it has half of a character, written as \\ud800 to \\udfff"
+        if isinstance(record, _Repeating):
+            problem = f"it has two values for {encodable(record.names[0])}"
         rows.append(Row(place, cells, problem, no_texts))
     return rows
 
@@ -183,11 +189,29 @@ def _parsed(text: str) -> Any:
             return _torn(error)
 
 
+class _Repeating(dict[str, Any]):
+    """An object in which names have two values; it has neither of them.
+
+    Attributes:
+        names: these names.
+    """
+
+    def __init__(self, values: dict[str, Any], names: list[str]) -> None:
+        super().__init__(values | dict.fromkeys(names))
+        self.names = names
+
+
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    try:
-        return unrepeated(pairs)
-    except RepeatedName as error:
-        raise FileRefused(f"is JSON in which a record has two values for {error.name}; leave one") from None
+    values = dict(pairs)
+    twice = [name for name, value in pairs if values[name] != value]
+    return _Repeating(values, twice) if twice else values
+
+
+def _refuse_repeating(*values: Any) -> None:
+    """Refuse a file in which an object of several records has two values for a name."""
+    for value in values:
+        if isinstance(value, _Repeating):
+            raise FileRefused(f"is JSON with two values for {encodable(value.names[0])}; leave one")
 
 
 def _torn(error: ValueError) -> None:
@@ -200,11 +224,17 @@ def _records(parsed: Any) -> list[Any]:  # noqa: C901 One branch for each form.
         return parsed
     if not isinstance(parsed, dict):
         return []
+    _refuse_repeating(parsed)
     values = list(parsed.values())
     if isinstance(parsed.get("columns"), list) and isinstance(parsed.get("data"), list):
         # pandas, orient="split".
         names = [str(name) for name in parsed["columns"]]
-        return [dict(zip(names, row, strict=False)) if isinstance(row, list) else row for row in parsed["data"]]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise FileRefused(f"has two columns {encodable(twice)}; leave one")
+        return [
+            dict(zip(names, row, strict=True)) if isinstance(row, list) and len(row) == len(names) else row
+            for row in parsed["data"]
+        ]
     firsts = [value[0] for value in values if isinstance(value, list) and value]
     if any(isinstance(first, dict) and "tradingDate" in first for first in firsts):
         # The holidays of the web service: a list for each segment of the exchange.
@@ -220,6 +250,7 @@ def _records(parsed: Any) -> list[Any]:  # noqa: C901 One branch for each form.
         # pandas, orient="columns" or orient="index": values by column and index, or by index and column.
         indices = list(dict.fromkeys(index for value in values for index in value))
         if all(str(index).isdigit() for index in indices):
+            _refuse_repeating(*values)
             return [{name: column.get(index) for name, column in parsed.items()} for index in indices]
         return values
     if values and all(isinstance(value, list) for value in values):

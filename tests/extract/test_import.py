@@ -350,9 +350,51 @@ def test_a_value_of_json_that_is_no_text_costs_the_records_that_need_it(tmp_path
         f"its {name} is neither a text nor a number" for name in ("symbol", "subject", "exDate")
     ]
     assert [row["subject"] for row in rows] == ["Bonus 1:1"]
-    twice = '[{"symbol": "TCS", "subject": "Bonus 1:1", "exDate": "28-Jun-2024", "exDate": "29-Jun-2024"}]'
-    refused, _ = _one(tmp_path, "b.json", twice)
-    assert str(refused.reason).startswith("is JSON in which a record has two values for exDate")
+
+
+def test_a_record_of_json_with_two_values_for_a_name_costs_itself(tmp_path: Path) -> None:
+    day, symbol = (json.dumps(record | {"symbol": "ITC"})[:-1] for record in RECORDS)
+    records = [json.dumps(RECORDS[1]), day + ', "exDate": "29-Jun-2024"}', symbol + ', "symbol": "WIPRO"}']
+    for number, body in enumerate(
+        (f"[{','.join(records)}]", "\n".join(records), '{"data": [' + ",".join(records) + "]}")
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        report, rows = _one(folder, "a.json", body)
+        assert list(map(str, report.refused)) == [
+            "record 2 ITC: it has two values for exDate",
+            # Of whom it is, is not known.
+            "record 3: it has two values for symbol",
+        ]
+        assert [row["symbol"] for row in rows] == ["TCS"]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (
+            '{"columns": ["symbol", "subject", "exDate", "exDate"],'
+            ' "data": [["TCS", "Bonus 1:1", "28-Jun-2024", "29-Jun-2024"]]}',
+            "has two columns exDate; leave one",
+        ),
+        ('{"data": [], "data": ' + json.dumps(RECORDS) + "}", "is JSON with two values for data; leave one"),
+        (
+            FRAME.to_json(orient="columns").replace('"1":"28-Jun-2024"', '"1":"28-Jun-2024","1":"29-Jun-2024"'),
+            "is JSON with two values for 1; leave one",
+        ),
+    ],
+)
+def test_json_in_which_a_column_or_a_list_comes_twice_is_refused(tmp_path: Path, body: str, told: str) -> None:
+    report, rows = _one(tmp_path, "a.json", body)
+    assert (report.outcome, report.reason, rows) == (REFUSED, told, [])
+
+
+def test_a_row_of_json_with_more_values_than_columns_costs_itself(tmp_path: Path) -> None:
+    split = json.loads(FRAME.to_json(orient="split"))
+    split["data"][0].append("more")
+    report, rows = _one(tmp_path, "a.json", json.dumps(split))
+    assert list(map(str, report.refused)) == ["record 1: it has 15 values for 14 columns"]
+    assert [row["symbol"] for row in rows] == ["TCS"]
 
 
 @pytest.mark.parametrize(
