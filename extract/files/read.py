@@ -27,6 +27,8 @@ _DELIMITERS = ",;\t|"
 # Above the headings there may be a title, a date, and blank lines.
 _ROWS_TO_HEADINGS = 20
 
+_LINE_END = re.compile(r"\r\n?|\n")
+
 # What people and programs write below the last record.
 _FOOTER = re.compile(
     r"(?:grand |sub ?)?total|sum\b|count|rows?\b|records?\b|source|notes?\b|disclaimer|end of"
@@ -67,7 +69,6 @@ class IdentifiedFile:
         records: the rows below the headings that are not blank.
         ends_in_line: whether the text ends with a line end, or is JSON.
         ends_whole: whether its last value is whole, as a line end or a quote follows it, or it is JSON.
-        is_json: whether it is JSON, of which a cut file cannot be parsed at all.
     """
 
     kind: Kind
@@ -78,7 +79,6 @@ class IdentifiedFile:
     records: list[Row]
     ends_in_line: bool
     ends_whole: bool
-    is_json: bool = False
 
     def read(self, download: Download) -> ReadFile:
         """Read each record.
@@ -143,7 +143,7 @@ class IdentifiedFile:
                 left_out.append(UnreadRow(row.place, symbol, str(nothing)))
             except ValueError as error:
                 is_faulty_end = self._is_short(row) or row.problem or not self.ends_in_line
-                if row is last and is_faulty_end and not self.is_json:
+                if row is last and is_faulty_end and not row.is_closed:
                     reason = f"ends in the middle of a record ({UnreadRow(row.place, symbol, str(error))})"
                     raise FileRefused(f"{reason}: it is damaged; download it again") from None
                 also = error.also if isinstance(error, OfAnotherShare) else None
@@ -231,8 +231,7 @@ def identify(body: bytes) -> IdentifiedFile:
         rows = json_rows(text)
         headings, kind, columns = _headings([rows]) or _unknown([rows])
         width = len(headings.cells)
-        whole = {"ends_in_line": True, "ends_whole": True, "is_json": True}
-        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], **whole)
+        return IdentifiedFile(kind, columns, headings, width, width, rows[1:], ends_in_line=True, ends_whole=True)
     tops = [list(islice(csv_rows(text, delimiter), _ROWS_TO_HEADINGS)) for delimiter in _DELIMITERS]
     headings, kind, columns = _headings(tops) or _unknown(tops)
     delimiter = next(d for d, top in zip(_DELIMITERS, tops, strict=True) if any(row is headings for row in top))
@@ -240,9 +239,9 @@ def identify(body: bytes) -> IdentifiedFile:
     start = next(number for number, row in enumerate(rows) if row.place == headings.place)
     # A comma at the end of the headings makes a column without a name, which the rows may lack.
     width = max(number for number, cell in enumerate(headings.cells, 1) if (cell or "").strip())
-    records = [row for row in rows[start + 1 :] if row.filled]
+    records = [_unswallowed(row, delimiter, width) for row in rows[start + 1 :] if row.filled]
     # If all rows end with a comma and the headings do not, the extra cell does not mean that a value lacks its quotes.
-    widest = max(len(headings.cells), min((len(row.cells) for row in records), default=0))
+    widest = max(len(headings.cells), min((len(row.cells) for row in records if not row.problem), default=0))
     return IdentifiedFile(
         kind,
         columns,
@@ -253,6 +252,17 @@ def identify(body: bytes) -> IdentifiedFile:
         ends_in_line=text.endswith(("\n", "\r")),
         ends_whole=text.endswith(("\n", "\r", '"')),
     )
+
+
+def _unswallowed(row: Row, delimiter: str, width: int) -> Row:
+    """The row; or that it is several, if a quote that was not closed has made one cell of a record and more."""
+    line_ends = [len(_LINE_END.findall(cell)) for cell in row.cells if cell]
+    swallowing = any(cell and _LINE_END.search(cell) and cell.count(delimiter) >= width - 1 for cell in row.cells)
+    if row.problem or not swallowing or _FOOTER.match(row.filled[0]):
+        return row
+    first = int(row.place.removeprefix("line "))
+    lines = f"lines {first} to {first + sum(line_ends)}"
+    return Row(lines, [], "a quote makes one record of them; close it where its value ends", is_closed=True)
 
 
 def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:

@@ -46,12 +46,14 @@ class Row:
         cells: in the order of the file; None for a null of JSON.
         problem: why the cells could not be separated; None if they could.
         no_texts: the places of cells that are a list, an object, true or false of JSON.
+        is_closed: whether its end is certain, so that a problem of it does not mean that the file was cut there.
     """
 
     place: str
     cells: list[str | None]
     problem: str | None = None
     no_texts: frozenset[int] = frozenset()
+    is_closed: bool = False
 
     @property
     def filled(self) -> list[str]:
@@ -170,7 +172,7 @@ def json_rows(text: str) -> list[Row]:
         problem = None if cells == sent else "it has half of a character, written as \\ud800 to \\udfff"
         if isinstance(record, _Repeating):
             problem = f"it has two values for {encodable(record.names[0])}"
-        rows.append(Row(place, cells, problem, no_texts))
+        rows.append(Row(place, cells, problem, no_texts, is_closed=True))
     return rows
 
 

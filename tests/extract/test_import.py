@@ -281,6 +281,27 @@ def test_what_no_table_can_hold_costs_its_record_and_no_other_file(pipeline: Pip
     ]
 
 
+@pytest.mark.parametrize("end", ["", f"{BONUS}\n"])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_a_quote_that_closes_some_lines_later_costs_those_lines(tmp_path: Path, end: str, line_end: str) -> None:
+    opened = DIVIDEND.replace("Invented", '"Invented')
+    closed = DIVIDEND.replace("INFY", "WIPRO").replace("Invented Limited", 'Invented Limited"')
+    itc, abb = (BONUS.replace("TCS", symbol) for symbol in ("ITC", "ABB"))
+    text = "\n".join([ACTIONS, BONUS, opened, itc, abb, closed, end])
+    report, rows = _one(tmp_path, "CA.csv", text.replace("\n", line_end))
+    told = "lines 3 to 6: a quote makes one record of them; close it where its value ends"
+    assert list(map(str, report.refused)) == [told]
+    assert [row["symbol"] for row in rows] == ["TCS"] * (2 if end else 1)
+    kept = Pipeline(tmp_path / "archive", tmp_path).archive.read(report.paths[1]).rows.to_pylist()
+    assert [row["unread_symbols"] for row in kept] == ["?"]
+
+
+def test_a_value_of_two_lines_is_one(tmp_path: Path) -> None:
+    value = "Dividend - Rs 7,\nand, later, more, of it"
+    report, rows = _one(tmp_path, "CA.csv", f"{ACTIONS}\n" + DIVIDEND.replace("Invented Limited", f'"{value}"') + "\n")
+    assert (report.shortfalls, [row["comp"] for row in rows]) == ([], [value])
+
+
 # With the columns that decide at the end, as people keep them by hand.
 SHORT = "SYMBOL,EX-DATE,PURPOSE\nINFY,03-Jun-2024,Dividend Rs 7\n"
 
