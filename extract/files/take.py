@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from extract.files.daily_record.by_columns import read_by_columns
 from extract.files.daily_record.forms import DAILY_RECORDS
+from extract.files.daily_record.session import DailyRecord
 from extract.files.days import days_in_name, unclear_days_in_name
 from extract.files.kind import Download, Kind
 from extract.files.opened import FileRefused, OpenedFile, listed, opened
@@ -108,12 +109,11 @@ class _Taking:
         if self._records.is_here(sha256, report):
             return
         if record := read_by_columns(file.body, basename, self._today):
-            self._records.take(file.kept_name, sha256, record, report)
+            self._take_record(file, sha256, record, report)
             return
         identified = identify(file.body)
         if identified.kind in DAILY_RECORDS:
-            record = identified.read_record(basename, self._today)
-            self._records.take(file.kept_name, sha256, record, report)
+            self._take_record(file, sha256, identified.read_record(basename, self._today), report)
             return
         dated = self._day_of(basename, identified.kind)
         download = Download(basename, dated or self._today, self._index)
@@ -132,6 +132,13 @@ class _Taking:
                 report.reason += f"; if it is also the exchange's list of today, give --as-of {self._today}"
             return
         self._archive_rows(identified, identified.read(download), download, file, digest, report)
+
+    def _take_record(self, file: OpenedFile, sha256: str, record: DailyRecord, report: FileReport) -> None:
+        for zip_name in file.kept_name.split(": ")[:-1]:
+            days = days_in_name(zip_name)
+            if len(days) == 1 and record.day not in days:
+                record.remarks.append(f"is of {record.day}, and the name of its zip tells {min(days)}")
+        self._records.take(file.kept_name, sha256, record, report)
 
     def _archive_rows(
         self,
