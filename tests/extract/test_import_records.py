@@ -439,6 +439,43 @@ def test_a_tenth_of_the_rows_is_missing_only_from_a_short_session(
     assert [len(report.remarks) for report in reports] == [is_odd, 0, 0, 0, 0]
 
 
+OF_ANOTHER_DAY = "is of 2024-07-08, and the name of its zip tells 2024-07-05"
+
+
+@pytest.mark.parametrize(
+    ("zip_name", "within", "told"),
+    [
+        (
+            "cm05JUL2024bhav.csv.zip",
+            "cm08JUL2024bhav.csv",
+            ["is of 2024-07-08, and the name of its zip tells 2024-07-05"],
+        ),
+        ("cm05JUL2024bhav.csv.zip", "a/b.csv", [OF_ANOTHER_DAY]),
+        ("cm08JUL2024bhav.csv.zip", "cm08JUL2024bhav.csv", []),
+        ("2024-07-01 to 2024-07-31.zip", "cm08JUL2024bhav.csv", []),
+        ("july.zip", "cm08JUL2024bhav.csv", []),
+    ],
+)
+def test_a_zip_that_is_named_for_another_day_is_remarked_on(
+    tmp_path: Path, zip_name: str, within: str, told: list[str]
+) -> None:
+    with zipfile.ZipFile(tmp_path / zip_name, "w") as whole:
+        whole.writestr(within, LEGACY.replace("05-JUL", "08-JUL"))
+    (report,) = _take(tmp_path, tmp_path / zip_name)
+    assert (report.outcome, report.remarks) == (TAKEN, told)
+
+
+@pytest.mark.parametrize("form", ["legacy", "oldest"])
+def test_a_value_under_no_heading_costs_its_row_in_both_ways_of_reading(tmp_path: Path, form: str) -> None:
+    lines = FORMS[form].splitlines(keepends=True)
+    body = "".join([*lines[:2], lines[2].replace(",\n", ",9\n"), lines[3].replace(",\n", ", \n")])
+    assert read_by_columns(body.encode(), "record.csv", TODAY) is None
+    report, rows = _one(tmp_path, body)
+    assert [row.place for row in report.refused] == ["line 3"]
+    assert "a value may need quotes" in report.refused[0].reason
+    assert len(rows) == 2
+
+
 def _folder(folder: Path, count: int) -> Path:
     folder.mkdir()
     for number in range(count):

@@ -49,10 +49,12 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
         return None
     if _MAYBE_SHORTENED.search(body):
         return None
-    kind, places, width = form
-    named = [f"c{place}" for place in range(width)]
+    kind, places, width, widest = form
+    named = [f"c{place}" for place in range(widest)]
+    nameless = named[width:]
     wanted = {column: f"c{place}" for column, place in places.items()}
     types = {name: pa.string() if column in _TEXTS else pa.float64() for column, name in wanted.items()}
+    types |= dict.fromkeys(nameless, pa.string())
     try:
         sent = csv.read_csv(
             BytesIO(body),
@@ -63,6 +65,8 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
     except pa.ArrowInvalid:
         return None
     sent = sent.combine_chunks()
+    if not all(_all(pc.equal(pc.utf8_trim_whitespace(sent[name]), "")) for name in nameless):
+        return None
     columns = {
         column: pc.utf8_trim_whitespace(sent[name]) if column in _TEXTS else sent[name]
         for column, name in wanted.items()
@@ -91,8 +95,11 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
 
 
 @lru_cache
-def _headings(line: bytes) -> tuple[Kind, dict[str, int], int] | None:
-    """The form of a file with this first line, the place of each column, and the number of columns."""
+def _headings(line: bytes) -> tuple[Kind, dict[str, int], int, int] | None:
+    """The form of a file with this first line, the place of each column, and the number of columns.
+
+    That number is told up to the last column with a name, and with the nameless ones after it, which must be blank.
+    """
     if not line.isascii():
         return None
     headings = line.decode().split(",")
@@ -102,7 +109,8 @@ def _headings(line: bytes) -> tuple[Kind, dict[str, int], int] | None:
         except FileRefused:
             return None
         if all(column in places for column in kind.required):
-            return kind, places, len(headings)
+            width = max(number for number, heading in enumerate(headings, 1) if heading.strip())
+            return kind, places, width, len(headings)
     return None
 
 
