@@ -164,7 +164,8 @@ class _Landing:
             for name, rows in answered.rows.items():
                 received = self._received.get(name)
                 # Each answer by itself: between two answers about one symbol are days that nobody asked for.
-                by_table[name].append(received.new_rows(rows, extracted_at) if received else rows)
+                unread = answered.rows.unread
+                by_table[name].append(received.new_rows(rows, extracted_at, unread) if received else rows)
             entries += answered.entries()
         ledger = [asdict(entry) for entry in entries]
         by_table[EXTRACT_REQUESTS.name] = [pa.Table.from_pylist(ledger, EXTRACT_REQUESTS.provider_columns)]

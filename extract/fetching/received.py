@@ -213,7 +213,7 @@ class Received:
         """The number of bars (symbol and day) that raw already holds of what is asked for."""
         return sum(map(len, self._digests.values()))
 
-    def new_rows(self, rows: pa.Table, extracted_at: datetime) -> pa.Table:
+    def new_rows(self, rows: pa.Table, extracted_at: datetime, unread: Collection[date | None] = ()) -> pa.Table:
         """The rows of one answer for whose days raw holds other values, or none; and the withdrawals.
 
         A withdrawal is a row without values for a day that raw holds and the answer lacks, between its first and its
@@ -222,6 +222,8 @@ class Received:
         Args:
             rows: the answer, in the provider's columns.
             extracted_at: when the provider answered.
+            unread: the days of bars that it sent too and that could not be read, which withdraws none of them; None for
+                a day that could not be read, so that the answer withdraws nothing.
         """
         if self._digests.keys().isdisjoint(pc.unique(rows["symbol"]).to_pylist()):
             # Raw holds none of these symbols, as in a backfill: skip the comparison of each row, which would take
@@ -238,6 +240,7 @@ class Received:
             digest = _digest(values, "final" if traded_on <= final else "provisional")
             if self._digests.get(symbol, {}).get(day) != digest:
                 new.append(number)
+        unread_days = {f"{day:%Y%m%d}" for day in unread if day}
         withdrawn = [
             {
                 "symbol": symbol,
@@ -245,7 +248,8 @@ class Received:
                 "is_withdrawn": True,
             }
             for symbol, days in sent.items()
-            for day in self._withdrawn_days(symbol, days)
+            if None not in unread
+            for day in self._withdrawn_days(symbol, days | unread_days)
         ]
         return pa.concat_tables([rows.take(pa.array(new, pa.int64())), pa.Table.from_pylist(withdrawn, rows.schema)])
 

@@ -1,7 +1,7 @@
 """One module for each source of bars: it translates the source's answers and errors into ours, and does no more."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Protocol
 
@@ -10,10 +10,20 @@ import pyarrow.compute as pc
 
 from extract.errors import SourceUnavailable
 from extract.landing.raw import RawTable
+from extract.network import shortened
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
 
 # A message names at most this many of the rows that are left out.
 _NAMED = 5
+
+# No price, volume, dividend or ratio of a split is so large. Raw compares values as 64-bit numbers of ten-thousandths,
+# so one of 10^15 would end every later run.
+LARGEST = 1e12
+
+# An answer is malformed as a whole if it has more bars that cannot be read than this many, and than this share of all;
+# or if it has no other bars.
+_FEW_UNREAD = 5
+_SHARE_UNREAD = 0.1
 
 
 class Answer(dict[str, pa.Table]):
@@ -21,12 +31,17 @@ class Answer(dict[str, pa.Table]):
 
     Attributes:
         left_out: what was sent but left out of the rows, and why; a sentence each.
+        unread: the days of bars that were sent and could not be read, so that none of them is taken for withdrawn; None
+            for a bar whose day could not be read either.
     """
 
-    def __init__(self, tables: Mapping[str, pa.Table], left_out: Iterable[str] = ()) -> None:
+    def __init__(
+        self, tables: Mapping[str, pa.Table], left_out: Iterable[str] = (), unread: Iterable[date | None] = ()
+    ) -> None:
         """Hold the rows, and what was left out of them."""
         super().__init__(tables)
         self.left_out = list(left_out)
+        self.unread = set(unread)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +86,63 @@ class Source(Protocol):
     def hold(self, seconds: float) -> None:
         """Send nothing for some seconds."""
         ...
+
+
+@dataclass(slots=True)
+class Unread:
+    """The bars of one answer that cannot be read. Each costs itself alone, unless they are many.
+
+    Attributes:
+        provider: its name, for the messages.
+        sent: how many bars the answer has, readable or not.
+        days: the day of each bar that cannot be read; None if its day cannot be read either.
+        named: the same bars, each with the reason.
+    """
+
+    provider: str
+    sent: int = 0
+    days: list[date | None] = field(default_factory=list)
+    named: list[str] = field(default_factory=list)
+
+    def add(self, day: date | None, reason: str) -> None:
+        """Note a bar that cannot be read."""
+        self.days.append(day)
+        self.named.append(f"{day or 'a bar without a day'} ({reason})")
+
+    def fault(self) -> SourceUnavailable | None:
+        """The error if so many bars cannot be read that the answer is malformed; else None."""
+        count = len(self.days)
+        if not count or (count <= max(_FEW_UNREAD, self.sent * _SHARE_UNREAD) and count < self.sent):
+            return None
+        return SourceUnavailable(
+            f"{self.provider}'s answer is malformed: {count} of its {self.sent} bars cannot be read, such as"
+            f" {self.named[0]}"
+        )
+
+    def told(self) -> list[str]:
+        """A sentence about the bars that are left out; none if all could be read.
+
+        Raises:
+            SourceUnavailable: see ``fault``.
+        """
+        if error := self.fault():
+            raise error
+        if not self.days:
+            return []
+        return [
+            f"{self.provider} sent {len(self.days)} bars that cannot be read, which are left out: {listed(self.named)}"
+        ]
+
+
+def is_number(value: object) -> bool:
+    """Whether a value sent as JSON is a number that a price, a volume or a ratio can have."""
+    # In Python, a boolean is an int too: hence type() and not isinstance(). NaN is not below any number.
+    return type(value) in (int, float) and abs(value) < LARGEST  # type: ignore[arg-type]
+
+
+def why(error: Exception) -> str:
+    """Why a part of an answer cannot be read."""
+    return f"it has no {error.args[0]}" if isinstance(error, KeyError) else shortened(str(error))
 
 
 def as_table(table: RawTable, rows: list[dict[str, Any]]) -> pa.Table:

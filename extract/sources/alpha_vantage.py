@@ -5,6 +5,7 @@ https://www.alphavantage.co/documentation/
 """
 
 import json
+from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
@@ -15,7 +16,7 @@ from extract.json_names import RepeatedName, unrepeated
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS
 from extract.network import unreached
 from extract.seeds import Clock
-from extract.sources import Answer, Request, as_table, bounded
+from extract.sources import Answer, Request, Unread, as_table, bounded, why
 from extract.sources.pace import Pacer, Sleep
 
 BASE_URL = "https://www.alphavantage.co"
@@ -71,22 +72,16 @@ class AlphaVantage:
                 is_rate_limit=response.status_code == 429,
             )
         series = body.get("Time Series (Daily)") if isinstance(body, dict) else None
-        if not series:
+        if not isinstance(series, dict) or not series:
             raise self._refusal(body if isinstance(body, dict) else {}, ticker)
         self._require(ticker, body)
-        try:
-            days = [(date.fromisoformat(day), _fields(fields)) for day, fields in series.items()]
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise SourceUnavailable(f"Alpha Vantage's answer for {ticker} is malformed: {error}") from error
-        # It always sends 100 sessions.
-        rows = [
-            {"symbol": instrument.symbol, "ticker": ticker, "date": day} | f for day, f in days if day >= request.first
-        ]
+        unread = Unread("Alpha Vantage", len(series))
+        rows = [{"symbol": instrument.symbol, "ticker": ticker} | bar for bar in _bars(series, request.first, unread)]
         table = as_table(ALPHA_VANTAGE_DAILY_BARS, rows)
-        table, left_out = bounded(
+        table, beyond = bounded(
             "Alpha Vantage", ALPHA_VANTAGE_DAILY_BARS, table, request.first, request.last, self._clock()
         )
-        return Answer({ALPHA_VANTAGE_DAILY_BARS.name: table}, left_out)
+        return Answer({ALPHA_VANTAGE_DAILY_BARS.name: table}, unread.told() + beyond, unread.days)
 
     def _require(self, ticker: str, body: dict[str, Any]) -> None:
         """Refuse a series that is not the one that was asked for."""
@@ -145,7 +140,29 @@ class AlphaVantage:
         return text.replace(self._api_key, "(the key)")
 
 
+def _bars(series: dict[str, Any], first: date, unread: Unread) -> Iterator[dict[str, Any]]:
+    """The bars of a series from a day on; those that cannot be read are added to ``unread``."""
+    for text, fields in series.items():
+        day = None
+        try:
+            # It always sends 100 sessions.
+            if (day := date.fromisoformat(text)) >= first:
+                yield {"date": day} | _fields(fields)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            unread.add(day, why(error) if day else f"its day is {text[:40]}")
+
+
 def _fields(fields: dict[str, str]) -> dict[str, str]:
-    """The five values by name, without their numbers, which differ if adjusted closes are included."""
+    """The five values by name, without their numbers, which differ if adjusted closes are included.
+
+    Raises:
+        AttributeError: it is no object.
+        KeyError: a value is missing.
+        TypeError: a value is not a text.
+    """
     named = {key.partition(". ")[2]: value for key, value in fields.items()}
-    return {name: named[name] for name in ("open", "high", "low", "close", "volume")}
+    values = {name: named[name] for name in ("open", "high", "low", "close", "volume")}
+    for name, value in values.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} is {value!r}")
+    return values

@@ -172,7 +172,7 @@ def _taken_out(broken: str | None) -> Iterator[None]:
     """Take out one defence, if one is named."""
     with ExitStack() as leave:
         if broken == "unheld":
-            leave.enter_context(patch.object(Received, "new_rows", lambda _, rows, __: rows))
+            leave.enter_context(patch.object(Received, "new_rows", lambda _, rows, *__: rows))
         elif broken == "unwithdrawn":
             leave.enter_context(patch.object(Received, "_withdrawn_days", lambda *_: []))
         elif broken == "gullible":
