@@ -4,7 +4,6 @@ The client does not retry, does not keep to the limits, and does not check the s
 documented and observed errors are mapped here. https://kite.trade/docs/connect/v3
 """
 
-import math
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
 from extract.network import shortened, unreached
 from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date
-from extract.sources import Answer, Request, as_table, bounded, listed
+from extract.sources import Answer, Request, Unread, as_table, bounded, is_number, listed, why
 from extract.sources.kite_dump import read_dump
 from extract.sources.pace import Pacer, Sleep
 
@@ -51,20 +50,30 @@ _REFUSALS = (
     (re.compile(r"\bsession\b|access_token|api_key|\blog ?in\b", re.IGNORECASE), _SESSION_ENDED),
     (re.compile(r"permission|\bplan\b|subscri", re.IGNORECASE), _NO_PLAN),
 )
+# What reading a part of an answer raises if the part is of another form.
+_UNREADABLE = (IndexError, KeyError, OverflowError, TypeError, ValueError)
 _RANGE = re.compile(r"interval exceeds max limit: (\d+) days")
 
 
 class _Client(KiteConnect):  # type: ignore[misc]
-    """Kite's client, changed to return candles and the instruments dump as they were sent.
+    """Kite's client, changed to return candles, quotes and the instruments dump as they were sent.
 
     The original parses their dates: it accepts almost anything as a date, and uses 0.15 s of the processor an answer.
     """
 
-    def _format_historical(self, data: dict[str, Any]) -> Any:
+    def _format_historical(self, data: dict[str, Any]) -> list[Any]:
+        if not isinstance(data["candles"], list):
+            raise TypeError(f"candles is {data['candles']!r}")
         return data["candles"]
 
-    def _parse_instruments(self, data: bytes) -> bytes:
+    def _parse_instruments(self, data: Any) -> bytes:
         # The original would refuse the whole dump because of one odd row.
+        if not isinstance(data, bytes):
+            raise kiteconnect.exceptions.DataException("JSON in place of CSV")
+        return data
+
+    def _format_response(self, data: Any) -> Any:
+        # The original would refuse all quotes because of one odd time.
         return data
 
 
@@ -95,7 +104,9 @@ class Kite:
         self._quotes_pacer = Pacer(_QUOTES_PER_SECOND, sleep=sleep)
         self._clock = clock
         self._window_days = WINDOW_DAYS
+        # Of the last dump: the tokens, and why it has none of a share; both by tradingsymbol.
         self._tokens: dict[str, int] = {}
+        self._odd: dict[str, str] = {}
         self._dumped_at: datetime | None = None
         self._dump_lock = threading.Lock()
         # A dump that was fetched without a request for it is returned with the next answer, so that it is archived too.
@@ -110,23 +121,25 @@ class Kite:
         if request.table is KITE_INSTRUMENTS:
             return self._instruments()
         if request.table is KITE_QUOTES:
-            return self._quotes(request)
-        (instrument,) = request.instruments
-        answer = self._daily_bars(instrument, request.first, request.last)
+            answer = self._quotes(request)
+        else:
+            (instrument,) = request.instruments
+            answer = self._daily_bars(instrument, request.first, request.last)
         with self._dump_lock:
             dump, self._unasked_dump = self._unasked_dump, None
-        return answer if dump is None else Answer({**answer, **dump}, answer.left_out + dump.left_out)
+        return answer if dump is None else Answer({**answer, **dump}, answer.left_out + dump.left_out, answer.unread)
 
     def _instruments(self) -> Answer:
-        with self._errors():
-            rows, odd = read_dump(self._client.instruments("NSE"))
-        if not rows:
-            raise SourceUnavailable("Kite's instruments dump is empty" + (f": {listed(odd)}" if odd else ""))
-        table = as_table(KITE_INSTRUMENTS, rows)
-        # A share in another series, such as a suspended one, has a suffix for the series in its name.
-        self._tokens = {row["tradingsymbol"]: row["instrument_token"] for row in rows if row["segment"] == "NSE"}
+        with self._errors("CSV"):
+            sent = self._client.instruments("NSE")
+        dump = read_dump(sent)
+        told = [text for _, text in dump.odd]
+        if not dump.rows:
+            raise SourceUnavailable("Kite's instruments dump is empty" + (f": {listed(told)}" if told else ""))
+        table = as_table(KITE_INSTRUMENTS, dump.rows)
+        self._tokens, self._odd = dump.tokens, dict(dump.odd)
         self._dumped_at = self._clock()
-        left_out = [f"{len(odd)} rows of Kite's instruments dump are left out: {listed(odd)}"] if odd else []
+        left_out = [f"{len(told)} rows of Kite's instruments dump are left out: {listed(told)}"] if told else []
         return Answer({KITE_INSTRUMENTS.name: table}, left_out)
 
     def _daily_bars(self, instrument: Instrument, first: date, last: date) -> Answer:
@@ -155,6 +168,7 @@ class Kite:
         token = self._token(instrument)
         windows: list[pa.Table] = []
         left_out: list[str] = []
+        unread = Unread("Kite")
         start = first
         while start <= last:
             end = min(last, start + timedelta(days=self._window_days - 1))
@@ -167,51 +181,79 @@ class Kite:
                     datetime.combine(end, time(23, 59, 59)),
                     "day",
                 )
-                rows = [_bar(candle, instrument, token) for candle in candles]
-            table = as_table(KITE_DAILY_BARS, rows)
+            table = as_table(KITE_DAILY_BARS, _bars(candles, instrument, token, unread))
             table, beyond = bounded("Kite", KITE_DAILY_BARS, table, start, end, self._clock())
             windows.append(table)
             left_out += beyond
             start = end + timedelta(days=1)
         # There are no windows if the range ends before it begins: the answer is empty.
-        return Answer({KITE_DAILY_BARS.name: pa.concat_tables([as_table(KITE_DAILY_BARS, []), *windows])}, left_out)
+        rows = pa.concat_tables([as_table(KITE_DAILY_BARS, []), *windows])
+        return Answer({KITE_DAILY_BARS.name: rows}, unread.told() + left_out, unread.days)
 
     def _token(self, instrument: Instrument) -> int:
         with self._dump_lock:
             if not self._tokens:
                 self._unasked_dump = self._instruments()
-        token = self._tokens.get(instrument.kite_tradingsymbol)
+        symbol = instrument.kite_tradingsymbol
+        token = self._tokens.get(symbol)
+        if token is None and symbol in self._odd:
+            raise SourceRefused(f"Kite's instruments dump has no usable token of {self._odd[symbol]}")
         if token is None:
             raise SourceRefused(
-                f"{instrument.kite_tradingsymbol} is not in Kite's instruments dump: renamed, moved to another series,"
-                " suspended or delisted; correct kite_tradingsymbol in seeds/instruments.csv"
+                f"{symbol} is not in Kite's instruments dump: renamed, moved to another series, suspended or delisted;"
+                " correct kite_tradingsymbol in seeds/instruments.csv"
             )
         return token
 
     def _quotes(self, request: Request) -> Answer:
-        keys = {f"NSE:{instrument.kite_tradingsymbol}": instrument for instrument in request.instruments}
         last = min(request.last, exchange_date(self._clock()))
+        unread: list[str] = []
+        asked = self._with_tokens(request.instruments, unread)
+        rows, to_come = [], []
         self._quotes_pacer.wait()
         with self._errors():
-            answer = self._client.quote(list(keys))
-            # A share without data is absent from the answer, or has no prices; a quote of an older trade is not a bar
-            # of today.
-            quotes = [_quote(answer.get(key), instrument, request.first) for key, instrument in keys.items()]
-        traded = [quote for quote in quotes if quote]
-        rows = [quote for quote in traded if quote["last_trade_time"].date() <= last]
-        if answer and not rows:
-            raise SourceUnavailable("no quote from Kite is complete and from the day asked for")
-        to_come = [
-            f"{q['symbol']} {q['last_trade_time']:%Y-%m-%d}" for q in traded if q["last_trade_time"].date() > last
+            answer = self._client.quote(list(asked)) if asked else {}
+        # A share without data is absent from the answer.
+        for key in filter(answer.__contains__, asked):
+            instrument, token = asked[key]
+            try:
+                row = _quote(answer[key], instrument, token)
+            except _UNREADABLE as error:
+                unread.append(f"{instrument.symbol} ({why(error)})")
+                continue
+            traded_on = row["last_trade_time"].date()
+            if traded_on > last:
+                to_come.append(f"{instrument.symbol} {traded_on}")
+            elif traded_on >= request.first:
+                # A quote of an older trade is not a bar of today.
+                rows.append(row)
+        left_out = [
+            f"Kite's quotes {what} are left out: {listed(sorted(names))}"
+            for names, what in ((unread, "that cannot be read"), (to_come, "of days that have not come"))
+            if names
         ]
-        left_out = [f"Kite's quotes of days that have not come are left out: {listed(to_come)}"] if to_come else []
+        if answer and not rows:
+            told = "".join(f"; {sentence}" for sentence in left_out)
+            raise SourceUnavailable(f"no quote from Kite is complete and from the day asked for{told}")
         return Answer({KITE_QUOTES.name: as_table(KITE_QUOTES, rows)}, left_out)
+
+    def _with_tokens(self, instruments: Sequence[Instrument], unread: list[str]) -> dict[str, tuple[Instrument, int]]:
+        """Kite's keys of instruments, with the tokens that their quotes must have; those without one are ``unread``."""
+        keys = {}
+        for instrument in instruments:
+            try:
+                keys[f"NSE:{instrument.kite_tradingsymbol}"] = instrument, self._token(instrument)
+            except SourceRefused as error:
+                if error.stops_source:
+                    raise
+                unread.append(f"{instrument.symbol} ({error})")
+        return keys
 
     def _see(self, response: requests.Response, *_: object, **__: object) -> None:
         self._seen.response = response
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
+    def _errors(self, expected: str = "JSON") -> Iterator[None]:
         """Turn errors of the client into our two errors; InputException passes, for the caller to examine."""
         self._seen.response = None
         try:
@@ -226,7 +268,7 @@ class Kite:
             # If an answer cannot be parsed, the client's message quotes all of it: a page, or half an answer.
             is_unreadable = isinstance(error, kiteconnect.exceptions.DataException)
             raise SourceUnavailable(
-                f"Kite answered {status}: {'no JSON' if is_unreadable else shortened(str(error))}",
+                f"Kite answered {status}: {f'no {expected}' if is_unreadable else shortened(str(error))}",
                 retry_after=None if response is None else retry_after(response),
                 is_rate_limit=status == 429,
             ) from error
@@ -270,42 +312,80 @@ def _start(sent: str) -> datetime:
     start = datetime.fromisoformat(sent)
     # With another zone, or without one, it may be of another day.
     if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start):
-        raise ValueError(f"a candle starts at {sent}, which is not in the time zone {EXCHANGE_ZONE.key}")
+        raise ValueError(f"it starts at {sent}, which is not in the time zone {EXCHANGE_ZONE.key}")
     return start
+
+
+def _bars(candles: list[Any], instrument: Instrument, token: int, unread: Unread) -> list[dict[str, Any]]:
+    """The bars of candles; those that cannot be read are added to ``unread``."""
+    unread.sent += len(candles)
+    bars = []
+    for candle in candles:
+        try:
+            bars.append(_bar(candle, instrument, token))
+        except _UNREADABLE as error:
+            unread.add(_day(candle), why(error))
+    return bars
 
 
 def _bar(candle: Sequence[Any], instrument: Instrument, token: int) -> dict[str, Any]:
     # A seventh value, the open interest, may follow.
     sent_date, *values = candle[:6]
-    opened, high, low, close, volume = values
-    # In Python, a boolean is an int too: hence type() and not isinstance().
-    are_numbers = all(type(value) in (int, float) and math.isfinite(value) for value in values)
-    if not are_numbers or volume != int(volume):
-        raise ValueError(f"a candle of {instrument.symbol} holds {values}")
+    opened, high, low, close, volume = _numbers(*values)
     return {
         "symbol": instrument.symbol,
         "instrument_token": token,
         "date": _start(sent_date),
-        "open": float(opened),
-        "high": float(high),
-        "low": float(low),
-        "close": float(close),
+        "open": opened,
+        "high": high,
+        "low": low,
+        "close": close,
         "volume": int(volume),
     }
 
 
-def _quote(quote: Any, instrument: Instrument, first: date) -> dict[str, Any] | None:
-    """The quote of a share that was traded since ``first``; None if it was not, or if the quote is incomplete."""
+def _day(candle: Any) -> date | None:
     try:
-        row = {
-            "symbol": instrument.symbol,
-            "instrument_token": quote["instrument_token"],
-            "timestamp": quote["timestamp"].replace(tzinfo=EXCHANGE_ZONE),
-            "last_trade_time": quote["last_trade_time"].replace(tzinfo=EXCHANGE_ZONE),
-            "last_price": float(quote["last_price"]),
-            **{name: float(quote["ohlc"][name]) for name in ("open", "high", "low", "close")},
-            "volume": int(quote["volume"]),
-        }
-    except (AttributeError, KeyError, TypeError, ValueError):
+        return _start(candle[0]).date()
+    except _UNREADABLE:
         return None
-    return row if row["last_trade_time"].date() >= first else None
+
+
+def _numbers(*values: Any) -> list[float]:
+    """Prices, and a volume after them, as Kite sends them.
+
+    Raises:
+        ValueError: one of them is not such a number.
+    """
+    if not all(map(is_number, values)) or values[-1] != int(values[-1]):
+        raise ValueError(f"it holds {list(values)}")
+    return [float(value) for value in values]
+
+
+def _quote(quote: Any, instrument: Instrument, token: int) -> dict[str, Any]:
+    """The quote of a share.
+
+    Raises:
+        KeyError: a part of it is missing.
+        TypeError: a part of it has another form.
+        ValueError: it is of another instrument, or a value is not one that it can have.
+    """
+    if quote["instrument_token"] != token:
+        raise ValueError(f"it is of the instrument {quote['instrument_token']!r}, and not of {token}")
+    named = ("open", "high", "low", "close")
+    *prices, last_price, volume = _numbers(
+        *(quote["ohlc"][name] for name in named), quote["last_price"], quote["volume"]
+    )
+    return {
+        "symbol": instrument.symbol,
+        "instrument_token": token,
+        "timestamp": _moment(quote["timestamp"]),
+        "last_trade_time": _moment(quote["last_trade_time"]),
+        "last_price": last_price,
+        **dict(zip(named, prices, strict=True)),
+        "volume": int(volume),
+    }
+
+
+def _moment(sent: str) -> datetime:
+    return datetime.strptime(sent, "%Y-%m-%d %H:%M:%S").replace(tzinfo=EXCHANGE_ZONE)
