@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import curl_cffi
 import curl_cffi.requests.exceptions
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import yfinance as yf
@@ -26,16 +27,17 @@ from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.network import shortened, unreached
 from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date, former_symbols
-from extract.sources import Answer, Request, as_table, bounded, outside
+from extract.sources import Answer, Request, Unread, as_table, bounded, outside
 from extract.sources.pace import Pacer, Sleep
 from extract.sources.yahoo_chart import (
     blocked,
     chart_actions,
     chart_days,
+    days_without_volume,
     fault,
     other_instrument,
     read_chart,
-    take_odd_events,
+    sift,
 )
 
 _TIMEOUT_SECONDS = 7.0
@@ -91,9 +93,9 @@ class Yahoo:
                 timeout=_TIMEOUT_SECONDS,
             )
             chart = self._session.chart or {}
-            actions = chart_actions(chart)
+            actions, odd = chart_actions(chart)
             parts = [
-                (YAHOO_DAILY_BARS, _bars(frame, instrument)),
+                (YAHOO_DAILY_BARS, _bars(frame, instrument, days_without_volume(chart))),
                 (YAHOO_CORPORATE_ACTIONS, _corporate_actions(actions, instrument)),
             ]
         except YFPricesMissingError as error:
@@ -113,8 +115,10 @@ class Yahoo:
         asked = (request.first, request.last, self._clock())
         # yfinance silently drops a last bar beyond the range, so the days come from the answer itself.
         days = chart_days(chart) + [day for day, *_ in actions]
-        left_out = self._session.left_out + outside("Yahoo", days, *asked)
-        return Answer({table.name: bounded("Yahoo", table, rows, *asked)[0] for table, rows in parts}, left_out)
+        unread = self._session.unread
+        left_out = [*unread.told(), *self._session.left_out, *odd, *outside("Yahoo", days, *asked)]
+        tables = {table.name: bounded("Yahoo", table, rows, *asked)[0] for table, rows in parts}
+        return Answer(tables, left_out, unread.days)
 
     def _symbols(self, instrument: Instrument) -> set[str]:
         """The NSE symbols under which Yahoo may answer: for a renamed share, the new or the old one."""
@@ -171,7 +175,8 @@ class _Session(curl_cffi.requests.Session):
 
     Attributes:
         wrong: why the last answer cannot be used, whatever yfinance returns for it; None if it can.
-        left_out: the parts that were removed from the answer before yfinance parsed it, a sentence each.
+        left_out: the events that were removed from the answer before yfinance parsed it, a sentence each.
+        unread: the bars that were removed from it.
         chart: the rest of the answer, as JSON; None if it has no prices.
         address: the address of the last request.
     """
@@ -188,6 +193,7 @@ class _Session(curl_cffi.requests.Session):
         self._tickers = tickers
         self.wrong: SourceRefused | SourceUnavailable | None = None
         self.left_out: list[str] = []
+        self.unread = Unread("Yahoo")
         self.chart: dict[str, Any] | None = None
 
     def request(self, method: Any, url: str, *arguments: Any, **options: Any) -> Any:
@@ -197,22 +203,32 @@ class _Session(curl_cffi.requests.Session):
         self.address = address.geturl()
         response = super().request(method, self.address, *arguments, **options)
         if "/finance/chart/" in address.path:
-            chart = read_chart(response)
-            self.left_out = take_odd_events(chart) if chart else []
-            if self.left_out:
-                response.content = json.dumps({"chart": {"result": [chart], "error": None}}).encode()
-            self.chart = chart
-            self.wrong = fault(response, chart) or (other_instrument(chart, self._tickers) if chart else None)
+            self.chart = chart = read_chart(response)
+            if chart and "timestamp" in chart:
+                self.left_out, self.unread = sift(chart)
+                # The events are ours to read: yfinance would refuse all prices for an odd one.
+                rest = {name: part for name, part in chart.items() if name != "events"}
+                response.content = json.dumps({"chart": {"result": [rest], "error": None}}).encode()
+            self.wrong = (
+                fault(response, chart)
+                or (other_instrument(chart, self._tickers) if chart else None)
+                or self.unread.fault()
+            )
         return response
 
 
-def _bars(frame: pd.DataFrame, instrument: Instrument) -> pa.Table:
+def _bars(frame: pd.DataFrame, instrument: Instrument, without_volume: set[date]) -> pa.Table:
     prices = {ours: pa.array(frame[theirs].to_numpy(float), from_pandas=True) for theirs, ours in _PRICES.items()}
-    volume = frame["Volume"].fillna(0).astype("int64")
-    # A corporate action on a day without a bar has a row without prices.
+    # yfinance makes a null volume zero, which would be a valid one.
+    is_unknown = [day in without_volume for day in frame.index.date]
+    volume = frame["Volume"].astype("int64")
+    # Yahoo has rows without values for some days.
     is_bar = frame[list(_PRICES)].notna().any(axis=1) | (volume > 0)
     schema = YAHOO_DAILY_BARS.provider_columns
-    others = {"volume": pa.array(volume.to_numpy()), "is_withdrawn": pa.nulls(len(frame), pa.bool_())}
+    others = {
+        "volume": pa.array(volume.to_numpy(), mask=np.array(is_unknown, bool)),
+        "is_withdrawn": pa.nulls(len(frame), pa.bool_()),
+    }
     rows = pa.table(_of(instrument, frame) | prices | others)
     return rows.filter(pa.array(is_bar.to_numpy())).select(schema.names).cast(schema)
 

@@ -5,15 +5,17 @@ import math
 import re
 from collections import defaultdict
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import curl_cffi.requests
 import requests
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.network import shortened
 from extract.seeds import EXCHANGE_ZONE
+from extract.sources import LARGEST, Unread
 
 # How Yahoo writes rupees and the NSE. A lower-case last letter marks a hundredth of a currency, as in GBp, so INr would
 # not be rupees.
@@ -21,8 +23,19 @@ _RUPEES = {"INR", "inr"}
 _NSE = {"NSI", "NSE", "NATIONAL STOCK EXCHANGE OF INDIA"}
 # The statuses with which Yahoo blocks a client; 999 is Yahoo's own.
 _BLOCKED = {401, 403, 999}
-# The numbers of an event that must be above zero, by kind of event.
-_EVENTS = {"dividends": ("date", "amount"), "splits": ("date", "numerator", "denominator")}
+
+
+def _day(second: int) -> date:
+    return datetime.fromtimestamp(second, EXCHANGE_ZONE).date()
+
+
+def _of_calendar(second: int) -> int:
+    """Refuse a time that is too far away for a calendar, such as one in milliseconds."""
+    try:
+        _day(second)
+    except (OverflowError, OSError) as error:
+        raise ValueError(str(error)) from error
+    return second
 
 
 class _Sent(BaseModel):
@@ -31,9 +44,11 @@ class _Sent(BaseModel):
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
 
-# yfinance converts it to a 64-bit integer: a fraction would be lost, and a larger number would become another one.
-_Volume = Annotated[int, Field(ge=-(2**63), lt=2**63)]
-_Column = list[float | None]
+_Second = Annotated[int, AfterValidator(_of_calendar)]
+_Positive = Annotated[float, Field(gt=0, lt=LARGEST)]
+# yfinance converts it to a 64-bit integer: a fraction would be lost.
+_Volume = Annotated[int, Field(gt=-LARGEST, lt=LARGEST)]
+_Column = list[Annotated[float, Field(gt=-LARGEST, lt=LARGEST)] | None]
 
 
 class _Quote(_Sent):
@@ -48,20 +63,33 @@ class _Adjusted(_Sent):
     adjclose: _Column
 
 
+_COLUMNS = _Quote.model_fields.keys() | _Adjusted.model_fields.keys()
+
+
 class _Indicators(_Sent):
     quote: list[_Quote]
     adjclose: list[_Adjusted] = []
 
 
 class _Dividend(_Sent):
-    date: int
-    amount: float
+    date: _Second
+    amount: _Positive
 
 
 class _Split(_Sent):
-    date: int
-    numerator: float
-    denominator: float
+    date: _Second
+    numerator: _Positive
+    denominator: _Positive
+
+    @property
+    def ratio(self) -> float:
+        return self.numerator / self.denominator
+
+    @model_validator(mode="after")
+    def _has_ratio(self) -> Self:
+        if not 1 / LARGEST < self.ratio < LARGEST:
+            raise ValueError("there is no such ratio")
+        return self
 
 
 class _Events(_Sent):
@@ -79,7 +107,7 @@ class _Chart(_Sent):
     """The parts of an answer with prices that are checked."""
 
     meta: _Meta
-    timestamp: list[int]
+    timestamp: list[_Second]
     indicators: _Indicators
     events: _Events = _Events()
 
@@ -114,15 +142,11 @@ def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -
         return None
     if response.status_code >= 400:
         return SourceUnavailable(f"Yahoo answered {response.status_code}")
+    for error in _errors(chart):
+        return SourceUnavailable(f"Yahoo's answer is malformed: {_told(error)}")
     try:
         twice = _repeated(_Chart.model_validate(chart))
-    except ValidationError as error:
-        (first, *_) = error.errors(include_url=False, include_context=False)
-        place = ".".join(map(str, first["loc"])) or "the chart"
-        return SourceUnavailable(
-            f"Yahoo's answer is malformed: {place} is {shortened(repr(first['input']))}: {first['msg']}"
-        )
-    except (ValueError, OverflowError, OSError) as error:
+    except ValueError as error:
         return SourceUnavailable(f"Yahoo's answer is malformed: {shortened(str(error))}")
     if twice is None:
         return None
@@ -160,22 +184,85 @@ def _repeated(chart: _Chart) -> date | None:
     return None
 
 
-def chart_days(chart: dict[str, Any]) -> list[date]:
-    """The days of a chart's bars; empty if they cannot be read."""
+def sift(chart: dict[str, Any]) -> tuple[list[str], Unread]:
+    """Take the bars and the events that cannot be read out of a chart with prices.
+
+    Returns:
+        A sentence for each event that was taken out; and the bars.
+    """
+    bars: dict[int, ErrorDetails] = {}
+    events: dict[tuple[str, ...], ErrorDetails] = {}
+    for error in _errors(chart):
+        match error["loc"]:
+            case ("timestamp", int(row)) | ("indicators", "quote" | "adjclose", 0, _, int(row)):
+                bars.setdefault(row, error)
+            case ("events", *place):
+                events.setdefault(tuple(map(str, place[:2])), error)
+            case _:
+                # ``fault`` reports this as malformed.
+                return [], Unread("Yahoo")
+    return [_taken_out(chart, place, error) for place, error in events.items()], _without_bars(chart, bars)
+
+
+def _errors(chart: dict[str, Any]) -> list[ErrorDetails]:
     try:
-        return [_day(second) for second in chart.get("timestamp", [])]
-    except (TypeError, ValueError, OverflowError, OSError):
-        return []
+        _Chart.model_validate(chart)
+    except ValidationError as error:
+        return error.errors(include_url=False, include_context=False)
+    return []
 
 
-def chart_actions(chart: dict[str, Any]) -> list[tuple[date, float, float]]:
+def _told(error: ErrorDetails) -> str:
+    place = ".".join(map(str, error["loc"])) or "the chart"
+    return f"{place} is {shortened(repr(error['input']))}: {error['msg']}"
+
+
+def _taken_out(chart: dict[str, Any], place: tuple[str, ...], error: ErrorDetails) -> str:
+    """Take one event out of a chart, or all of a kind, or all; return the sentence about it."""
+    *ways, last = "events", *place
+    here = chart
+    for way in ways:
+        here = here[way]
+    what = f"an event of Yahoo's {place[0]} is" if len(place) > 1 else f"Yahoo's {last} are"
+    return f"{what} left out: {shortened(str(here.pop(last)))} ({_told(error)})"
+
+
+def _without_bars(chart: dict[str, Any], bars: dict[int, ErrorDetails]) -> Unread:
+    """Take bars out of a chart, by their place in it; return them with their reasons."""
+    times = chart["timestamp"]
+    unread = Unread("Yahoo", len(times))
+    for row, error in sorted(bars.items()):
+        is_dated = row < len(times) and error["loc"][0] != "timestamp"
+        unread.add(_day(times[row]) if is_dated else None, _told(error))
+    parts = (part for name in ("quote", "adjclose") for part in chart["indicators"].get(name, []))
+    for column in (times, *(part[name] for part in parts for name in _COLUMNS & part.keys())):
+        column[:] = [value for row, value in enumerate(column) if row not in bars]
+    return unread
+
+
+def chart_days(chart: dict[str, Any]) -> list[date]:
+    """The days of a chart's bars."""
+    return [_day(second) for second in chart.get("timestamp", [])]
+
+
+def days_without_volume(chart: dict[str, Any]) -> set[date]:
+    """The days of the bars whose volume is null, which yfinance makes zero."""
+    (quote,) = chart["indicators"]["quote"]
+    volumes: dict[date, int | None] = {}
+    # Of two bars of a day, yfinance takes the later one.
+    for second, volume in sorted(zip(chart["timestamp"], quote["volume"], strict=True), key=lambda bar: bar[0]):
+        volumes[_day(second)] = volume
+    return {day for day, volume in volumes.items() if volume is None}
+
+
+def chart_actions(chart: dict[str, Any]) -> tuple[list[tuple[date, float, float]], list[str]]:
     """The day, dividend and split ratio of each day with corporate actions; 0 where there is none of that kind.
 
     Not from yfinance's frame: it moves an action of a day without a bar to the bar before it, and drops those before
     the first bar.
 
-    Raises:
-        ValueError: an amount or ratio is too large for a number.
+    Returns:
+        Them, and a sentence for each day whose actions are together too large to be right.
     """
     events = _Chart.model_validate(chart).events
     dividends: dict[date, float] = defaultdict(float)
@@ -184,16 +271,15 @@ def chart_actions(chart: dict[str, Any]) -> list[tuple[date, float, float]]:
     # Yahoo has some splits twice.
     ratios: dict[date, set[float]] = defaultdict(set)
     for split in events.splits.values():
-        ratios[_day(split.date)].add(split.numerator / split.denominator)
-    days = sorted({*dividends, *ratios})
-    actions = [(day, dividends.get(day, 0.0), math.prod(ratios[day]) if day in ratios else 0.0) for day in days]
-    if not all(math.isfinite(value) for _, *values in actions for value in values):
-        raise ValueError("a corporate action is not finite")
-    return actions
-
-
-def _day(second: int) -> date:
-    return datetime.fromtimestamp(second, EXCHANGE_ZONE).date()
+        ratios[_day(split.date)].add(split.ratio)
+    actions, odd = [], []
+    for day in sorted({*dividends, *ratios}):
+        paid, ratio = dividends.get(day, 0.0), math.prod(ratios[day]) if day in ratios else 0.0
+        if max(paid, ratio) < LARGEST:
+            actions.append((day, paid, ratio))
+        else:
+            odd.append(f"Yahoo's actions of {day} are left out: together {paid} a share, and a ratio of {ratio}")
+    return actions, odd
 
 
 def other_instrument(chart: dict[str, Any], tickers: set[str]) -> SourceRefused | None:
@@ -222,38 +308,3 @@ def other_instrument(chart: dict[str, Any], tickers: set[str]) -> SourceRefused 
         f"Yahoo's answer for {told['symbol']} is {wrong}; it is not taken. Check yahoo_ticker in seeds/instruments.csv,"
         " and run it again"
     )
-
-
-def take_odd_events(chart: dict[str, Any]) -> list[str]:
-    """Remove corporate actions without content, such as a split to zero shares, from a chart; return their texts."""
-    events = chart.get("events")
-    if not isinstance(events, dict):
-        return []
-    taken = []
-    for kind, names in _EVENTS.items():
-        of_kind = events.get(kind)
-        if not isinstance(of_kind, dict):
-            continue
-        for key, event in list(of_kind.items()):
-            if isinstance(event, dict) and (
-                any(_says_nothing(event.get(name)) for name in names) or _is_no_day(event["date"])
-            ):
-                del of_kind[key]
-                taken.append(f"an event of Yahoo's {kind} is left out: {shortened(str(event))}")
-    return taken
-
-
-def _is_no_day(second: object) -> bool:
-    """Whether a time is too far away for a calendar, such as one in milliseconds; no number is a different fault."""
-    if type(second) is not int:
-        return False
-    try:
-        _day(second)
-    except (ValueError, OverflowError, OSError):
-        return True
-    return False
-
-
-def _says_nothing(value: object) -> bool:
-    """Whether a number is absent or not above zero; a value that is not a number is a different fault."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value <= 0)

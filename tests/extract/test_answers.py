@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from extract.errors import SourceRefused, SourceUnavailable
+from extract.fetching.received import Received
 from extract.landing.raw import (
     ALPHA_VANTAGE_DAILY_BARS,
     KITE_DAILY_BARS,
@@ -349,7 +350,10 @@ def test_times_in_milliseconds_are_malformed(changing: Changing) -> None:
     changing.change = changed_chart(
         lambda chart: chart.update(timestamp=[second * 1000 for second in chart["timestamp"]])
     )
-    with pytest.raises(SourceUnavailable, match=r"Yahoo's answer is malformed: year \d+ is out of range"):
+    with pytest.raises(
+        SourceUnavailable,
+        match=r"Yahoo's answer is malformed: 21 of its 21 bars cannot be read.*: Value error, year \d+ is out of range",
+    ):
         changing.fetch("yahoo")
 
 
@@ -418,7 +422,7 @@ def test_each_reason_of_kite_to_forbid_is_told_with_what_mends_it(
 
 HEADER = b"instrument_token,exchange_token,tradingsymbol,name,last_price,expiry,strike,tick_size,lot_size"
 HEADER += b",instrument_type,segment,exchange\n"
-ROW = b"58369,11536,TCS,TCS,0.0,,0.0,0.05,1,EQ,NSE,NSE\n"
+ROW = b"2953217,11536,TCS,TCS,0.0,,0.0,0.05,1,EQ,NSE,NSE\n"
 OTHER_ROW = b'408065,1594,INFY,"INFOSYS, LTD.",0.0,,0.0,0.05,1,EQ,NSE,NSE\n'
 
 
@@ -439,6 +443,27 @@ def sent_as(body: bytes, *headers: tuple[str, str]) -> Change:
         (HEADER + b"77,1,ODD,ODD,0.0,,0.0,n/a,1,EQ,NSE,NSE\n" + ROW + OTHER_ROW, "(tick_size is 'n/a')"),
         (HEADER + ROW + b"77,1,ODD\n" + OTHER_ROW, "ODD in line 3"),
         (HEADER + ROW + OTHER_ROW + b"77,1,ODD,ODD,0.0,,0.0,0.05,1,EQ,BSE,BSE\n", "(exchange is 'BSE')"),
+        (
+            HEADER + ROW + b"77,1,O\xff,ODD,0.0,,0.0,0.05,1,EQ,X,NSE\n" + OTHER_ROW,
+            "(tradingsymbol is 'O\N{REPLACEMENT CHARACTER}')",
+        ),
+        (
+            HEADER + ROW + b'77,1,ODD,"ODD LTD,0.0,,0.0,0.05,1,EQ,NSE,NSE\n' + OTHER_ROW,
+            "ODD in line 3 (exchange is None)",
+        ),
+        (
+            HEADER + ROW + b"77,1,ODD," + 200_000 * b"x" + b"\n" + OTHER_ROW,
+            "a row without a name in line 3 (field larger",
+        ),
+        (HEADER + ROW + OTHER_ROW + b"77,1,ODD\n", "ODD in line 4"),
+        (
+            HEADER + ROW + b"77,1,ODD,ODD,0.0,,0.0,0.05,1,EQ,NSE,NSE\n" + OTHER_ROW,
+            "77, which is not of exchange_token 1)",
+        ),
+        (
+            HEADER + ROW + b"77,x,ODD,ODD,0.0,,0.0,0.05,1,EQ,NSE,NSE\n" + OTHER_ROW,
+            "77, which is not of exchange_token x)",
+        ),
     ],
 )
 def test_an_odd_row_of_kites_dump_costs_itself_alone_and_is_named(
@@ -447,7 +472,7 @@ def test_an_odd_row_of_kites_dump_costs_itself_alone_and_is_named(
     changing.change = sent_as(dump)
     answer = changing.dump()
     rows = answer[KITE_INSTRUMENTS.name].to_pylist()
-    assert [(row["tradingsymbol"], row["instrument_token"]) for row in rows] == [("TCS", 58369), ("INFY", 408065)]
+    assert [(row["tradingsymbol"], row["instrument_token"]) for row in rows] == [("TCS", 2953217), ("INFY", 408065)]
     assert rows[1]["name"] == "INFOSYS, LTD."
     assert rows[0]["expiry"] is None
     assert len(answer.left_out) == (said is not None)
@@ -467,7 +492,7 @@ def test_a_dump_that_is_cut_off_is_told_so(changing: Changing, cut: int) -> None
 
 
 def test_a_compressed_dump_that_is_cut_off_is_none(changing: Changing) -> None:
-    rows = b"".join(ROW.replace(b"58369", b"%d" % (256 * n + 1)).replace(b"TCS", b"S%d" % n) for n in range(1, 400))
+    rows = b"".join(ROW.replace(b"2953217,11536,TCS", b"%d,%d,S%d" % (256 * n + 1, n, n)) for n in range(1, 400))
     packed = gzip.compress(HEADER + rows)
     changing.change = sent_as(packed, ("Content-Encoding", "gzip"))
     assert changing.dump()[KITE_INSTRUMENTS.name].num_rows == 399
@@ -476,11 +501,225 @@ def test_a_compressed_dump_that_is_cut_off_is_none(changing: Changing) -> None:
         changing.dump()
 
 
+def test_a_byte_of_a_name_that_is_not_utf_8_costs_that_letter(changing: Changing) -> None:
+    changing.change = sent_as(HEADER + ROW + OTHER_ROW.replace(b"INFOSYS", b"INF\xd6SYS"))
+    answer = changing.dump()
+    assert answer[KITE_INSTRUMENTS.name]["name"].to_pylist() == ["TCS", "INF\N{REPLACEMENT CHARACTER}SYS, LTD."]
+    assert answer.left_out == []
+
+
+@pytest.mark.parametrize(
+    ("others", "said"),
+    [
+        (
+            [b"257,1,TCS,OTHER,0.0,,0.0,0.05,1,EQ,NSE,NSE\n"],
+            "TCS in line 3 (tradingsymbol TCS has more than one instrument_token: 2953217, 257)",
+        ),
+        (
+            [b"2953217,11536,OTHER,OTHER,0.0,,0.0,0.05,1,EQ,NSE,NSE\n"],
+            "TCS in line 3 (instrument_token 2953217 has more than one tradingsymbol: TCS, OTHER)",
+        ),
+    ],
+)
+def test_a_share_that_the_dump_has_twice_gets_no_candles(changing: Changing, others: list[bytes], said: str) -> None:
+    changing.change = sent_as(HEADER + OTHER_ROW + ROW + b"".join(others))
+    answer = changing.dump()
+    assert answer[KITE_INSTRUMENTS.name]["tradingsymbol"].to_pylist() == ["INFY"]
+    (told,) = answer.left_out
+    assert told.startswith("2 rows of Kite's instruments dump are left out: ")
+    assert said in told
+    with pytest.raises(SourceRefused) as caught:
+        changing.fetch("kite")
+    assert "Kite's instruments dump has no usable token of TCS in line" in str(caught.value)
+    assert not caught.value.stops_source
+
+
+def test_a_share_that_the_dump_has_twice_with_one_token_is_one_share(changing: Changing) -> None:
+    changing.change = sent_as(HEADER + ROW + OTHER_ROW + ROW)
+    assert changing.dump().left_out == []
+
+
 @pytest.mark.parametrize("dump", [b"", HEADER, b"instrument_token,tradingsymbol\n1,TCS\n", b"\xff\xfe\x00"])
 def test_what_is_no_dump_is_refused(changing: Changing, dump: bytes) -> None:
     changing.change = sent_as(dump)
-    with pytest.raises(SourceUnavailable, match=r"dump is empty|lacks the columns .*expiry|malformed"):
+    with pytest.raises(SourceUnavailable, match=r"dump is empty|lacks the columns .*expiry"):
         changing.dump()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "words"),
+    [
+        ("text/csv", b"<!doctype html><title>Sorry</title>", "dump is not CSV: it begins with '<!doctype html>"),
+        ("text/csv", b'{"status": "success"}', "dump is not CSV: it begins with '{"),
+        ("text/html", b"<html>Sorry</html>", "Kite answered 200: no CSV"),
+        ("application/json", b'{"status": "success", "data": []}', "Kite answered 200: no CSV"),
+    ],
+)
+def test_a_page_or_json_in_place_of_the_dump_is_told_so(changing: Changing, kind: str, body: bytes, words: str) -> None:
+    changing.change = lambda _: Answered(200, [("Content-Type", kind)], body)
+    with pytest.raises(SourceUnavailable) as caught:
+        changing.dump()
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "candle",
+    [
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, None, 10],
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, "1.5", 10],
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, float("nan"), 10],
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, 1e15, 10],
+        ["2024-12-05T00:00:00+0530", 1, 2, True, 1, 10],
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, 1, 10.5],
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, 1, 2**63],
+        ["2024-12-05T00:00:00+0530", 1, 2, 1, 1],
+        ["2024-12-05T00:00:00+0530"],
+    ],
+)
+def test_a_candle_that_cannot_be_read_costs_itself_alone_and_is_named(changing: Changing, candle: list[Any]) -> None:
+    expected = changing.fetch("kite")[KITE_DAILY_BARS.name].to_pylist()
+    changing.change = changed(lambda body: body["data"]["candles"].__setitem__(3, candle))
+    answer = changing.fetch("kite")
+    assert answer[KITE_DAILY_BARS.name].to_pylist() == expected[:3] + expected[4:]
+    (said,) = answer.left_out
+    assert said.startswith("Kite sent 1 bars that cannot be read, which are left out: 2024-12-05 (")
+    assert answer.unread == {date(2024, 12, 5)}
+
+
+@pytest.mark.parametrize(
+    "candle",
+    [None, [], {}, 5, "", [None, 1, 2, 1, 1, 10], ["2024-12-05T00:00:00+0000", 1, 2, 1, 1, 10], ["2024-12-32", 1]]
+    + [["0001-01-01T00:00:00+0530", 1, 2, 1, 1, 10][:length] for length in (1, 5)],
+)
+def test_a_candle_without_a_day_costs_itself_alone(changing: Changing, candle: Any) -> None:
+    expected = changing.fetch("kite")[KITE_DAILY_BARS.name].to_pylist()
+    changing.change = changed(lambda body: body["data"]["candles"].__setitem__(3, candle))
+    answer = changing.fetch("kite")
+    assert answer[KITE_DAILY_BARS.name].to_pylist() == expected[:3] + expected[4:]
+    (said,) = answer.left_out
+    assert "sent 1 bars that cannot be read" in said
+
+
+@pytest.mark.parametrize(("sent_day", "place"), [("2024-12-05", 3), ("2024-12-05", -1), ("", 3)])
+def test_a_bar_that_cannot_be_read_is_not_taken_for_withdrawn(changing: Changing, sent_day: str, place: int) -> None:
+    sent = days(changing.fetch("kite"), "kite")
+    held = Received(KITE_DAILY_BARS, {"TCS": {f"{day:%Y%m%d}": 10 * "0" for day in sent}})
+
+    def spoil(body: Any) -> None:
+        candles = body["data"]["candles"]
+        candles.insert(place, [sent_day + candles.pop(3)[0][10:]])
+
+    changing.change = changed(spoil)
+    answer = changing.fetch("kite")
+    kept = held.new_rows(answer[KITE_DAILY_BARS.name], NOW, answer.unread)
+    assert kept.num_rows == len(sent) - 1
+    assert not any(kept["is_withdrawn"].to_pylist())
+    changing.change = changed(lambda body: body["data"]["candles"].pop(3))
+    answer = changing.fetch("kite")
+    assert held.new_rows(answer[KITE_DAILY_BARS.name], NOW, answer.unread).num_rows == len(sent)
+
+
+@pytest.mark.parametrize("candles", [None, {}, "", [[]]])
+def test_candles_of_which_none_can_be_read_are_malformed(changing: Changing, candles: Any) -> None:
+    changing.change = changed(lambda body: body["data"].update(candles=candles))
+    with pytest.raises(SourceUnavailable, match="Kite's answer is malformed"):
+        changing.fetch("kite")
+
+
+@pytest.mark.parametrize("source_id", ["kite", "yahoo", "alpha_vantage"])
+def test_an_answer_of_which_many_bars_cannot_be_read_is_malformed(changing: Changing, source_id: str) -> None:
+    def spoilt(count: int) -> Change:
+        def spoil(body: Any) -> None:
+            if source_id == "kite":
+                for candle in body["data"]["candles"][:count]:
+                    candle[4] = "-"
+            elif source_id == "yahoo":
+                body["chart"]["result"][0]["indicators"]["quote"][0]["close"][:count] = count * ["-"]
+            else:
+                for fields in list(body["Time Series (Daily)"].values())[:count]:
+                    del fields["5. volume"]
+
+        return changed(spoil)
+
+    changing.change = spoilt(5)
+    answer = changing.fetch(source_id)
+    assert len(days(answer, source_id)) == 16
+    assert len(answer.unread) == 5
+    changing.change = spoilt(6)
+    with pytest.raises(
+        SourceUnavailable, match="answer is malformed: 6 of its 21 bars cannot be read, such as 2024-12-"
+    ):
+        changing.fetch(source_id)
+
+
+@pytest.mark.parametrize(
+    ("day", "fields", "said"),
+    [
+        ("2024-12-30", {"5. volume": None}, "2024-12-30 (volume is None)"),
+        ("2024-12-30", {"4. close": 12.5}, "2024-12-30 (close is 12.5)"),
+        ("2024-12-32", {}, "a bar without a day (its day is 2024-12-32)"),
+    ],
+)
+def test_a_bad_day_of_alpha_vantage_costs_itself_alone(
+    changing: Changing, day: str, fields: dict[str, object], said: str
+) -> None:
+    expected = changing.fetch("alpha_vantage")[ALPHA_VANTAGE_DAILY_BARS.name].to_pylist()
+
+    def spoil(body: Any) -> None:
+        series = body["Time Series (Daily)"]
+        series[day] = series.pop("2024-12-30") | fields
+
+    changing.change = changed(spoil)
+    answer = changing.fetch("alpha_vantage")
+    assert days(answer, "alpha_vantage") == [row["date"] for row in expected if row["date"] != date(2024, 12, 30)]
+    assert answer.left_out == [f"Alpha Vantage sent 1 bars that cannot be read, which are left out: {said}"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"instrument_token": 408065}, "it is of the instrument 408065, and not of"),
+        ({"last_price": True}, "it holds ["),
+        ({"last_price": float("nan")}, "it holds ["),
+        ({"last_price": "12.5"}, "it holds ["),
+        ({"volume": 12.9}, "it holds ["),
+        ({"volume": None}, "it holds ["),
+        ({"ohlc": {"open": 1, "high": 2, "low": 1}}, "it has no close"),
+        ({"ohlc": None}, "not subscriptable"),
+        ({"last_trade_time": None}, "must be str"),
+        ({"timestamp": 5}, "must be str"),
+        ({"timestamp": "2024-12-31T15:30:00Z"}, "does not match"),
+        (None, "not subscriptable"),
+    ],
+)
+def test_a_quote_that_cannot_be_read_costs_itself_alone_and_is_named(
+    changing: Changing, change: dict[str, Any] | None, said: str
+) -> None:
+    asked = Request(KITE_QUOTES, (ETERNAL, TCS), LAST, NOW.date())
+
+    def spoil(body: Any) -> None:
+        quotes = body["data"]
+        quotes["NSE:TCS"] = None if change is None else quotes["NSE:TCS"] | change
+
+    changing.change = changed(spoil)
+    answer = changing.sources["kite"].fetch(asked)
+    assert answer[KITE_QUOTES.name]["symbol"].to_pylist() == ["ETERNAL"]
+    (told,) = answer.left_out
+    assert told.startswith("Kite's quotes that cannot be read are left out: TCS (")
+    assert said in told
+
+
+def test_a_quote_of_a_share_without_a_token_is_left_out_and_named(changing: Changing) -> None:
+    changing.change = sent_as(
+        HEADER
+        + b"%d,%d,ETERNAL,E,0.0,,0.0,0.05,1,EQ,NSE,NSE\n" % (256 * ETERNAL.instrument_id + 1, ETERNAL.instrument_id)
+    )
+    changing.dump()
+    changing.change = None
+    answer = changing.sources["kite"].fetch(Request(KITE_QUOTES, (ETERNAL, TCS), LAST, NOW.date()))
+    assert answer[KITE_QUOTES.name]["symbol"].to_pylist() == ["ETERNAL"]
+    (told,) = answer.left_out
+    assert "TCS (TCS is not in Kite's instruments dump" in told
 
 
 def test_a_quote_of_a_day_that_has_not_come_is_left_out_and_named(changing: Changing) -> None:

@@ -5,6 +5,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -172,7 +173,6 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("kite", "error_500", UNAVAILABLE, False, "500"),
         ("kite", "error_502_page", UNAVAILABLE, False, "502"),
         ("kite", "cut_json", UNAVAILABLE, False, "no JSON"),
-        ("kite", "null_fields", UNAVAILABLE, False, "malformed"),
         ("kite", "other_zone", UNAVAILABLE, False, "T00:00:00-0500, which is not in the time zone Asia/Kolkata"),
         ("kite", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("kite", "dead_token", REFUSED, True, "run `trading-data kite-login`"),
@@ -198,7 +198,6 @@ REFUSED, UNAVAILABLE = SourceRefused, SourceUnavailable
         ("alpha_vantage", "error_500", UNAVAILABLE, False, "500"),
         ("alpha_vantage", "error_502_page", UNAVAILABLE, False, "502"),
         ("alpha_vantage", "cut_json", UNAVAILABLE, False, "not JSON"),
-        ("alpha_vantage", "null_fields", UNAVAILABLE, False, "malformed"),
         ("alpha_vantage", "closed_connection", UNAVAILABLE, False, "could not be reached"),
         ("alpha_vantage", "empty", UNAVAILABLE, False, "sent nothing"),
         ("alpha_vantage", "burst", UNAVAILABLE, False, "too fast"),
@@ -237,26 +236,10 @@ def test_no_failure_ends_as_an_empty_success(
 _QUOTE = "indicators.quote.0"
 
 
-@pytest.mark.parametrize(
-    ("place", "value"),
-    [
-        (f"{_QUOTE}.close.3", "12.5"),
-        (f"{_QUOTE}.open.3", True),
-        (f"{_QUOTE}.high.3", math.inf),
-        (f"{_QUOTE}.volume.3", 2**63),
-        (f"{_QUOTE}.volume.3", 12.5),
-        ("indicators.adjclose.0.adjclose.3", "12.5"),
-        ("timestamp.3", 1733111100.5),
-        ("events", []),
-        ("events.dividends.7.amount", True),
-        ("events.splits.7.denominator", "1"),
-        ("meta.dataGranularity", "1wk"),
-    ],
-)
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
-def test_what_yfinance_would_make_a_number_or_nothing_of_is_refused_by_its_place(
-    healthy: tuple[Providers, dict[str, Source]], place: str, value: object, mark: bytes
-) -> None:
+@contextmanager
+def yahoo_with(providers: Providers, place: str, value: object, mark: bytes = b"") -> Iterator[Yahoo]:
+    """Yahoo, of whose charts one value is changed; each chart has a dividend and a split."""
+
     def changed(_: Asked, pass_on: Callable[[], Answered]) -> Answered:
         answer = pass_on()
         body = json.loads(answer.body)
@@ -269,18 +252,106 @@ def test_what_yfinance_would_make_a_number_or_nothing_of_is_refused_by_its_place
         here = chart
         for key in ways:
             here = here[key]
-        if is_changed:
-            here[last] = value
+        here[last] = value
         return Answered(answer.status, answer.headers, mark + json.dumps(body).encode())
 
-    with serving(healthy[0]) as address, loopback.serving(Proxy(address, changed)) as before:
+    with serving(providers) as address, loopback.serving(Proxy(address, changed)) as before:
         yahoo = Yahoo(base_url=before.address, requests_per_second=500, clock=lambda: NOW, sleep=time.sleep)
-        is_changed = False
-        assert bars(yahoo, "ACC")
-        is_changed = True
-        with pytest.raises(SourceUnavailable, match=f"malformed: {re.escape(place)} is"):
-            bars(yahoo, "ACC")
+        yield yahoo
         yahoo.close()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (f"{_QUOTE}.close.3", "12.5"),
+        (f"{_QUOTE}.close.3", math.nan),
+        (f"{_QUOTE}.open.3", True),
+        (f"{_QUOTE}.high.3", math.inf),
+        (f"{_QUOTE}.low.3", 1e15),
+        (f"{_QUOTE}.volume.3", 2**63),
+        (f"{_QUOTE}.volume.3", 12.5),
+        ("indicators.adjclose.0.adjclose.3", "12.5"),
+        ("timestamp.3", 1733111100.5),
+        ("timestamp.3", 1733111100000),
+    ],
+)
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_a_bar_that_yfinance_would_make_a_number_or_nothing_of_costs_itself_alone_and_is_named(
+    healthy: tuple[Providers, dict[str, Source]], place: str, value: object, mark: bytes
+) -> None:
+    providers, sources = healthy
+    expected = bars(sources["yahoo"], "ACC")
+    (gone,) = expected[3:4]
+    with yahoo_with(providers, place, value, mark) as yahoo:
+        answer = yahoo.fetch(Request(YAHOO_DAILY_BARS, (INSTRUMENTS["ACC"],), FIRST, LAST))
+    assert answer[YAHOO_DAILY_BARS.name].to_pylist() == [row for row in expected if row is not gone]
+    assert answer["yahoo_corporate_actions"].num_rows == 1
+    (said,) = answer.left_out
+    day = None if place == "timestamp.3" else date(2024, 6, 6)
+    named = day or "a bar without a day"
+    assert said.startswith(f"Yahoo sent 1 bars that cannot be read, which are left out: {named} ({place} is ")
+    assert answer.unread == {day}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "left"),
+    [
+        ("events", [], []),
+        ("events.dividends", [], [(0.0, 2.0)]),
+        ("events.splits", None, [(1.5, 0.0)]),
+        ("events.dividends.7", "5.0", [(0.0, 2.0)]),
+        ("events.dividends.7.amount", True, [(0.0, 2.0)]),
+        ("events.dividends.7.amount", "5.0", [(0.0, 2.0)]),
+        ("events.dividends.7.amount", math.nan, [(0.0, 2.0)]),
+        ("events.dividends.7.amount", None, [(0.0, 2.0)]),
+        ("events.dividends.7.amount", 1e300, [(0.0, 2.0)]),
+        ("events.dividends.7.date", 1733111100.5, [(0.0, 2.0)]),
+        ("events.splits.7.denominator", "1", [(1.5, 0.0)]),
+        ("events.splits.7.numerator", "2", [(1.5, 0.0)]),
+        ("events.splits.7", {"date": 1733111100, "numerator": 1e308, "denominator": 1e-308}, [(1.5, 0.0)]),
+        ("events.splits.7", {"date": 1733111100, "numerator": 1e-308, "denominator": 1e10}, [(1.5, 0.0)]),
+    ],
+)
+def test_an_event_that_cannot_be_read_costs_itself_alone_and_is_named(
+    healthy: tuple[Providers, dict[str, Source]], place: str, value: object, left: list[tuple[float, float]]
+) -> None:
+    providers, sources = healthy
+    expected = bars(sources["yahoo"], "ACC")
+    with yahoo_with(providers, place, value) as yahoo:
+        answer = yahoo.fetch(Request(YAHOO_DAILY_BARS, (INSTRUMENTS["ACC"],), FIRST, LAST))
+    assert answer[YAHOO_DAILY_BARS.name].to_pylist() == expected
+    actions = answer["yahoo_corporate_actions"].to_pylist()
+    assert [(row["dividend"], row["split_ratio"]) for row in actions] == left
+    (said,) = answer.left_out
+    assert re.match(
+        r"(an event of Yahoo's (dividends|splits) is|Yahoo's (events|dividends|splits) are) left out: ", said
+    )
+    assert f"({place}" in said
+    assert answer.unread == set()
+
+
+def test_an_event_of_a_kind_that_is_not_asked_for_costs_nothing(healthy: tuple[Providers, dict[str, Source]]) -> None:
+    providers, sources = healthy
+    expected = bars(sources["yahoo"], "ACC")
+    with yahoo_with(providers, "events.capitalGains", {"7": {"date": "soon"}}) as yahoo:
+        assert bars(yahoo, "ACC") == expected
+
+
+def test_a_chart_of_weeks_is_refused_by_its_place(healthy: tuple[Providers, dict[str, Source]]) -> None:
+    with (
+        yahoo_with(healthy[0], "meta.dataGranularity", "1wk") as yahoo,
+        pytest.raises(SourceUnavailable, match=r"malformed: meta\.dataGranularity is '1wk'"),
+    ):
+        bars(yahoo, "ACC")
+
+
+def test_a_null_volume_of_yahoo_stays_null(healthy: tuple[Providers, dict[str, Source]]) -> None:
+    providers, sources = healthy
+    expected = bars(sources["yahoo"], "ACC")
+    expected[3]["volume"] = None
+    with yahoo_with(providers, f"{_QUOTE}.volume.3", None) as yahoo:
+        assert bars(yahoo, "ACC") == expected
 
 
 def test_kites_answer_without_candles_is_empty_and_not_an_error(
@@ -315,6 +386,30 @@ def test_a_bar_of_a_day_that_has_not_come_is_left_out_and_named(
     assert answer[TABLES[source_id].name].to_pylist() == right
     (said,) = answer.left_out
     assert said.endswith("sent 1 rows of days that have not come, which are left out: 2025-02-10")
+
+
+@pytest.mark.parametrize(("source_id", "lost"), [("kite", "holds ["), ("alpha_vantage", "it has no high")])
+def test_a_bar_of_which_a_part_is_null_or_missing_is_left_out_and_named(
+    healthy: tuple[Providers, dict[str, Source]], source_id: str, lost: str
+) -> None:
+    providers, sources = healthy
+    first = LAST - timedelta(days=30)
+    right = bars(sources[source_id], "ABB", first)
+    providers.fail(Fault(source_id, "null_fields"))
+    asked = Request(TABLES[source_id], (INSTRUMENTS["ABB"],), first, LAST)
+    answer = sources[source_id].fetch(asked)
+    kept = [row for row in right if _day(row["date"]) != LAST]
+    assert answer[TABLES[source_id].name].to_pylist() == kept
+    assert len(kept) == len(right) - 1
+    (said,) = answer.left_out
+    assert f"sent 1 bars that cannot be read, which are left out: {LAST} (" in said
+    assert lost in said
+    assert answer.unread == {LAST}
+
+
+def _day(sent: object) -> date:
+    assert isinstance(sent, date)
+    return sent.astimezone(EXCHANGE_ZONE).date() if isinstance(sent, datetime) else sent
 
 
 @pytest.mark.parametrize("source_id", ["kite", "yahoo"])
