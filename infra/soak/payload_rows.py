@@ -2,11 +2,10 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
-
-import numpy as np
 
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE
@@ -14,7 +13,11 @@ from extract.seeds import EXCHANGE_ZONE
 _PRICES = ("open", "high", "low", "close")
 FIRST, LAST = date(2024, 12, 2), date(2024, 12, 31)
 
-type Reader = Callable[[Any], set[tuple[object, ...]]]
+# No price, volume or ratio is so large, and none that is sent is taken.
+_TOO_LARGE = 10**12
+
+type _Row = tuple[object, ...]
+type Reader = Callable[[Any], set[_Row]]
 
 
 def exchange_day(when: object) -> date:
@@ -25,14 +28,9 @@ def exchange_day(when: object) -> date:
     return when
 
 
-def no_number(text: str) -> float:
-    """Refuse NaN and the infinities, which Python's reader of JSON would take."""
-    raise ValueError(f"{text} is not a JSON number")
-
-
 def _number(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -_TOO_LARGE < value < _TOO_LARGE:
+        raise ValueError(f"{value!r} is not a price, a volume or a ratio")
     return float(value)
 
 
@@ -48,57 +46,61 @@ def _start(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _kite_rows(answer: Any) -> set[tuple[object, ...]]:
-    return {
-        (_start(day), *map(_number, prices), _whole(volume))
-        for day, *prices, volume in (candle[:6] for candle in answer["data"]["candles"])
-    }
-
-
-def _yahoo_rows(answer: Any) -> set[tuple[object, ...]]:
-    """The rows of Yahoo's columns; a null price is missing, and a null volume is zero."""
-    result = answer["chart"]["result"][0]
-    quote = result["indicators"]["quote"][0]
-    adjusted = result["indicators"]["adjclose"][0]["adjclose"] if "adjclose" in result["indicators"] else quote["close"]
-
-    def price(value: object) -> float | None:
-        return None if value is None else float(np.float64(_number(value)))
-
-    rows: set[tuple[object, ...]] = set()
-    for number, second in enumerate(result["timestamp"]):
+def _readable[Part](parts: Iterable[Part], read: Callable[[Part], set[_Row]]) -> set[_Row]:
+    """What is read of the parts; each that cannot be read costs itself alone."""
+    rows: set[_Row] = set()
+    for part in parts:
         try:
-            prices = [price(column[number]) for column in (*(quote[name] for name in _PRICES), adjusted)]
-            volume = quote["volume"][number]
-            rows |= {(when, *prices, 0 if volume is None else _whole(volume)) for when in _times(second)}
-        except OverflowError:
-            # There is no such time or number, and no such row.
+            rows |= read(part)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError):
             continue
     return rows
 
 
-def _yahoo_actions(answer: Any) -> set[tuple[object, ...]]:
-    """The actions of the days that were asked for; others are not taken."""
+def _kite_rows(answer: Any) -> set[_Row]:
+    def bar(candle: Any) -> set[_Row]:
+        day, *prices, volume = candle[:6]
+        opened, high, low, close = map(_number, prices)
+        return {(_start(day), opened, high, low, close, _whole(volume))}
+
+    return _readable(answer["data"]["candles"], bar)
+
+
+def _yahoo_rows(answer: Any) -> set[_Row]:
+    """The rows of Yahoo's columns; a null price or volume is missing."""
     result = answer["chart"]["result"][0]
-    told: defaultdict[datetime, list[float]] = defaultdict(lambda: [0.0, 0.0])
-    events = result.get("events", {})
-    for event in events.get("dividends", {}).values():
-        for when in _times(event["date"]) if _tells(event, "amount") else ():
-            told[when][0] = _number(event["amount"])
-    for event in events.get("splits", {}).values():
-        for when in _times(event["date"]) if _tells(event, "numerator", "denominator") else ():
-            told[when][1] = _number(event["numerator"]) / _number(event["denominator"])
+    quote = result["indicators"]["quote"][0]
+    adjusted = result["indicators"]["adjclose"][0]["adjclose"] if "adjclose" in result["indicators"] else quote["close"]
+    columns = [*(quote[name] for name in _PRICES), adjusted]
+
+    def bar(numbered: tuple[int, object]) -> set[_Row]:
+        number, second = numbered
+        prices = [None if column[number] is None else _number(column[number]) for column in columns]
+        volume = quote["volume"][number]
+        return {(when, *prices, None if volume is None else _whole(volume)) for when in _times(second)}
+
+    return _readable(enumerate(result["timestamp"]), bar)
+
+
+def _yahoo_actions(answer: Any) -> set[_Row]:
+    """The actions of the days that were asked for; others are not taken."""
+    told: defaultdict[object, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    events = answer["chart"]["result"][0].get("events")
+    for place, kind, names in ((0, "dividends", ("amount",)), (1, "splits", ("numerator", "denominator"))):
+        of_kind = events.get(kind) if isinstance(events, dict) else None
+        parts = of_kind.values() if isinstance(of_kind, dict) else ()
+        for when, value in _readable(parts, partial(_action, names=names)):
+            told[when][place] = float(value)  # type: ignore[arg-type]
     return {(when, *values) for when, values in told.items() if FIRST <= exchange_day(when) <= LAST}
 
 
-def _tells(event: dict[str, object], *names: str) -> bool:
-    """Whether a corporate action has these numbers, above zero; one without them is left out."""
-    try:
-        if event.get("date") is not None:
-            _times(event["date"])
-        return all(event.get(name) is not None and _number(event[name]) > 0 for name in ("date", *names))
-    except OverflowError:
-        # There is no such time or number, and no such action.
-        return False
+def _action(event: dict[str, object], names: tuple[str, ...]) -> set[_Row]:
+    """The times and the value of an event: its amount, or the ratio of its two numbers."""
+    numbers = [_number(event[name]) for name in names]
+    value = numbers[0] / math.prod(numbers[1:])
+    if min(numbers) <= 0 or (not 1 / _TOO_LARGE < value < _TOO_LARGE and len(numbers) > 1):
+        raise ValueError(f"{event} says nothing")
+    return {(when, value) for when in _times(event["date"])}
 
 
 def _times(second: object) -> tuple[datetime, datetime]:
@@ -107,15 +109,17 @@ def _times(second: object) -> tuple[datetime, datetime]:
     return moment, datetime.combine(moment.astimezone(EXCHANGE_ZONE).date(), datetime.min.time(), EXCHANGE_ZONE)
 
 
-def _alpha_vantage_rows(answer: Any) -> set[tuple[object, ...]]:
-    rows = set()
-    for text, fields in answer["Time Series (Daily)"].items():
+def _alpha_vantage_rows(answer: Any) -> set[_Row]:
+    def bar(named: tuple[str, Any]) -> set[_Row]:
+        text, fields = named
         day = date.fromisoformat(text)
-        if not FIRST <= day <= LAST:
-            continue
-        named = {key.partition(". ")[2]: value for key, value in fields.items()}
-        rows.add((day, *(named[name] for name in (*_PRICES, "volume"))))
-    return rows
+        values = {key.partition(". ")[2]: value for key, value in fields.items()}
+        row = [values[name] for name in (*_PRICES, "volume")]
+        if not all(isinstance(value, str) for value in row):
+            raise ValueError(f"{row} are not texts")
+        return {(day, *row)} if FIRST <= day <= LAST else set()
+
+    return _readable(answer["Time Series (Daily)"].items(), bar)
 
 
 READERS: dict[str, dict[str, Reader]] = {

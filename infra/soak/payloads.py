@@ -28,7 +28,7 @@ from infra.doubles.loopback import serving
 from infra.local.market import draft_market
 from infra.local.providers import ACCESS_TOKEN, API_KEY, Limits, Providers
 from infra.local.providers import serving as providers_serving
-from infra.soak.payload_rows import FIRST, LAST, READERS, Reader, exchange_day, no_number
+from infra.soak.payload_rows import FIRST, LAST, READERS, Reader, exchange_day
 
 _FAST = Limits(
     kite_candles=10**6,
@@ -91,7 +91,7 @@ def _wrong(readers: dict[str, Reader], body: bytes, status: int, answer: Answer)
     if status >= 300:
         return f"{count} rows of an answer with status {status}"
     try:
-        read = json.loads(body.decode("utf-8-sig", errors="replace"), parse_constant=no_number)
+        read = json.loads(body.decode("utf-8-sig", errors="replace"))
         held = {name: reader(read) for name, reader in readers.items()}
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         return f"{count} rows of an answer that cannot be read ({type(error).__name__}: {error})"
