@@ -1,7 +1,7 @@
 """A small market with defects, actions that the exchange names, index lists of two days, and a split that came late."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from infra.local.market import write_market
 from tests.conftest import Pipeline, copied, made_once, write_bars
 
 SYMBOLS = ("360ONE", "3MINDIA", "ABB", "ACC", "BAJAJHFL", "BEL", "DLF", "GAIL", "INFY", "ITC", "LT", "SBIN", "TCS")
+IMPORTED_ON = date(2025, 5, 1)
 FIRST, LAST = date(2024, 1, 1), date(2025, 4, 30)
 
 # VOLTAS pays 40 of some 1,000 rupees on the one day, and splits 2 for 1 on the other.
@@ -32,7 +33,7 @@ _NAMED = (
     ("SBIN", "Dividend - Rs 2 Per Share", "22-May-2024"),
 )
 # The record of a day: a share of ours as our sources have it, a member that has left, and a share that never was ours.
-_RECORD = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN"
+RECORD = "SYMBOL,SERIES,OPEN,HIGH,LOW,CLOSE,LAST,PREVCLOSE,TOTTRDQTY,TOTTRDVAL,TIMESTAMP,TOTALTRADES,ISIN"
 _TRADED = (
     "VOLTAS,EQ,494,494,494,494,494,493.5,2000,988000,28-JUN-2024,40,INE226A01021",
     "GONE,EQ,50,50,50,50,50,50,100,5000,28-JUN-2024,4,INE000G01019",
@@ -40,6 +41,12 @@ _TRADED = (
     "FORGED,BE,20.5,20.5,20.5,20.5,20.5,20,300,6150,28-JUN-2024,4,INE999Z01012",
 )
 _LIST = "Company Name,Industry,Symbol,Series,ISIN Code"
+ABB, ACC, BEL, GONE = (
+    ("ABB", "INE117A01022"),
+    ("ACC", "INE012A01025"),
+    ("BEL", "INE263A01024"),
+    ("GONE", "INE000G01019"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -70,19 +77,29 @@ def market(tmp_path_factory: pytest.TempPathFactory, market_folder: Path) -> Ite
 def import_records(archive: Archive, folder: Path) -> None:
     """Take in a list of actions, the record of a day, and two lists of an index, which differ by a share each way."""
     records = [f"{symbol},EQ,-,10,{subject},{day},-,-,-,-,Invented Limited,,-," for symbol, subject, day in _NAMED]
-    actions = folder / "CF-CA-equities.csv"
-    actions.write_text("\n".join([_ACTIONS, *records]) + "\n")
-    for day, symbols in (("2024-03-28", ("ABB", "ACC", "GONE")), ("2024-09-30", ("ABB", "BEL"))):
-        members = [f"{symbol} Ltd.,Things,{symbol},EQ,{_ISIN[symbol]}" for symbol in symbols]
-        (folder / f"ind_nifty50list_{day}.csv").write_text("\n".join([_LIST, *members]) + "\n")
-    record = folder / "cm28JUN2024bhav.csv"
-    record.write_text("\n".join([_RECORD, *_TRADED]) + "\n")
-    paths = [actions, record, *sorted(folder.glob("ind_*.csv"))]
-    reports = take_files(archive, paths, date(2025, 5, 1), lambda *_: None)
+    import_files(
+        archive,
+        folder,
+        {
+            "CF-CA-equities.csv": (_ACTIONS, *records),
+            "cm28JUN2024bhav.csv": (RECORD, *_TRADED),
+            "ind_nifty50list_2024-03-28.csv": index_list(ABB, ACC, GONE),
+            "ind_nifty50list_2024-09-30.csv": index_list(ABB, BEL),
+        },
+    )
+
+
+def import_files(archive: Archive, folder: Path, texts: Mapping[str, Sequence[str]], today: date = IMPORTED_ON) -> None:
+    """Take in the exchange's files, each with these lines."""
+    for name, lines in texts.items():
+        (folder / name).write_text("\n".join(lines) + "\n")
+    reports = take_files(archive, [folder / name for name in texts], today, lambda *_: None)
     assert [report.reason for report in reports if not report.paths] == []
 
 
-_ISIN = {"ABB": "INE117A01022", "ACC": "INE012A01025", "BEL": "INE263A01024", "GONE": "INE000G01019"}
+def index_list(*members: tuple[str, str]) -> list[str]:
+    """The lines of a list of an index with these members, each a symbol and an ISIN."""
+    return [_LIST, *(f"{symbol} Ltd.,Things,{symbol},EQ,{isin}" for symbol, isin in members)]
 
 
 def send_a_split_that_comes_late(archive: Archive) -> None:
