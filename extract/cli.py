@@ -455,7 +455,7 @@ def _add_asking(command: _Add) -> None:
     taken.add_argument(
         "--format",
         choices=("parquet", "csv", "arrow"),
-        help="the format (default: by the file name in --output, else parquet)",
+        help="the format (default: by the ending of --output: .parquet, .csv, .arrow or .feather)",
     )
     taken.add_argument("--symbols", default="ALL", metavar="A,B", help="the symbols to write (default: %(default)s)")
     taken.add_argument("--from", dest="first", type=day, metavar="DAY", help="the first day, YYYY-MM-DD")
