@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from extract.analysis.arrow import read
 from extract.analysis.panel import wide_panel
+from extract.analysis.statements import AS_OF, CURRENT, INSTRUMENTS, MEMBERS
 from extract.errors import ConfigurationError, PipelineError
 from extract.seeds import EXCHANGE, EXCHANGE_ZONE, preferred_sources
 from extract.settings import Settings
@@ -80,10 +81,10 @@ def bars(
     conditions = _between("trade_date", start, end) + _of_symbols(symbols)
     if as_of is None:
         factor = "1" if adjusted else "share_factor"
-        return _read(_CURRENT.format(factor=factor, where=_where(conditions)))
+        return _read(CURRENT.format(factor=factor, where=_where(conditions)))
     moment, day = _moment(as_of)
     known = _read(
-        _AS_OF.format(
+        AS_OF.format(
             where=_where([*conditions, f"trade_date <= date '{day}'"]),
             symbols=_where(_of_symbols(symbols)),
             moment=f"timestamp '{moment.isoformat()}'",
@@ -159,7 +160,7 @@ def universe(index: str | None = None, as_of: Day | None = None) -> pa.Table:
     """
     day = _day(as_of) if as_of is not None else datetime.now(EXCHANGE_ZONE).date()
     if index is None:
-        return _read(_INSTRUMENTS.format(day=day))
+        return _read(INSTRUMENTS.format(day=day))
     lists = _read("select index_name, min(seen_from) as first from dim_index_memberships group by index_name")
     first_lists = dict(zip(lists["index_name"].to_pylist(), lists["first"].to_pylist(), strict=True))
     name = next((known for known in first_lists if known.casefold() == index.strip().casefold()), None)
@@ -170,7 +171,7 @@ def universe(index: str | None = None, as_of: Day | None = None) -> pa.Table:
         raise ValueError(f"there is no list of the index {index}{told}")
     if day < first_lists[name]:
         raise ValueError(f"the first list of {name} is of {first_lists[name]}, and {day} lies before")
-    return _read(_MEMBERS.format(name=name.replace("\\", "\\\\").replace("'", "\\'"), day=day))
+    return _read(MEMBERS.format(name=name.replace("\\", "\\\\").replace("'", "\\'"), day=day))
 
 
 def actions(
@@ -199,169 +200,6 @@ def actions(
         moment, day = _moment(as_of)
         conditions += [f"ex_date <= date '{day}'", f"known_from <= timestamp '{moment.isoformat()}'"]
     return _read(f"select * from fct_corporate_actions{_where(conditions)} order by symbol, ex_date, kind")
-
-
-# Only the columns that are needed: for one symbol, all columns of the view take twice as long.
-_CURRENT = """
-select
-    symbol,
-    trade_date,
-    round(cast(open as float64) / {factor}, 2) as open,
-    round(cast(high as float64) / {factor}, 2) as high,
-    round(cast(low as float64) / {factor}, 2) as low,
-    round(cast(close as float64) / {factor}, 2) as close,
-    cast(adjusted_close as float64) as adjusted_close,
-    cast(round(volume * {factor}) as int64) as volume,
-    source_id,
-    is_provisional
-from daily_bars{where}
-order by symbol, trade_date
-"""
-
-# A version is in shares of the day on which the source first sent it; a version of the exchange's record, in shares of
-# its own trade date. The arithmetic is that of int_bars__rebased, with the events that were known at the time.
-_AS_OF = """
-with
-
-events as (
-
-    select
-        symbol,
-        ex_date,
-        sum(if(share_ratio > 0, ln(share_ratio), 0)) as share_exponent,
-        sum(if(dividend_yield > 0, ln(1 - dividend_yield), 0)) as dividend_exponent
-    from (select * from fct_corporate_actions{symbols})
-    where
-        (share_ratio > 0 or dividend_yield > 0)
-        and status != 'announced'
-        and ex_date <= {day}
-        and known_from <= {moment}
-    group by symbol, ex_date
-
-),
-
-beginnings as (
-
-    select symbol, ex_date as valid_from, share_exponent, dividend_exponent from events
-
-    union all
-
-    select symbol, date '0001-01-01' as valid_from, 0.0, 0.0 from events group by symbol
-
-),
-
-factors as (
-
-    select
-        symbol,
-        valid_from,
-        lead(valid_from, 1, date '9999-12-31') over later as valid_to,
-        sum(share_exponent) over later as share_exponent,
-        sum(dividend_exponent) over later as dividend_exponent
-    from beginnings
-    window later as (partition by symbol order by valid_from)
-
-),
-
-known as (
-
-    select
-        *,
-        if(
-            source_id = '{exchange}',
-            trade_date,
-            date(timestamp_sub(known_from, interval 8 hour), 'Asia/Kolkata')
-        ) as sent_in_shares_of,
-        case {precedence} else 99 end as precedence
-    from fct_daily_bar_revisions{where}
-
-),
-
-chosen as (
-
-    select * from known
-    where
-        known_from <= {moment}
-        -- A bar that its source had withdrawn is used where no other source had one.
-        and (known_to is null or known_to > {moment} or withdrawn_at is not null)
-        and close > 0
-        and trade_date in (select trade_date from dim_trading_sessions)
-    qualify
-        row_number() over (
-            partition by symbol, trade_date
-            order by coalesce(withdrawn_at <= {moment}, false), precedence, known_from desc, revision desc
-        ) = 1
-
-),
-
-scaled as (
-
-    select
-        chosen.*,
-        exp(coalesce(sent_factors.share_exponent, 0) - coalesce({shares_of}.share_exponent, 0)) as share_factor,
-        exp(coalesce(sent_factors.share_exponent, 0) - coalesce(as_of_factors.share_exponent, 0))
-        * exp(coalesce(as_of_factors.dividend_exponent, 0) - coalesce(day_factors.dividend_exponent, 0))
-            as adjusted_factor
-    from chosen
-    left join factors as sent_factors
-        on
-            chosen.symbol = sent_factors.symbol
-            and chosen.sent_in_shares_of >= sent_factors.valid_from
-            and chosen.sent_in_shares_of < sent_factors.valid_to
-    left join factors as day_factors
-        on
-            chosen.symbol = day_factors.symbol
-            and chosen.trade_date >= day_factors.valid_from
-            and chosen.trade_date < day_factors.valid_to
-    left join factors as as_of_factors
-        on
-            chosen.symbol = as_of_factors.symbol
-            and {day} >= as_of_factors.valid_from
-            and {day} < as_of_factors.valid_to
-
-)
-
-select
-    symbol,
-    trade_date,
-    round(cast(open as float64) * share_factor, 2) as open,
-    round(cast(high as float64) * share_factor, 2) as high,
-    round(cast(low as float64) * share_factor, 2) as low,
-    round(cast(close as float64) * share_factor, 2) as close,
-    round(cast(close as float64) * adjusted_factor, 4) as adjusted_close,
-    cast(round(volume / share_factor) as int64) as volume,
-    source_id,
-    is_provisional
-from scaled
-order by symbol, trade_date
-"""
-
-_INSTRUMENTS = """
-select symbol, instrument_id, isin, name as company_name, sector, listed_on, delisted_on
-from dim_instruments
-where (listed_on is null or listed_on <= date '{day}') and (delisted_on is null or delisted_on >= date '{day}')
-order by symbol
-"""
-
-_MEMBERS = """
-select
-    symbol,
-    instrument_id,
-    isin,
-    company_name,
-    sector,
-    (
-        select max(list_date)
-        from dim_index_memberships cross join unnest([seen_from, seen_to, missing_from]) as list_date
-        where index_name = '{name}' and list_date <= date '{day}'
-    ) as list_date
-from dim_index_memberships
-where
-    index_name = '{name}'
-    and seen_from <= date '{day}'
-    and (missing_from is null or missing_from > date '{day}')
-order by symbol
-"""
 
 
 def _read(sql: str) -> pa.Table:

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import pytest
 
 from extract import data
+from extract.analysis.statements import MEMBERS
 from extract.fetching.holes import read_holes
 from extract.fetching.received import (
     Received,
@@ -401,7 +402,7 @@ def _analysts_statements() -> list[str]:
             with pytest.raises(_Asked) as asked:
                 call()
             statements.append(str(asked.value))
-    return [*statements, data._MEMBERS.format(name="NIFTY 500", day="2025-07-01")]
+    return [*statements, MEMBERS.format(name="NIFTY 500", day="2025-07-01")]
 
 
 def test_what_analysts_ask_is_accepted(builds: Builds) -> None:
