@@ -12,6 +12,10 @@ from infra.local.series import DAILY_RUNS, TICKS_PER_RUPEE, Defect, Draft, Mask,
 _ROLES = 10
 _YEAR_OF_SESSIONS = 240
 
+# So many sessions before the end, a gap and a difference of the sources are planted once more: late enough for what
+# looks at the last two months, such as the page, and before the last ten days, of which alerts tell.
+_RECENT = 25
+
 
 def _veterans(draft: Draft) -> list[int]:
     """The rows of the instruments that are listed all the time; empty if the market is too small for the defects."""
@@ -31,11 +35,16 @@ def plant(draft: Draft) -> None:
     places = range(base, base + 80, 8)
     _plant_true_events(draft, served[4:7], places[7:10])
     _plant_absent_sources(draft, yahoo_only, kite_only)
-    _plant_absent_bars(draft, yahoo_only, kite_only, veterans[-3:], places[0:2])
+    _plant_absent_session(draft, yahoo_only, kite_only, places[0])
+    _plant_gap(draft, veterans[-3:], places[1])
     _plant_flat_bars(draft, kite_only, served[0], places[2])
-    _plant_wrong_bars(draft, yahoo_only, served[1:4], places[3:7])
+    _plant_wrong_bars(draft, yahoo_only, served[1:3], places[3:6])
+    _plant_difference(draft, served[3], places[6])
     _plant_half_applied_splits(draft, yahoo_only, served[7], month_start)
     _plant_untold_jump(draft, yahoo_only, places[8])
+    late = len(draft.sessions) - _RECENT
+    _plant_gap(draft, served[0:1], late)
+    _plant_difference(draft, served[3], late)
     _plant_placeholders(draft)
     # Planted after the session that Yahoo lacks, because the phantom bar repeats the bar before it.
     _plant_phantom_day(draft, places[1])
@@ -76,16 +85,16 @@ def _plant_absent_sources(draft: Draft, yahoo_only: int, kite_only: int) -> None
     draft.note(None, "kite", [kite_only], 0, "Yahoo does not serve the instrument, on any day.")
 
 
-def _plant_absent_bars(
-    draft: Draft, yahoo_only: int, kite_only: int, absent: Sequence[int], days: Sequence[int]
-) -> None:
-    lacking, gap = days
+def _plant_absent_session(draft: Draft, yahoo_only: int, kite_only: int, lacking: int) -> None:
     # Seen for 24 sessions since 2010, among them the ordinary weekdays 2012-10-26, 2019-02-13 and 2019-03-29.
     draft.yahoo.is_sent[:, lacking] = False
     served = [row for row in _true_rows(draft.kite.is_sent[:, lacking]) if row != kite_only]
     draft.note(None, "kite", served, lacking, "Yahoo lacks the session; Kite has it.")
     text = "Yahoo lacks the session, and Kite does not serve the instrument."
     draft.note("is_present", None, [yahoo_only], lacking, text)
+
+
+def _plant_gap(draft: Draft, absent: Sequence[int], gap: int) -> None:
     for bars in (draft.kite, draft.yahoo):
         bars.is_sent[absent, gap] = False
     draft.note("is_present", None, absent, gap, "Both sources lack the bar.")
@@ -111,8 +120,8 @@ def _plant_flat_bars(draft: Draft, kite_only: int, unserved: int, day: int) -> N
 
 def _plant_wrong_bars(draft: Draft, yahoo_only: int, rows: Sequence[int], days: Sequence[int]) -> None:
     kite, yahoo = draft.kite, draft.yahoo
-    misordered, stale, apart = rows
-    kite_order, yahoo_order, repeat, difference = days
+    misordered, stale = rows
+    kite_order, yahoo_order, repeat = days
     kite.high[misordered, kite_order] = kite.close[misordered, kite_order] - 1
     text = "Kite's high is below its close; Yahoo's is right."
     draft.note("is_from_primary", "yahoo", [misordered], kite_order, text)
@@ -123,6 +132,10 @@ def _plant_wrong_bars(draft: Draft, yahoo_only: int, rows: Sequence[int], days: 
         values[stale, repeat] = values[stale, repeat - 1]
     text = "Kite repeats the bar of the session before; Yahoo's is right."
     draft.note("is_from_primary", "yahoo", [stale], repeat, text)
+
+
+def _plant_difference(draft: Draft, apart: int, difference: int) -> None:
+    yahoo = draft.yahoo
     close = np.ceil(yahoo.close[apart, difference] * 1.01).astype(np.int64)
     yahoo.close[apart, difference] = close
     yahoo.high[apart, difference] = max(yahoo.high[apart, difference], close)
