@@ -25,8 +25,9 @@ _log = structlog.get_logger()
 _DESCRIPTION = """
 Daily bars of Indian equities: is the data here, can it be trusted, and the bars themselves.
 
-`/health`, `/ready` and `/live` are open. Every other address needs the header `Authorization: Bearer <token>`, where
-the token is what `API_TOKEN` is set to where the server runs. Press *Authorize* to try the addresses here.
+`/health`, `/ready` and `/live` are open, and so are the pages, such as `/` and `/docs`, and `/openapi.json`, which
+contain no data. Every other address needs the header `Authorization: Bearer <token>`, where the token is what
+`API_TOKEN` is set to where the server runs. Press *Authorize* to try the addresses here.
 
 HEAD is answered wherever GET is. There is no CORS: pages of other sites cannot read the answers. Times are in UTC, days
 are the exchange's (Asia/Kolkata), prices are in rupees.

@@ -8,7 +8,7 @@ from typing import Literal
 
 import structlog
 from fastapi import APIRouter, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from extract.api.access import REFUSALS
 from extract.api.dashboard.reader import Reader
@@ -50,17 +50,32 @@ class DataStatus(BaseModel):
     """The view data_status in short, the verdict on the data, and the sources of the last run."""
 
     verdict: Verdict
-    latest_date: date | None
-    due_date: date
-    sessions_behind: int | None
-    total_symbols: int
-    records_today: int
-    total_records: int
-    data_quality_score: float | None
-    is_degraded: bool
-    degraded_symbols: list[str]
-    stale_sources: list[str]
-    sources: list[SourceStatus]
+    latest_date: date | None = Field(
+        description="The latest session with a valid bar, of any symbol; null where there is none."
+    )
+    assessed_date: date | None = Field(
+        description="The session that `records_today`, `data_quality_score` and `degraded_symbols` are about: the due"
+        " session as soon as it has a valid bar or its run should be over, until then the session before. Null where"
+        " there is no session yet."
+    )
+    due_date: date = Field(description="The latest session that has closed.")
+    sessions_behind: int | None = Field(
+        description="How many sessions have closed since `latest_date`; null where that is null."
+    )
+    total_symbols: int = Field(description="How many instruments have any bar.")
+    records_today: int = Field(description="How many valid bars `assessed_date` has.")
+    total_records: int = Field(description="How many bars all sessions have, valid or not.")
+    data_quality_score: float | None = Field(
+        description="The score of `assessed_date`, from 0 to 100: how much of the expected data is there and passes its"
+        " checks. Null where no bar was expected."
+    )
+    is_degraded: bool = Field(description="Whether anything is wrong, or anything expected is missing.")
+    degraded_symbols: list[str] = Field(description="The instruments without a valid bar on `assessed_date`.")
+    stale_sources: list[str] = Field(
+        description="The sources that, in two or more sessions of the last ten days, sent less than half of their usual"
+        " number of bars."
+    )
+    sources: list[SourceStatus] = Field(description="What each source answered in the last run that asked any.")
 
 
 class _Look[T]:
@@ -148,8 +163,9 @@ def data_routes(reader: Reader) -> APIRouter:
         with unavailable():
             status = reader.status()
         return DataStatus(
-            verdict=verdict_of(status),
+            verdict=verdict_of(status, status.verdict.reasons),
             latest_date=status.latest_trade_date,
+            assessed_date=status.assessed_trade_date,
             due_date=status.due_trade_date,
             sessions_behind=status.sessions_behind,
             total_symbols=status.symbol_count,

@@ -1,11 +1,12 @@
 """The real server, asked over HTTP: how is the pipeline, and is the data there?"""
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.conftest import Pipeline
-from tests.reports.conftest import AUTHORIZATION, TOKEN, serving
+from tests.reports.conftest import AUTHORIZATION, TOKEN, Populated, serving
 
 
 def test_without_a_token_only_the_health_is_answered(pipeline: Pipeline) -> None:
@@ -35,6 +36,21 @@ def test_who_sends_the_token_is_told_the_state_of_the_data(built_pipeline: Pipel
             )
         answer = client.get("/health")
         assert (answer.status_code, answer.json()["last_good_build"]) == (503, "it was 30 hours ago")
+
+
+def test_the_reasons_are_those_of_the_command(populated: Populated) -> None:
+    told = json.loads(populated.pipeline.command("status", "--json").stdout)
+    assert "INFO" in {alert["severity"] for alert in told["alerts"]}
+    with serving(populated.pipeline, API_TOKEN=TOKEN) as client:
+        status = client.get("/data-status", headers=AUTHORIZATION).json()
+        schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    assert [(reason["severity"], reason["text"]) for reason in status["verdict"]["reasons"]] == [
+        (reason["severity"], reason["text"].strip()) for reason in told["reasons"]
+    ]
+    # The counts are about this session, which is not always the latest.
+    assert status["assessed_date"] == told["assessed_trade_date"]
+    plain = {"verdict"}
+    assert {name for name, field in schemas["DataStatus"]["properties"].items() if "description" not in field} <= plain
 
 
 def test_an_archive_that_cannot_be_read_is_unhealthy(built_pipeline: Pipeline) -> None:

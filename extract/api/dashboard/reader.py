@@ -102,7 +102,7 @@ class Reader:
             environment=Environment(
                 project=warehouse.client.project, dataset=warehouse.dataset, version=version("trading-data")
             ),
-            verdict=verdict_of(status),
+            verdict=verdict_of(status, status.alerts),
             **{name: getattr(status, name) for name in Overview.model_fields.keys() & _STATUS_FIELDS},
             **rows,
             runs=runs.result(),
