@@ -6,6 +6,7 @@ documented and observed errors are mapped here. https://kite.trade/docs/connect/
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
@@ -210,14 +211,18 @@ class Kite:
         unread: list[str] = []
         asked = self._with_tokens(request.instruments, unread)
         rows, to_come = [], []
+        sent: Counter[object] = Counter()
         self._quotes_pacer.wait()
         with self._errors():
             answer = self._client.quote(list(asked)) if asked else {}
+            sent.update(quote["instrument_token"] for quote in answer.values() if _has_token(quote))
         # A share without data is absent from the answer.
         for key in filter(answer.__contains__, asked):
             instrument, token = asked[key]
             try:
                 row = _quote(answer[key], instrument, token)
+                if sent[row["instrument_token"]] > 1:
+                    raise ValueError(f"another share has the same instrument_token, {row['instrument_token']}")
             except _UNREADABLE as error:
                 unread.append(f"{instrument.symbol} ({why(error)})")
                 continue
@@ -237,15 +242,19 @@ class Kite:
             raise SourceUnavailable(f"no quote from Kite is complete and from the day asked for{told}")
         return Answer({KITE_QUOTES.name: as_table(KITE_QUOTES, rows)}, left_out)
 
-    def _with_tokens(self, instruments: Sequence[Instrument], unread: list[str]) -> dict[str, tuple[Instrument, int]]:
-        """Kite's keys of instruments, with the tokens that their quotes must have; those without one are ``unread``."""
+    def _with_tokens(
+        self, instruments: Sequence[Instrument], unread: list[str]
+    ) -> dict[str, tuple[Instrument, int | None]]:
+        """Kite's keys of instruments, with the tokens that their quotes must have.
+
+        Those that the dump lacks are ``unread``. No dump is fetched for quotes alone: without one, the tokens are None.
+        """
         keys = {}
         for instrument in instruments:
             try:
-                keys[f"NSE:{instrument.kite_tradingsymbol}"] = instrument, self._token(instrument)
+                token = self._token(instrument) if self._tokens else None
+                keys[f"NSE:{instrument.kite_tradingsymbol}"] = instrument, token
             except SourceRefused as error:
-                if error.stops_source:
-                    raise
                 unread.append(f"{instrument.symbol} ({error})")
         return keys
 
@@ -362,15 +371,20 @@ def _numbers(*values: Any) -> list[float]:
     return [float(value) for value in values]
 
 
-def _quote(quote: Any, instrument: Instrument, token: int) -> dict[str, Any]:
-    """The quote of a share.
+def _has_token(quote: Any) -> bool:
+    return isinstance(quote, dict) and is_number(quote.get("instrument_token"))
+
+
+def _quote(quote: Any, instrument: Instrument, token: int | None) -> dict[str, Any]:
+    """The quote of a share, whose token must be the given one, if that is known.
 
     Raises:
         KeyError: a part of it is missing.
         TypeError: a part of it has another form.
         ValueError: it is of another instrument, or a value is not one that it can have.
     """
-    if quote["instrument_token"] != token:
+    (sent,) = _numbers(quote["instrument_token"])
+    if token is not None and sent != token:
         raise ValueError(f"it is of the instrument {quote['instrument_token']!r}, and not of {token}")
     named = ("open", "high", "low", "close")
     *prices, last_price, volume = _numbers(
@@ -378,7 +392,7 @@ def _quote(quote: Any, instrument: Instrument, token: int) -> dict[str, Any]:
     )
     return {
         "symbol": instrument.symbol,
-        "instrument_token": token,
+        "instrument_token": int(sent),
         "timestamp": _moment(quote["timestamp"]),
         "last_trade_time": _moment(quote["last_trade_time"]),
         "last_price": last_price,

@@ -701,12 +701,22 @@ def test_a_quote_that_cannot_be_read_costs_itself_alone_and_is_named(
         quotes = body["data"]
         quotes["NSE:TCS"] = None if change is None else quotes["NSE:TCS"] | change
 
+    changing.dump()
     changing.change = changed(spoil)
     answer = changing.sources["kite"].fetch(asked)
     assert answer[KITE_QUOTES.name]["symbol"].to_pylist() == ["ETERNAL"]
     (told,) = answer.left_out
     assert told.startswith("Kite's quotes that cannot be read are left out: TCS (")
     assert said in told
+
+
+def test_quotes_of_two_shares_with_one_token_are_left_out(changing: Changing) -> None:
+    def spoil(body: Any) -> None:
+        body["data"]["NSE:TCS"]["instrument_token"] = body["data"]["NSE:ETERNAL"]["instrument_token"]
+
+    changing.change = changed(spoil)
+    with pytest.raises(SourceUnavailable, match=r"ETERNAL \(another share has the same instrument_token"):
+        changing.sources["kite"].fetch(Request(KITE_QUOTES, (ETERNAL, TCS), LAST, NOW.date()))
 
 
 def test_a_quote_of_a_share_without_a_token_is_left_out_and_named(changing: Changing) -> None:

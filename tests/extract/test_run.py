@@ -195,8 +195,7 @@ def test_quotes_give_todays_bar_of_all_symbols_in_one_request(faultless: Exchang
     with faultless.run(pipeline, EVENING) as job:
         fetch_quotes(job, quotes_plan(job))
         assert shortfalls(job) == []
-    # The instruments dump tells whose token each quote must have.
-    assert faultless.providers.answered == {("kite", 200): 2}
+    assert faultless.providers.answered == {("kite", 200): 1}
     rows = pipeline.query(
         "select symbol, date(last_trade_time, 'Asia/Kolkata'), last_price, volume from `{d}_raw.kite_quotes`"
     )
