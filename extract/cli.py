@@ -170,7 +170,9 @@ def _typed(arguments: Sequence[str]) -> str:
     while "--run-id" in kept:
         at = kept.index("--run-id")
         del kept[at : at + 2]
-    return shlex.join(["trading-data", *(word for word in kept if not word.startswith("--run-id="))])
+    typed = shlex.join(["trading-data", *(word for word in kept if not word.startswith("--run-id="))])
+    # The name of a file may have bytes that are not text, which no log takes.
+    return typed.encode(errors="replace").decode()
 
 
 class _Parser(argparse.ArgumentParser):

@@ -21,7 +21,7 @@ _LARGEST_DROPPED_BODY = 1_048_576
 REFUSALS = refusals(401, 403, 503)
 
 HOW_TO_OPEN = (
-    "API_TOKEN is not set where this server runs, so only /health, /ready and /live are answered. Set it, and start the"
+    "API_TOKEN is not set where this server runs, so it answers only about its own health. Set it, and start the"
     " server again: API_TOKEN=... trading-data serve"
 )
 

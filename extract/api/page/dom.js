@@ -80,6 +80,8 @@ export function command(text) {
     button.textContent = "Copied";
     setTimeout(() => (button.textContent = "Copy"), 2000);
   });
-  line.append(element("code", text), button);
+  line.append(element("code", text));
+  // Browsers let a page copy only over HTTPS, or from this machine.
+  if (navigator.clipboard) line.append(button);
   return line;
 }
