@@ -76,11 +76,13 @@ def _facts(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | 
             f"{source} {counts['ok']:,} of {counted(counts.total(), 'symbol')}" for source, counts in outcomes.items()
         )
         bars = sum(rows for table, rows in extraction.landed_rows.items() if table.endswith(("_bars", "_quotes")))
+        bars -= extraction.withdrawn_bars
+        gone = f", {counted(extraction.withdrawn_bars, 'bar')} withdrawn" if extraction.withdrawn_bars else ""
         anew = f"; the whole past of {', '.join(rewritten)}" if rewritten else ""
         asked_whom = f"Asked: {', '.join(requests)}."
         if not job.settings.kite.is_configured:
             asked_whom += " Kite is not configured."
-        lines = [asked_whom, f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{anew}."]
+        lines = [asked_whom, f"Came: {', '.join(came)}; {counted(bars, 'new bar')}{gone}{anew}."]
     else:
         what = f"from {asked[0]} to {asked[1]}" if asked else f"up to {job.due}"
         nothing = f"Nothing {'more can be asked for now' if outcome.shortfalls else 'was missing'} {what}."

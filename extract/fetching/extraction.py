@@ -13,6 +13,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from extract.errors import PipelineError
@@ -179,6 +180,8 @@ class _Landing:
         for batch in batches:
             load(self._warehouse, [batch])
             self._extraction.landed_rows[batch.table.name] += batch.rows.num_rows
+            if "is_withdrawn" in batch.rows.schema.names:
+                self._extraction.withdrawn_bars += pc.sum(batch.rows["is_withdrawn"], min_count=0).as_py()
             _log.info("batch landed", raw_table=batch.table.name, rows=batch.rows.num_rows, path=batch.path)
         self._extraction.entries += entries
         for answered in waiting:

@@ -35,7 +35,8 @@ class Extraction:
     Attributes:
         run_id: on every row, ledger entry and log line of the run.
         entries: the ledger, in the order of the answers.
-        landed_rows: the number of rows that raw did not hold before, by raw table.
+        landed_rows: the number of rows that raw did not hold before, by raw table; withdrawals included.
+        withdrawn_bars: the number of rows among them that say that a source no longer sends a bar.
         stopped: the reason why a source was given up, by source.
         seconds: from a source's first request to its last answer, by source.
         parts: the number of batches written, by raw table.
@@ -46,6 +47,7 @@ class Extraction:
     run_id: str
     entries: list[LedgerEntry] = field(default_factory=list)
     landed_rows: Counter[str] = field(default_factory=Counter)
+    withdrawn_bars: int = 0
     stopped: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     parts: Counter[str] = field(default_factory=Counter)

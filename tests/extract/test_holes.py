@@ -144,9 +144,10 @@ def test_a_bar_that_is_withdrawn_ends_a_version_and_yields_to_another_source(
     chosen = f"{bars} and symbol in ('TCS', 'M&M') order by symbol"
     ended = "select symbol, source_id, trade_date from `{d}.fct_daily_bar_revisions` where withdrawn_at is not null"
 
-    def again(now: datetime) -> None:
+    def again(now: datetime) -> int:
         with faultless.run(built_pipeline, now) as job:
             fetch(job, range_plan(job, "auto", FIRST, LAST_DAY, again=True))
+        return job.extraction.withdrawn_bars
 
     with without(faultless, "TCS", gone_on, source="yahoo"):
         again(MORNING)
@@ -156,7 +157,7 @@ def test_a_bar_that_is_withdrawn_ends_a_version_and_yields_to_another_source(
     with without(faultless, "TCS", gone_on), without(faultless, "M&M", gone_on):
         for days in (1, 2, 3):
             with without(faultless, "TCS", gone_on, source="yahoo"):
-                again(MORNING + timedelta(days=days))
+                assert again(MORNING + timedelta(days=days)) == (2 if days == 1 else 0)
             # It is noted once, however often the provider is asked.
             added = raw_days(built_pipeline) - before
             assert added == Counter([("TCS", gone_on, True), ("M&M", gone_on, True)])
