@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 import httpx
 
-from extract.api.orders import Order, Orders
+from extract.api.orders import NOT_STARTED, Order, Orders
 from extract.errors import INCOMPLETE, INTERRUPTED, OK, USAGE, PipelineError, SourceUnavailable
 from extract.google_token import default_token
 from extract.seeds import Clock
@@ -102,6 +102,10 @@ class LocalProcesses:
         return None
 
 
+class CloudRunRefused(PipelineError):
+    """Cloud Run has answered that it does not do what was asked."""
+
+
 class CloudRunJob:
     """Runs as executions of the triggered Cloud Run job, which takes its order from where this server writes it.
 
@@ -129,7 +133,12 @@ class CloudRunJob:
     def start(self, order: Order) -> None:
         """See ``Launcher``."""
         self._orders.add(order)
-        self._send("POST", f"{self._job}:run", {})
+        try:
+            self._send("POST", f"{self._job}:run", {})
+        except CloudRunRefused:
+            # No execution has begun. Without this, the one of an earlier order could take this one.
+            self._orders.give_up(order)
+            raise
 
     def running(self) -> dict[date, str]:
         """See ``Launcher``."""
@@ -145,6 +154,8 @@ class CloudRunJob:
         if name is None:
             waiting = self._orders.waiting(self._clock())
             return "running" if run_id in [order.run_id for order in waiting] else None
+        if name == NOT_STARTED:
+            return None
         execution = self._send("GET", f"{self._job}/executions/{name}")
         if "completionTime" not in execution:
             return "running"
@@ -177,7 +188,7 @@ class CloudRunJob:
             response.raise_for_status()
             answer: dict[str, Any] = response.json()
         except httpx.HTTPStatusError as error:
-            raise PipelineError(f"Cloud Run answered {error.response.status_code} to {method} {name}") from error
+            raise CloudRunRefused(f"Cloud Run answered {error.response.status_code} to {method} {name}") from error
         except SourceUnavailable as error:
             raise PipelineError(str(error)) from error
         except (httpx.HTTPError, ValueError) as error:

@@ -28,6 +28,10 @@ _REMEMBERED = timedelta(hours=6)
 type Provider = Literal["kite", "yahoo", "alpha_vantage"]
 
 
+# Stands for the execution of an order that Cloud Run did not start.
+NOT_STARTED = "not started"
+
+
 class Order(BaseModel):
     """A run to start. It is checked where it is read, too: whoever can write an order can ask for nothing else.
 
@@ -98,8 +102,8 @@ def new_order(
 class Orders:
     """Orders in a folder or a bucket, each written once and taken once.
 
-    ``ordered/<run id>.json`` is an order; ``taken/<run id>.json`` has the name of the execution that took it. The store
-    lets only one execution create the latter.
+    ``ordered/<run id>.json`` is an order; ``taken/<run id>.json`` has the name of the execution that took it, or says
+    that none was started. The store lets only one process create the latter.
     """
 
     def __init__(self, uri: str) -> None:
@@ -116,8 +120,19 @@ class Orders:
         Raises:
             PipelineError: it cannot be written.
         """
-        if not self._store.create(f"ordered/{order.run_id}.json", order.model_dump_json().encode()):
-            raise PipelineError(f"there is an order {order.run_id} already")
+        body = order.model_dump_json().encode()
+        path = f"ordered/{order.run_id}.json"
+        # It is our own where the answer to a first try of the store's client was lost.
+        if not self._store.create(path, body) and self._store.body(path) != body:
+            raise PipelineError(f"there is another order {order.run_id} already")
+
+    def give_up(self, order: Order) -> None:
+        """Let no execution take an order, because the one for it could not be started.
+
+        Raises:
+            PipelineError: it cannot be written.
+        """
+        self._store.create(_taken(order.run_id), NOT_STARTED.encode())
 
     def take(self, execution: str, now: datetime) -> Order:
         """The order of an execution: the one that it took in an earlier attempt, else the newest that nobody took.
@@ -132,7 +147,8 @@ class Orders:
         if ours is not None:
             return ours
         for order in self.waiting(now):
-            if self._store.create(f"taken/{order.run_id}.json", execution.encode()):
+            # As above, it may be ours although the store says that it exists.
+            if self._store.create(_taken(order.run_id), execution.encode()) or self.taken_by(order.run_id) == execution:
                 return order
         raise UsageError(
             "no order waits: the API writes one, and starts this job. To start a run yourself, use the job trading-data"
@@ -150,12 +166,12 @@ class Orders:
         return None
 
     def taken_by(self, run_id: str) -> str | None:
-        """The name of the execution that took an order; None if nobody has, or there is no such order.
+        """The name of the execution that took an order, or NOT_STARTED; None if nobody has taken it.
 
         Raises:
             PipelineError: the orders cannot be read.
         """
-        path = f"taken/{run_id}.json"
+        path = _taken(run_id)
         return self._store.body(path).decode() if path in self._store.listed("taken/") else None
 
     def waiting(self, now: datetime) -> list[Order]:
@@ -185,6 +201,10 @@ class Orders:
         if order.run_id != run_id:
             raise PipelineError(f"the order {run_id} is about another run, {order.run_id}")
         return order
+
+
+def _taken(run_id: str) -> str:
+    return f"taken/{run_id}.json"
 
 
 def _ordered_at(run_id: str) -> datetime | None:

@@ -251,18 +251,14 @@ def _launcher(settings: Settings, clock: Clock) -> Launcher:
 
 def _session_of(day: date, today: date, announced: Announcements) -> date:
     """The last session up to a day: that of the day, if it has one."""
-    fault = None
-    sessions = trading_sessions(max(FIRST_DAY, day - _LONGEST_PAUSE), day, announced)
-    if not FIRST_DAY <= day <= today:
-        fault = f"not between {FIRST_DAY} and today, {today}"
-    elif not sessions:
+    fault = f"not between {FIRST_DAY} and today, {today}"
+    if FIRST_DAY <= day <= today:
+        sessions = trading_sessions(max(FIRST_DAY, day - _LONGEST_PAUSE), day, announced)
+        if sessions:
+            return sessions[-1].trade_date
         fault = f"no session of the exchange between {FIRST_DAY} and this day"
-    if fault:
-        # In the form of FastAPI's errors about a model.
-        raise RequestValidationError(
-            [{"type": "value_error", "loc": ("body", "date"), "msg": fault, "input": str(day)}]
-        )
-    return sessions[-1].trade_date
+    # In the form of FastAPI's errors about a model.
+    raise RequestValidationError([{"type": "value_error", "loc": ("body", "date"), "msg": fault, "input": str(day)}])
 
 
 def _state(report: Run, running: set[str]) -> State:

@@ -249,17 +249,18 @@ class Received:
             }
             for symbol, days in sent.items()
             if None not in unread
-            for day in self._withdrawn_days(symbol, days | unread_days)
+            for day in self._withdrawn_days(symbol, days, unread_days)
         ]
         return pa.concat_tables([rows.take(pa.array(new, pa.int64())), pa.Table.from_pylist(withdrawn, rows.schema)])
 
-    def _withdrawn_days(self, symbol: str, sent: set[str]) -> list[str]:
+    def _withdrawn_days(self, symbol: str, sent: set[str], unread: set[str]) -> list[str]:
         """The days that an answer withdraws; none if it lacks many, because it is then more likely short than right."""
+        # An unreadable bar's day may be wrong: it does not widen the range.
         held = self._digests.get(symbol, {})
         gone = sorted(
             day
             for day, digest in held.items()
-            if min(sent) < day < max(sent) and day not in sent and digest not in self._withdrawn
+            if min(sent) < day < max(sent) and day not in sent | unread and digest not in self._withdrawn
         )
         if not gone:
             return []

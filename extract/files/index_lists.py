@@ -93,7 +93,7 @@ def _counted_index(kind: str, count: str) -> str | None:
 
 def _as_known(index: str) -> str | None:
     """The index that a person has named, as we write it, whatever its case and blanks; others as given."""
-    plain = plain_heading(index)
+    plain = plain_heading(index).removesuffix("index")
     if not plain:
         return None
     if counted := re.fullmatch(r"(?:nifty)?([a-z]*)(\d+)", plain):
@@ -104,7 +104,7 @@ def _as_known(index: str) -> str | None:
     words = index.split()
     if words[0].lower() == "nifty":
         words[0] = "NIFTY"
-    return others.get(plain.removeprefix("nifty").removesuffix("index"), " ".join(words))
+    return others.get(plain.removeprefix("nifty"), " ".join(words))
 
 
 def _of_file(download: Download) -> dict[str, Any]:

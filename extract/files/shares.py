@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 
 from extract.files.opened import FileRefused
@@ -29,17 +30,19 @@ class _Shares:
     """Our instruments by what they are and were called.
 
     Attributes:
-        of_symbol: by symbol, the instruments that have or had it.
+        of_symbol: by symbol, the instruments that have or had it, each with the last day on which no other share can
+            have that symbol.
         of_code: by share code, the instrument.
         symbols: by instrument, its current symbol.
     """
 
-    of_symbol: Mapping[str, frozenset[int]]
+    of_symbol: Mapping[str, Mapping[int, date]]
     of_code: Mapping[str, int]
     symbols: Mapping[int, str]
 
-    def of(self, symbol: str) -> frozenset[int]:
-        return self.of_symbol.get(symbol, frozenset())
+    def of(self, symbol: str, day: date = date.min) -> set[int]:
+        """The instruments that had a symbol on a day, or on any day."""
+        return {share for share, last in self.of_symbol.get(symbol, {}).items() if day <= last}
 
     def owner(self, isin: str) -> int | None:
         return self.of_code.get(share_code(isin))
@@ -48,13 +51,13 @@ class _Shares:
 @cache
 def _ours() -> _Shares:
     symbols = {instrument.instrument_id: instrument.symbol for instrument in listed_instruments()}
-    of_symbol: dict[str, set[int]] = defaultdict(set)
-    for share, symbol in symbols.items():
-        of_symbol[symbol].add(share)
+    of_symbol: dict[str, dict[int, date]] = defaultdict(dict)
     for share, former in former_symbols().items():
-        for symbol in former:
-            of_symbol[symbol].add(share)
-    return _Shares({symbol: frozenset(shares) for symbol, shares in of_symbol.items()}, share_codes(), symbols)
+        for symbol, last_used_on in former.items():
+            of_symbol[symbol][share] = last_used_on
+    for share, symbol in symbols.items():
+        of_symbol[symbol][share] = date.max
+    return _Shares(of_symbol, share_codes(), symbols)
 
 
 def check_share(symbol: str, isin: str | None) -> None:
@@ -71,7 +74,7 @@ def check_share(symbol: str, isin: str | None) -> None:
 
 
 def contradicted_isins(
-    symbols: Sequence[str], isins: Sequence[str | None], series: Sequence[str]
+    day: date, symbols: Sequence[str], isins: Sequence[str | None], series: Sequence[str]
 ) -> dict[int, OfAnotherShare]:
     """The rows of a session whose ISIN cannot be theirs, each with the reason.
 
@@ -82,7 +85,7 @@ def contradicted_isins(
         FileRefused: many rows have a wrong ISIN, as where their column was moved by a row.
     """
     rows = [(row, *cells) for row, cells in enumerate(zip(symbols, isins, series, strict=True)) if cells[1]]
-    session = _Session([(symbol, isin or "", sort) for _, symbol, isin, sort in rows])
+    session = _Session(day, [(symbol, isin or "", sort) for _, symbol, isin, sort in rows])
     found: dict[int, OfAnotherShare] = {}
     for row, symbol, isin, sort in rows:
         if told := session.contradiction(symbol, isin or "", sort):
@@ -102,15 +105,16 @@ def contradicted_isins(
 class _Session:
     """The symbols and ISINs that stand beside each other in a session."""
 
-    def __init__(self, rows: Sequence[tuple[str, str, str]]) -> None:
+    def __init__(self, day: date, rows: Sequence[tuple[str, str, str]]) -> None:
         self._ours = _ours()
+        self._day = day
         self._symbols: dict[tuple[str, str], set[str]] = defaultdict(set)
         # By share of ours: a symbol of another share beside its ISIN; and whether its own symbol has another ISIN.
         strangers: dict[int, str] = {}
         displaced: set[int] = set()
         for symbol, isin, series in rows:
             self._symbols[isin, series].add(symbol)
-            shares, owner = self._ours.of(symbol), self._ours.owner(isin)
+            shares, owner = self._ours.of(symbol, day), self._ours.owner(isin)
             if owner not in shares:
                 displaced |= shares
                 if owner:
@@ -119,10 +123,10 @@ class _Session:
 
     def is_judged(self, symbol: str, isin: str) -> bool:
         """Whether the symbol or the ISIN is one of ours."""
-        return bool(self._ours.of(symbol) or self._ours.owner(isin))
+        return bool(self._ours.of(symbol, self._day) or self._ours.owner(isin))
 
     def contradiction(self, symbol: str, isin: str, series: str) -> OfAnotherShare | None:
-        shares, owner = self._ours.of(symbol), self._ours.owner(isin)
+        shares, owner = self._ours.of(symbol, self._day), self._ours.owner(isin)
         if owner in shares:
             return None
         if owner and (shares or owner in self._strangers):

@@ -53,11 +53,15 @@ def read_dump(dump: bytes) -> Dump:
     if text.lstrip()[:1] in {"<", "{", "["}:
         raise SourceUnavailable(f"Kite's instruments dump is not CSV: it begins with {shortened(text)[:40]!r}")
     lines = re.split(r"\r\n?|\n", text)
-    header = [name.strip() for name in _values(lines[0])]
+    try:
+        header = [name.strip() for name in _values(lines[0])]
+        is_cut = _is_cut(lines[-1], header)
+    except ValueError as error:
+        raise SourceUnavailable(f"Kite's instruments dump is malformed: {error}") from error
     missing = set(KITE_INSTRUMENTS.provider_columns.names) - set(header)
     if missing and any(header):
         raise SourceUnavailable(f"Kite's instruments dump lacks the columns {', '.join(sorted(missing))}")
-    if _is_cut(lines[-1], header):
+    if is_cut:
         raise SourceUnavailable(f"Kite's instruments dump is cut off in line {len(lines)}; run it again")
     rows: list[tuple[int, dict[str, Any]]] = []
     odd: list[tuple[str, str]] = []
@@ -68,7 +72,7 @@ def read_dump(dump: bytes) -> Dump:
             sent = dict(zip(header, (value.strip() for value in _values(line)), strict=False))
             if any(sent.values()):
                 rows.append((number, _row(sent)))
-        except (csv.Error, ValueError) as error:
+        except ValueError as error:
             odd.append(_odd(sent.get("tradingsymbol", ""), f"line {number}", str(error)))
     ambiguous = dict(_ambiguous(rows))
     odd += ambiguous.values()
@@ -76,7 +80,15 @@ def read_dump(dump: bytes) -> Dump:
 
 
 def _values(line: str) -> list[str]:
-    return next(csv.reader([line]), [])
+    """The values of a line.
+
+    Raises:
+        ValueError: it is no line of CSV.
+    """
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
 
 
 def _is_cut(last: str, header: list[str]) -> bool:

@@ -44,8 +44,9 @@ entries = json.load(sys.stdin)["status"]["traffic"]
 print(next((entry.get(field, "") for entry in entries if str(entry.get(key)) == value), ""))' "$@"
 }
 
+# A revision that never became ready can get neither a tag nor traffic.
 latest_revision() {
-    gcloud run services describe "$service" "${flags[@]}" --format=json | at status latestCreatedRevisionName
+    gcloud run services describe "$service" "${flags[@]}" --format=json | at status latestReadyRevisionName
 }
 
 job() {

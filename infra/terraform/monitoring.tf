@@ -188,6 +188,7 @@ resource "google_monitoring_alert_policy" "failed_attempt" {
       See "An attempt failed" in infra/README.md. How its executions ended, and what the last one said:
 
           gcloud run jobs executions list --job=trading-data ${local.job_flags}
+          gcloud run jobs executions list --job=trading-data-triggered ${local.job_flags}
           gcloud logging read '${local.live_filter}' --limit=50 --freshness=1d --project=${var.project}
     TEXT
   }

@@ -619,6 +619,28 @@ def test_a_bar_that_cannot_be_read_is_not_taken_for_withdrawn(changing: Changing
     assert held.new_rows(answer[KITE_DAILY_BARS.name], NOW, answer.unread).num_rows == len(sent)
 
 
+def test_the_wrong_day_of_a_bar_that_cannot_be_read_withdraws_nothing(changing: Changing) -> None:
+    sent = days(changing.fetch("kite"), "kite")
+    held = Received(KITE_DAILY_BARS, {"TCS": {f"{day:%Y%m%d}": 10 * "0" for day in sent}})
+
+    def spoil(body: Any) -> None:
+        candles = body["data"]["candles"]
+        candles[-2:] = [["2042" + candles[-1][0][4:]]]
+
+    changing.change = changed(spoil)
+    answer = changing.fetch("kite")
+    assert [day.year for day in answer.unread if day] == [2042]
+    kept = held.new_rows(answer[KITE_DAILY_BARS.name], NOW, answer.unread)
+    assert not any(kept["is_withdrawn"].to_pylist())
+
+
+@pytest.mark.parametrize("body", [2**21 * b"x", HEADER + ROW + 2**21 * b"x"])
+def test_a_dump_with_an_endless_line_is_malformed(changing: Changing, body: bytes) -> None:
+    changing.change = sent_as(body)
+    with pytest.raises(SourceUnavailable, match="Kite's instruments dump is malformed"):
+        changing.dump()
+
+
 @pytest.mark.parametrize("candles", [None, {}, "", [[]]])
 def test_candles_of_which_none_can_be_read_are_malformed(changing: Changing, candles: Any) -> None:
     changing.change = changed(lambda body: body["data"].update(candles=candles))

@@ -669,6 +669,7 @@ def test_the_exchanges_name_of_a_list_tells_the_index(name: str, index: str) -> 
 @pytest.mark.parametrize(
     ("given", "index"),
     [
+        ("NIFTY 50 Index", "NIFTY 50"),
         ("nifty 50", "NIFTY 50"),
         ("NIFTY50", "NIFTY 50"),
         ("Nifty  next50", "NIFTY Next 50"),

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from extract.errors import PipelineError
-from extract.files import read
+from extract.files import read, shares
 from extract.files.daily_record.by_columns import read_by_columns
 from extract.files.days import days_in_name
 from extract.files.outcome import HERE, REFUSED, TAKEN, FileReport
@@ -254,7 +254,13 @@ def test_a_row_that_cannot_be_read_costs_itself(tmp_path: Path, right: str, wron
 
 
 # Of our instruments; 3MINDIA has a share code that no other has, and IIFLWAM is a former symbol of 360ONE.
-OURS = {"TCS": "INE467B01029", "INFY": "INE009A01021", "3MINDIA": "INE470A01017", "360ONE": "INE466L01038"}
+OURS = {
+    "TCS": "INE467B01029",
+    "INFY": "INE009A01021",
+    "3MINDIA": "INE470A01017",
+    "360ONE": "INE466L01038",
+    "TMPV": "INE155A01022",
+}
 
 
 def _shares(*rows: tuple[str, str], series: str = "EQ") -> str:
@@ -306,6 +312,17 @@ def test_a_row_with_the_isin_of_another_share_is_refused(
     (kept,) = _rows(tmp_path, NSE_FILES.name)
     # Whose row it is, is not known.
     assert ("INFY" in (kept["unread_symbols"] or "")) == (rows == [("TCS", OURS["INFY"])])
+
+
+def test_a_symbol_that_another_company_has_by_now_is_not_ours() -> None:
+    # TATAMOTORS was the symbol of TMPV until October 2025.
+    assert shares.contradicted_isins(
+        date(2025, 10, 1), ["TATAPV", "TATAMOTORS"], [OURS["TMPV"], "INE1TAE01010"], ["EQ", "EQ"]
+    )
+    later = shares.contradicted_isins(
+        date(2026, 11, 2), ["TATAPV", "TATAMOTORS"], [OURS["TMPV"], "INE1TAE01010"], ["EQ", "EQ"]
+    )
+    assert later == {}
 
 
 def test_a_share_may_have_rows_in_several_series(tmp_path: Path) -> None:

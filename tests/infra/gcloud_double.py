@@ -47,7 +47,7 @@ def _do(state: Json, words: list[str], flags: dict[str, str]) -> Json | str | No
             state["executed"].append([name, state["jobs"][name]["image"], flags.get("args", "")])
         case ["run", "services", "describe", _]:
             latest = list(state["revisions"])[-1]
-            return {"status": {"url": state["url"], "traffic": state["traffic"], "latestCreatedRevisionName": latest}}
+            return {"status": {"url": state["url"], "traffic": state["traffic"], "latestReadyRevisionName": latest}}
         case ["run", "revisions", "describe", name]:
             return {"spec": {"containers": [{"image": state["revisions"][name]}]}}
         case ["run", "deploy", _]:

@@ -98,6 +98,7 @@ def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeli
             ({"provider": "nse"}, "'kite', 'yahoo' or 'alpha_vantage'"),
             ({"source": "nse"}, "'manual', 'scheduled'"),
             ({"date": "2009-12-31"}, "not between 2010-01-01 and today"),
+            ({"date": "0001-01-05"}, "not between 2010-01-01 and today"),
             ({"date": str((datetime.now(UTC) + timedelta(days=2)).date())}, "not between 2010-01-01 and today"),
             ({"date": "soon"}, "valid date"),
             ({"dates": "2024-01-02"}, "Extra inputs"),
@@ -185,8 +186,10 @@ def test_an_order_is_taken_once_and_the_next_attempt_takes_the_same(tmp_path: Pa
     ordered = new_order(NOW, None, None, date(2024, 1, 3))
     for each in (left, ordered):
         orders.add(each)
-    with pytest.raises(PipelineError, match="there is an order"):
-        orders.add(ordered)
+    with pytest.raises(PipelineError, match="there is another order"):
+        orders.add(ordered.model_copy(update={"trade_date": date(2024, 1, 4)}))
+    # Where the answer to a first try was lost, the store's client is told that the object exists.
+    orders.add(ordered)
     # The older one may be of an execution that did not start.
     assert orders.take("triggered-a", NOW) == ordered
     assert orders.take("triggered-a", NOW + timedelta(hours=3)) == ordered
@@ -256,6 +259,20 @@ def _drain(job: CloudRunJob) -> None:
         if not job.running():
             return
     raise AssertionError("it runs for ever")
+
+
+def test_an_order_that_cloud_run_refuses_is_taken_by_no_other_execution(tmp_path: Path) -> None:
+    cloud_run, orders = CloudRun(polls=6), Orders(str(tmp_path))
+    with serving_cloud_run(cloud_run) as address:
+        job = CloudRunJob(JOB, orders, lambda: NOW, address, lambda: GOOGLE_TOKEN)
+        accepted, refused = new_order(NOW, None, None, date(2024, 1, 2)), new_order(NOW, None, None, date(2024, 1, 3))
+        job.start(accepted)
+        cloud_run.faults = [Fault("POST", ":run$", 429)]
+        with pytest.raises(PipelineError, match="Cloud Run answered 429"):
+            job.start(refused)
+        # The container of the first execution is ready only now.
+        assert orders.take(_last(cloud_run), NOW) == accepted
+        assert (job.state(accepted.run_id), job.state(refused.run_id)) == ("running", None)
 
 
 @pytest.mark.parametrize("kind", [403, 503, "reset"])

@@ -78,13 +78,15 @@ def read_by_columns(body: bytes, basename: str, today: date) -> DailyRecord | No
         )
     columns, left_out = _shares(columns)
     days = columns["date"].unique().to_pylist() if columns else []
-    if len(days) != 1 or not _is_clean(columns) or contradicted_turnovers(kind, columns) or _has_wrong_isin(columns):
+    if len(days) != 1 or not _is_clean(columns) or contradicted_turnovers(kind, columns):
         return None
     try:
         day = read_day(days[0], first=what_stands_first(days, basename, today))
     except ValueError:
         return None
     check_day(day, basename, today)
+    if _has_wrong_isin(columns, day):
+        return None
     columns["date"] = pa.repeat(pa.scalar(day, pa.date32()), len(columns["symbol"]))
     try:
         rows = raw_rows(kind, columns)
@@ -172,10 +174,10 @@ def _is_clean(columns: Mapping[str, pa.ChunkedArray]) -> bool:  # noqa: C901 One
     return _all(pc.greater_equal(columns["high"], columns["low"]))
 
 
-def _has_wrong_isin(columns: Mapping[str, pa.ChunkedArray]) -> bool:
+def _has_wrong_isin(columns: Mapping[str, pa.ChunkedArray], day: date) -> bool:
     if "isin" not in columns:
         return False
-    return bool(contradicted_isins(*(columns[name].to_pylist() for name in ("symbol", "isin", "series"))))
+    return bool(contradicted_isins(day, *(columns[name].to_pylist() for name in ("symbol", "isin", "series"))))
 
 
 def _all(mask: pa.ChunkedArray) -> bool:

@@ -101,7 +101,7 @@ def read_by_rows(
     if not bars:
         raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
     columns = ([bar.values[name] for bar in bars] for name in ("symbol", "isin", "series"))
-    of_others = contradicted_isins(*columns)
+    of_others = contradicted_isins(day, *columns)
     refused = refused + [bars[at].refused(str(told), told.also) for at, told in of_others.items()]
     bars = [bar for at, bar in enumerate(bars) if at not in of_others]
     if not bars:
