@@ -107,7 +107,7 @@ def test_a_certificate_that_nobody_vouches_for(client: str, listener: socket.soc
 @pytest.mark.parametrize(
     ("proxy", "words"),
     [
-        ("http://user:secret@127.0.0.1:1", "the proxy 127.0.0.1:1, which the environment names, refuses"),
+        ("http://user:simulated@127.0.0.1:1", "the proxy 127.0.0.1:1, which the environment names, refuses"),
         ("http://nobody.invalid:9", "the proxy nobody.invalid:9, which the environment names, could not be found"),
     ],
 )
