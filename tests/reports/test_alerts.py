@@ -261,10 +261,10 @@ def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stand
             replace(some, symbol_count=2, text="Two are missing."),
             replace(some, symbol_count=3, text="Three."),
         )
-        assert said([down, late, some], timedelta(hours=14)) == ["WARNING: One is missing."]
-        assert said([down, late, more], timedelta(hours=14)) == ["WARNING: Two are missing."]
-        assert said([down, late, many], timedelta(hours=14)) == []
-        assert said([down, late], timedelta(hours=14)) == ["RESOLVED: Two are missing."]
+        assert said([down, late, some], timedelta(hours=14, minutes=1)) == ["WARNING: One is missing."]
+        assert said([down, late, more], timedelta(hours=14, minutes=2)) == ["WARNING: Two are missing."]
+        assert said([down, late, many], timedelta(hours=14, minutes=3)) == []
+        assert said([down, late], timedelta(hours=14, minutes=4)) == ["RESOLVED: Two are missing."]
         worse = replace(late, severity="CRITICAL")
         assert said([worse, down], timedelta(hours=15)) == ["CRITICAL: It is late.", "    trading-data run"]
         # A day after it was sent.
