@@ -4,13 +4,13 @@ import json
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 import curl_cffi.requests
 import requests
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.network import shortened
@@ -190,8 +190,8 @@ def sift(chart: dict[str, Any]) -> tuple[list[str], Unread]:
     Returns:
         A sentence for each event that was taken out; and the bars.
     """
-    bars: dict[int, ErrorDetails] = {}
-    events: dict[tuple[str, ...], ErrorDetails] = {}
+    bars: dict[int, Mapping[str, Any]] = {}
+    events: dict[tuple[str, ...], Mapping[str, Any]] = {}
     for error in _errors(chart):
         match error["loc"]:
             case ("timestamp", int(row)) | ("indicators", "quote" | "adjclose", 0, _, int(row)):
@@ -204,7 +204,7 @@ def sift(chart: dict[str, Any]) -> tuple[list[str], Unread]:
     return [_taken_out(chart, place, error) for place, error in events.items()], _without_bars(chart, bars)
 
 
-def _errors(chart: dict[str, Any]) -> list[ErrorDetails]:
+def _errors(chart: dict[str, Any]) -> list[Mapping[str, Any]]:
     try:
         _Chart.model_validate(chart)
     except ValidationError as error:
@@ -212,12 +212,12 @@ def _errors(chart: dict[str, Any]) -> list[ErrorDetails]:
     return []
 
 
-def _told(error: ErrorDetails) -> str:
+def _told(error: Mapping[str, Any]) -> str:
     place = ".".join(map(str, error["loc"])) or "the chart"
     return f"{place} is {shortened(repr(error['input']))}: {error['msg']}"
 
 
-def _taken_out(chart: dict[str, Any], place: tuple[str, ...], error: ErrorDetails) -> str:
+def _taken_out(chart: dict[str, Any], place: tuple[str, ...], error: Mapping[str, Any]) -> str:
     """Take one event out of a chart, or all of a kind, or all; return the sentence about it."""
     *ways, last = "events", *place
     here = chart
@@ -227,7 +227,7 @@ def _taken_out(chart: dict[str, Any], place: tuple[str, ...], error: ErrorDetail
     return f"{what} left out: {shortened(str(here.pop(last)))} ({_told(error)})"
 
 
-def _without_bars(chart: dict[str, Any], bars: dict[int, ErrorDetails]) -> Unread:
+def _without_bars(chart: dict[str, Any], bars: dict[int, Mapping[str, Any]]) -> Unread:
     """Take bars out of a chart, by their place in it; return them with their reasons."""
     times = chart["timestamp"]
     unread = Unread("Yahoo", len(times))
