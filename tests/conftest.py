@@ -55,6 +55,7 @@ KEPT_TABLES = (
     "intermediate.int_share_events__gathered",
     "intermediate.int_share_events__judged",
     "intermediate.int_share_factors",
+    "intermediate.int_share_restatements__attached",
     "intermediate.int_source_scales__measured",
     "intermediate.int_symbols__traded",
     "quality.quality_source_agreement",

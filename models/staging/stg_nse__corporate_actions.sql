@@ -425,6 +425,13 @@ renamed as (
                         if(regexp_contains(part, r'\bsp'), 'special ', ''),
                         if(regexp_contains(part, r'\bint'), 'interim ', ''),
                         if(regexp_contains(part, r'\bfin'), 'final ', ''),
+                        -- Parts of one amount are two dividends if an occasion tells them apart.
+                        coalesce(
+                            regexp_extract(
+                                part, r'\b(?:[a-z]+ )?(?:jubilee|centenary|anniversary) '
+                            ),
+                            ''
+                        ),
                         'dividend ',
                         format('%g', cast(read_amount as float64))
                     )

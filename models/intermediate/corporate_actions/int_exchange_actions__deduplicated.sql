@@ -135,7 +135,8 @@ unlisted as (
 
 ),
 
--- A company does not give the same bonus twice within two months, so the day was moved.
+-- A company does not give the same bonus twice within two months, nor the same dividend within ten
+-- days, so the day was moved.
 moved as (
 
     select
@@ -147,7 +148,14 @@ moved as (
         on
             actions.symbol = later_actions.symbol
             and actions.kind = later_actions.kind
-            and abs(actions.share_ratio - later_actions.share_ratio) <= 0.001
+            and actions.share_kinds = later_actions.share_kinds
+            and (
+                abs(actions.share_ratio - later_actions.share_ratio) <= 0.001
+                or (
+                    actions.dividend_amount = later_actions.dividend_amount
+                    and abs(date_diff(actions.ex_date, later_actions.ex_date, day)) <= 10
+                )
+            )
             and actions.ex_date != later_actions.ex_date
             and abs(date_diff(actions.ex_date, later_actions.ex_date, day)) <= 60
     inner join first_listed
@@ -156,7 +164,7 @@ moved as (
             and later_actions.kind = first_listed.kind
             and later_actions.ex_date = first_listed.ex_date
             and actions.extracted_at < first_listed.first_listed_at
-    where actions.kind = 'share_event'
+    where actions.kind in ('share_event', 'dividend')
     group by actions.symbol, actions.kind, actions.ex_date
 
 ),

@@ -81,7 +81,7 @@ found as (
         on
             share_events.symbol = bars.symbol
             and sources.source_id = bars.source_id
-            and share_events.ex_date > bars.trade_date
+            and share_events.ex_date >= bars.trade_date
             and share_events.ex_date <= date_add(bars.trade_date, interval 400 day)
             and share_events.ex_date <= bars.known_on
             and share_events.ex_date <= bars.last_known_on

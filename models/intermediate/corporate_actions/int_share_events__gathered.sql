@@ -9,57 +9,15 @@ sources as (
 
 ),
 
-restatements as (
-
-    select
-        restatements.symbol,
-        restatements.source_id,
-        restatements.price_ratio,
-        restatements.ex_date,
-        restatements.detected_at,
-        sources.is_primary
-    from {{ ref('fct_price_restatements') }} as restatements
-    inner join sources
-        on restatements.source_id = sources.source_id
-    where
-        restatements.kind = 'share_event'
-        and restatements.ex_date is not null
-        and not sources.is_exchange
-
-),
-
 reported_events as (
 
     select * from {{ ref('int_share_events__dated') }}
 
 ),
 
--- A restatement that comes late, or before the last bars are final, may be dated days off the
--- ex-date.
 attached as (
 
-    select
-        restatements.symbol,
-        restatements.source_id,
-        restatements.price_ratio,
-        restatements.is_primary,
-        restatements.ex_date as restated_ex_date,
-        events.ex_date as reported_ex_date,
-        restatements.detected_at
-    from restatements
-    left join reported_events as events
-        on
-            restatements.symbol = events.symbol
-            and abs(date_diff(restatements.ex_date, events.ex_date, day)) <= 5
-    qualify
-        row_number() over (
-            partition by restatements.symbol, restatements.source_id, restatements.ex_date
-            order by
-                events.is_withdrawn asc,
-                abs(date_diff(restatements.ex_date, events.ex_date, day)) asc,
-                events.ex_date asc,
-                restatements.detected_at desc
-        ) = 1
+    select * from {{ ref('int_share_restatements__attached') }}
 
 ),
 

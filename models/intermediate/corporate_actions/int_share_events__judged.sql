@@ -59,33 +59,58 @@ compared as (
 
 ),
 
+-- What the sources have restated is exact, and a step is not: a step does not bear out a ratio that
+-- no restatement shows.
+agreed as (
+
+    select
+        *,
+        coalesce(
+            is_primary_ratio or is_fallback_ratio,
+            is_primary_ratio,
+            is_fallback_ratio,
+            true
+        ) as is_as_restated
+    from compared
+
+),
+
 weighed as (
 
     select
         *,
         coalesce(is_primary_ratio and claimed_by != 'restatement', false)
         or coalesce(is_exchange_ratio, false)
-        or coalesce(is_primary_step, false)
+        or coalesce(is_primary_step and is_as_restated, false)
         or coalesce(
-            is_fallback_step and not (is_large and not coalesce(is_primary_step, true)), false
+            is_fallback_step
+            and is_as_restated
+            and not (is_large and not coalesce(is_primary_step, true)),
+            false
         )
         or (
             (
                 coalesce(is_fallback_ratio and claimed_by != 'restatement', false)
                 or coalesce(is_retold_step and is_large, false)
             )
-            and not (is_large and not coalesce(is_primary_step, true))
-            and not (is_large and not coalesce(is_fallback_step, true))
+            and coalesce(is_primary_step, true)
+            and coalesce(is_fallback_step, true)
         ) as is_borne_out,
         coalesce(
             not is_exchange_ratio
             or (is_large and not is_primary_step)
             or (is_large and not is_fallback_step)
             or not is_primary_ratio
-            or not is_fallback_ratio,
+            or not is_fallback_ratio
+            -- Yahoo alone tells it, and the primary source's price is nearer to where it was.
+            or (
+                claimed_by = 'yahoo'
+                and primary_ratio is null
+                and abs(ln(primary_step)) < abs(ln(primary_step) + ln(claimed_ratio))
+            ),
             false
         ) as is_doubted
-    from compared
+    from agreed
 
 ),
 
