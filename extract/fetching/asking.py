@@ -72,6 +72,7 @@ class Answered:
                 last_date=max(dates, default=None),
                 asked_from=self.request.first,
                 asked_to=self.request.last,
+                is_daily=self.request.is_daily,
                 requested_at=self.requested_at,
             )
 

@@ -161,13 +161,17 @@ def read_holes(
                 greatest(
                     requests.asked_from,
                     listings.listed_on,
-                    -- A daily run looks so far back for what was rewritten, wherever the source's series begins.
+                    -- A daily run looks so far back for what was rewritten, wherever the source's series begins. Older
+                    -- releases did not note it: their window ends on the day, and begins so far before it or in the
+                    -- month of the listing.
                     if(
-                        requests.asked_to = date(requests.requested_at, 'Asia/Kolkata')
-                        and (
-                            date_diff(requests.asked_to, requests.asked_from, day) between {deep[0]} and {deep[1]}
-                            -- Nor farther than to the month in which the share was listed.
-                            or requests.asked_from = date_trunc(listings.listed_on, month)
+                        coalesce(
+                            requests.is_daily,
+                            requests.asked_to = date(requests.requested_at, 'Asia/Kolkata')
+                            and (
+                                date_diff(requests.asked_to, requests.asked_from, day) between {deep[0]} and {deep[1]}
+                                or requests.asked_from = date_trunc(listings.listed_on, month)
+                            )
                         ),
                         firsts.trade_date,
                         listings.listed_on

@@ -25,6 +25,7 @@ class LedgerEntry:
     last_date: date | None
     asked_from: date
     asked_to: date
+    is_daily: bool
     requested_at: datetime
 
 

@@ -65,7 +65,7 @@ def daily_requests(
         table = DAILY_BARS[source_id]
         served = symbols_with_bar(warehouse, table, due, now)
         requests += [
-            Request(table, (instrument,), max(first, _month(instrument.listed_on)), today)
+            Request(table, (instrument,), max(first, _month(instrument.listed_on)), today, is_daily=True)
             for instrument in instruments
             if instrument.symbol not in served and instrument.is_listed(due)
         ]

@@ -265,6 +265,7 @@ EXTRACT_REQUESTS = _table(
         "last_date": pa.date32(),
         "asked_from": pa.date32(),
         "asked_to": pa.date32(),
+        "is_daily": pa.bool_(),
         "requested_at": _TIMESTAMP,
     },
     keys=("source_id", "raw_table", "outcome", "requested_at"),

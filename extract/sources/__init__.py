@@ -53,12 +53,15 @@ class Request:
         instruments: whose rows; one instrument, several only for quotes, and none for the provider's own list.
         first: the first trade date asked for.
         last: the last one.
+        is_daily: whether it is the window of a daily run, which looks far back for what was rewritten, and does not ask
+            for what the source may lack there.
     """
 
     table: RawTable
     instruments: tuple[Instrument, ...]
     first: date
     last: date
+    is_daily: bool = field(default=False, compare=False)
 
 
 class Source(Protocol):

@@ -23,6 +23,7 @@ renamed as (
         last_date,
         asked_from,
         asked_to,
+        is_daily,
         requested_at,
         _extracted_at as extracted_at
 

@@ -177,6 +177,27 @@ def test_a_bar_that_is_withdrawn_ends_a_version_and_yields_to_another_source(
     assert [row[1] for row in built_pipeline.query(chosen)] == ["kite", "kite"]
 
 
+def test_a_range_that_ends_today_hides_no_hole(faultless: Exchange, pipeline: Pipeline) -> None:
+    """By its days it could be the window of a daily run, which passes over what comes before a source's first bar."""
+    days = [session.trade_date for session in faultless.market.sessions]
+    absent = days[:30]
+    with (
+        without(faultless, "TCS", *absent),
+        without(faultless, "M&M", *absent),
+        faultless.run(pipeline, MORNING) as job,
+    ):
+        tcs, mm = (
+            replace(instrument, listed_on=days[0])
+            for symbol in ("TCS", "M&M")
+            for instrument in job.instruments
+            if instrument.symbol == symbol
+        )
+        ranged = Request(KITE_DAILY_BARS, (tcs,), days[0].replace(day=1), job.today)
+        fetch(job, [ranged, replace(ranged, instruments=(mm,), is_daily=True)])
+        (hole,) = read_holes(job.warehouse(), ["kite"], [tcs, mm], days[0], LAST_DAY)
+    assert (hole.symbol, hole.first_date, hole.last_date) == ("TCS", absent[0], absent[-1])
+
+
 def test_a_short_answer_withdraws_nothing(faultless: Exchange, pipeline: Pipeline) -> None:
     def again(now: datetime) -> None:
         with faultless.run(pipeline, now) as job:
