@@ -131,7 +131,7 @@ def _named(holder: "Record") -> str:
     who = f"`{name}`" if name else holder.run_id
     if holder.host and holder.host != socket.gethostname():
         who += f" on {holder.host}"
-    with suppress(ValueError):
+    with suppress(ValueError, OverflowError):
         since = datetime.fromisoformat(holder.since).astimezone(EXCHANGE_ZONE)
         return f"{who} (since {since:%H:%M} IST)"
     return who

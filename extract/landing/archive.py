@@ -22,6 +22,9 @@ from extract.seeds import exchange_date
 # Shorter than the expiry of the lease, whose records are also in the archive.
 _RETRY_TIMEOUT = timedelta(minutes=2)
 
+# Everything that is archived was received, or is about a day, between these years.
+_POSSIBLE_YEARS = (1990, 2200)
+
 _RUN_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _BATCH_PATH = re.compile(
     rf"(?P<table>[a-z0-9_]+)/extracted_on=(?P<extracted_on>\d{{4}}-\d{{2}}-\d{{2}})/(?P<run_id>{_RUN_ID})-(?P<part>\d+)\.parquet"
@@ -239,6 +242,14 @@ def extraction_day(path: str) -> str | None:
     return named["extracted_on"] if named else None
 
 
+def _check_times(path: str, name: str, column: pa.ChunkedArray) -> None:
+    """Refuse times that no bar can have, some of which have no date in Python."""
+    bounds = pc.min_max(column.cast(pa.timestamp("us", tz="UTC")).cast(pa.int64())).as_py()
+    first, end = (datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1e6 for year in _POSSIBLE_YEARS)
+    if bounds["min"] is not None and not first <= bounds["min"] <= bounds["max"] < end:
+        raise BatchRefused(path, f"{name} holds a time before {_POSSIBLE_YEARS[0]} or after {_POSSIBLE_YEARS[1]}")
+
+
 def _check_rows(path: str, table: RawTable, rows: pa.Table, run_id: str, extracted_on: str) -> None:
     if not rows.num_rows:
         raise BatchRefused(path, "it holds no rows; delete this file")
@@ -261,6 +272,9 @@ def _check_rows(path: str, table: RawTable, rows: pa.Table, run_id: str, extract
     for key in table.keys:
         if rows[key].null_count:
             raise BatchRefused(path, f"{rows[key].null_count} of its {rows.num_rows} rows have no {key}")
+    for name, kind in found.items():
+        if pa.types.is_timestamp(kind):
+            _check_times(path, name, rows[name])
     extracted_days = pc.unique(pc.strftime(rows["_extracted_at"], "%Y-%m-%d")).to_pylist()
     for column, values, named in (
         ("_archive_path", pc.unique(rows["_archive_path"]).to_pylist(), path),

@@ -22,7 +22,7 @@ import structlog
 
 from extract.errors import FAILED, AlreadyRunning, ConfigurationError, PipelineError
 from extract.landing.archive import Archive
-from extract.seeds import Clock, exchange_date
+from extract.seeds import FIRST_DAY, Clock, exchange_date
 
 _log = structlog.get_logger()
 
@@ -98,7 +98,10 @@ class Record:
         if not all(isinstance(text, str) for text in texts):
             raise ValueError("its holder is not a text")
         if record.state == "held":
-            datetime.fromisoformat(record.expires_at).astimezone(UTC)
+            expires_at = datetime.fromisoformat(record.expires_at)
+            # At the ends of the calendar, a time has none in UTC.
+            if expires_at.tzinfo is None or not FIRST_DAY.year <= expires_at.year < 9999:
+                raise ValueError(f"its time is {record.expires_at}")
         return record
 
     def may_write(self, execution: str | None) -> bool:

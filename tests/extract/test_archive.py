@@ -100,6 +100,16 @@ def test_an_empty_file_and_a_batch_without_rows_are_refused(archive: Archive, tm
         archive.read(PATH)
 
 
+@pytest.mark.parametrize("microseconds", [2**62, -(2**62), 0])
+def test_a_time_that_no_bar_can_have_is_refused(archive: Archive, tmp_path: Path, microseconds: int) -> None:
+    good = _good_batch()
+    at = good.schema.get_field_index("date")
+    times = pa.array([microseconds] * good.num_rows, pa.int64()).cast(good.schema.field(at).type)
+    _put(tmp_path, good.set_column(at, "date", times))
+    with pytest.raises(BatchRefused, match="date holds a time before 1990 or after 2200"):
+        archive.read(PATH)
+
+
 def test_another_schema_is_refused_and_the_difference_named(archive: Archive, tmp_path: Path) -> None:
     good = _good_batch()
     _put(tmp_path, good.drop_columns(["date"]))

@@ -379,7 +379,19 @@ def test_a_number_that_another_process_has_by_now_is_no_living_holder(archive: A
 
 
 @pytest.mark.parametrize(
-    "torn", [b"", b'{"state": "he', b"[]", b"{}", b"\xff\xfe", b'{"state": "held"}', b'{"state": "held", "run_id": 1}']
+    "torn",
+    [
+        b"",
+        b'{"state": "he',
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"state": "held"}',
+        b'{"state": "held", "run_id": 1}',
+        b'{"state": "held", "expires_at": "2026-11-28T10:00:00"}',
+        b'{"state": "held", "expires_at": "9999-12-31T23:59:59-14:00"}',
+        b'{"state": "held", "expires_at": "0001-01-01T00:00:00+14:00"}',
+    ],
 )
 def test_a_record_that_cannot_be_read_is_told_with_what_to_type(archive: Archive, clock: Elapsing, torn: bytes) -> None:
     with held(archive, "run-a", "run", clock):
