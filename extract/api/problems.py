@@ -1,5 +1,6 @@
 """Errors in the form of RFC 9457: each answer says what kind of problem it is, what is wrong, and what to do."""
 
+import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -91,6 +92,13 @@ class Refusal(HTTPException):
         self.members = members
 
 
+class _Escaped(JSONResponse):
+    """JSON in ASCII: what a caller sent is quoted, and may be half a character, which UTF-8 cannot write."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
 def problem(
     status: int, detail: str, kind: str | None = None, headers: Mapping[str, str] | None = None, **members: Any
 ) -> JSONResponse:
@@ -102,7 +110,7 @@ def problem(
         detail=detail,
         **members,
     )
-    return JSONResponse(told.model_dump(mode="json", exclude_none=True), status, headers, _MEDIA_TYPE)
+    return _Escaped(told.model_dump(mode="json", exclude_none=True), status, headers, _MEDIA_TYPE)
 
 
 @contextmanager

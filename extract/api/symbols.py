@@ -13,7 +13,8 @@ def our_symbol(typed: str) -> str:
             so that each share has one address.
     """
     try:
-        found = meant(typed)
+        # JSON can hold half a character, which no answer can.
+        found = meant(typed.encode(errors="replace").decode())
     except UnknownSymbol as error:
         end = "" if error.hint.endswith("?") else "."
         raise Refusal(404, "unknown-symbol", f"{error.word} is not among the symbols{error.hint}{end}") from error

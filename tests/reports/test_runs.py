@@ -106,6 +106,12 @@ def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeli
             answer = _trigger(client, **wanted)
             assert answer.status_code == 422, wanted
             assert said in answer.json()["errors"][0]["detail"]
+        # Half a character, which the answer quotes.
+        sent = AUTHORIZATION | {"Content-Type": "application/json"}
+        half = client.post("/trigger-daily-ingestion", content=b'{"symbols": ["\\ud800"]}', headers=sent)
+        assert (half.status_code, half.json()["errors"][0]["location"]) == (422, "body/symbols")
+        half = client.post("/trigger-daily-ingestion", content=b'{"\\ud800": 1}', headers=sent)
+        assert (half.status_code, half.headers["Content-Type"]) == (422, "application/problem+json")
         assert client.post("/trigger-daily-ingestion", json={}).status_code == 401
         assert client.get(f"/runs/{ID}").status_code == 401
         assert client.get(f"/runs/{ID}", headers=AUTHORIZATION).status_code == 404
