@@ -204,7 +204,7 @@ def sift(chart: dict[str, Any]) -> tuple[list[str], Unread]:
     return [_taken_out(chart, place, error) for place, error in events.items()], _without_bars(chart, bars)
 
 
-def _errors(chart: dict[str, Any]) -> list[Mapping[str, Any]]:
+def _errors(chart: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
     try:
         _Chart.model_validate(chart)
     except ValidationError as error:
