@@ -256,11 +256,11 @@ class Received:
     def _withdrawn_days(self, symbol: str, sent: set[str], unread: set[str]) -> list[str]:
         """The days that an answer withdraws; none if it lacks many, because it is then more likely short than right."""
         # An unreadable bar's day may be wrong: it does not widen the range.
-        held = self._digests.get(symbol, {})
+        first, last, known = min(sent), max(sent), sent | unread
         gone = sorted(
             day
-            for day, digest in held.items()
-            if min(sent) < day < max(sent) and day not in sent | unread and digest not in self._withdrawn
+            for day, digest in self._digests.get(symbol, {}).items()
+            if first < day < last and day not in known and digest not in self._withdrawn
         )
         if not gone:
             return []
