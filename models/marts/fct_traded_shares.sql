@@ -4,18 +4,6 @@
 
 with
 
-isins as (
-
-    select * from {{ ref('int_isins__resolved') }}
-
-),
-
-former_symbols as (
-
-    select * from {{ ref('int_symbols__resolved') }}
-
-),
-
 instruments as (
 
     select
@@ -25,24 +13,9 @@ instruments as (
 
 ),
 
--- Where a day has no ISIN, the symbol of the day decides. A share with the ISIN of another share is
--- that share, whatever its symbol.
 named as (
 
-    select
-        shares.*,
-        if(
-            shares.isin is null,
-            coalesce(former_symbols.symbol, shares.symbol),
-            isins.symbol
-        ) as symbol_today
-    from {{ ref('int_traded_shares__deduplicated') }} as shares
-    left join isins
-        on substr(shares.isin, 1, 9) = isins.share_code
-    left join former_symbols
-        on
-            shares.symbol = former_symbols.former_symbol
-            and shares.trade_date <= former_symbols.last_used_on
+    {{ with_symbol_today(ref('int_traded_shares__deduplicated')) }}
 
 ),
 

@@ -1,17 +1,5 @@
 with
 
-isins as (
-
-    select * from {{ ref('int_isins__resolved') }}
-
-),
-
-former_symbols as (
-
-    select * from {{ ref('int_symbols__resolved') }}
-
-),
-
 -- A share trades in one of these series. Other rows with its ISIN are block deals.
 records as (
 
@@ -20,24 +8,10 @@ records as (
 
 ),
 
--- Files from before 2011 and files with deliveries have no ISIN; there the symbol of the day
--- decides. A record with the ISIN of another share belongs to that share, whatever its symbol.
+-- Files from before 2011 and files with deliveries have no ISIN.
 named as (
 
-    select
-        records.*,
-        if(
-            records.isin is null,
-            coalesce(former_symbols.symbol, records.symbol),
-            isins.symbol
-        ) as symbol_today
-    from records
-    left join isins
-        on substr(records.isin, 1, 9) = isins.share_code
-    left join former_symbols
-        on
-            records.symbol = former_symbols.former_symbol
-            and records.trade_date <= former_symbols.last_used_on
+    {{ with_symbol_today('records') }}
 
 ),
 

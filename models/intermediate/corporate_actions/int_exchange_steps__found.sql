@@ -74,7 +74,7 @@ found as (
     from compared
     where
         abs(ln(price_ratio)) > 0.04
-        and abs(ln(traded_step) - ln(price_ratio)) <= least(0.2, 0.4 * abs(ln(price_ratio)))
+        and {{ is_step_of('traded_step', 'ln(price_ratio)') }}
     group by symbol, ex_date
 
 ),

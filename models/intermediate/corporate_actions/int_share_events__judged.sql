@@ -34,18 +34,16 @@ candidates as (
 
 ),
 
--- A price moves by at most 20 % in a day. The step of a small bonus cannot be told from such a
--- move; the step of a split can.
+-- The step of a small bonus cannot be told from a move of the day; the step of a split can.
 compared as (
 
     select
         *,
-        abs(ln(primary_step) + ln(claimed_ratio))
-        <= least(0.2, 0.4 * abs(ln(claimed_ratio))) as is_primary_step,
-        abs(ln(fallback_step) + ln(claimed_ratio))
-        <= least(0.2, 0.4 * abs(ln(claimed_ratio))) as is_fallback_step,
-        abs(ln(coalesce(primary_retold_step, fallback_retold_step)) + ln(claimed_ratio))
-        <= least(0.2, 0.4 * abs(ln(claimed_ratio))) as is_retold_step,
+        {{ is_step_of('primary_step', '(-ln(claimed_ratio))') }} as is_primary_step,
+        {{ is_step_of('fallback_step', '(-ln(claimed_ratio))') }} as is_fallback_step,
+        {{ is_step_of(
+            'coalesce(primary_retold_step, fallback_retold_step)', '(-ln(claimed_ratio))'
+        ) }} as is_retold_step,
         -- A source's restatement may include a dividend of the same day.
         abs(primary_ratio * claimed_ratio - 1)
         <= if(abs(ln(claimed_ratio)) > 0.3, 0.06, 0.02) as is_primary_ratio,

@@ -47,12 +47,10 @@ near_reports as (
         events.ex_date as reported_ex_date,
         events.is_withdrawn,
         logical_or(
-            abs(ln(at_restatement.traded_step) - ln(restatements.price_ratio))
-            <= least(0.2, 0.4 * abs(ln(restatements.price_ratio)))
+            {{ is_step_of('at_restatement.traded_step', 'ln(restatements.price_ratio)') }}
         ) as is_shown_when_restated,
         logical_or(
-            abs(ln(at_report.traded_step) - ln(restatements.price_ratio))
-            <= least(0.2, 0.4 * abs(ln(restatements.price_ratio)))
+            {{ is_step_of('at_report.traded_step', 'ln(restatements.price_ratio)') }}
         ) as is_shown_when_reported
     from restatements
     left join reported_events as events
