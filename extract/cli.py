@@ -40,7 +40,7 @@ from extract.imports import cache_without_home
 from extract.reporting.rows import FORMS
 from extract.seeds import FIRST_DAY
 from extract.settings import PROJECT_DIR, Settings, past_proxies, require_project
-from extract.words import did_you_mean
+from extract.words import did_you_mean, encodable
 
 # The BigQuery client takes three seconds to import. Each command imports it while the embedded warehouse starts, which
 # takes as long.
@@ -172,7 +172,7 @@ def _typed(arguments: Sequence[str]) -> str:
         del kept[at : at + 2]
     typed = shlex.join(["trading-data", *(word for word in kept if not word.startswith("--run-id="))])
     # The name of a file may have bytes that are not text, which no log takes.
-    return typed.encode(errors="replace").decode()
+    return encodable(typed)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,7 +1,17 @@
 """The words of messages: numbers with their nouns, and suggestions for what was mistyped."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+# Half of a character, which neither a terminal, a log, the archive nor an answer can be given: what Python makes of a
+# byte in a file's name that is not UTF-8, and what JSON may have as \ud800.
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def encodable(text: str) -> str:
+    """The text with ``\N{REPLACEMENT CHARACTER}`` in place of each half of a character."""
+    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def counted(count: int, what: str) -> str:

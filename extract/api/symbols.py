@@ -3,6 +3,7 @@
 from extract.api.problems import Refusal
 from extract.errors import ConfigurationError
 from extract.symbols import UnknownSymbol, meant
+from extract.words import encodable
 
 
 def our_symbol(typed: str) -> str:
@@ -14,7 +15,7 @@ def our_symbol(typed: str) -> str:
     """
     try:
         # JSON can hold half a character, which no answer can.
-        found = meant(typed.encode(errors="replace").decode())
+        found = meant(encodable(typed))
     except UnknownSymbol as error:
         end = "" if error.hint.endswith("?") else "."
         raise Refusal(404, "unknown-symbol", f"{error.word} is not among the symbols{error.hint}{end}") from error

@@ -2,7 +2,6 @@
 
 import lzma
 import os
-import re
 import struct
 import zipfile
 import zlib
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO
+
+from extract.words import encodable
 
 # The limit for a file, as a zip can claim any size. A year of the exchange's files of one kind has less than a tenth.
 _FILE_BYTES = 64 * 2**20
@@ -32,10 +33,6 @@ _TORN = (
     # An unknown version of the format.
     NotImplementedError,
 )
-
-# Half of a character, which neither a terminal nor the archive can be given: what Python makes of a byte in a file's
-# name that is not UTF-8, and what JSON may have as \ud800.
-_HALF = re.compile("[\ud800-\udfff]")
 
 _ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
 
@@ -67,11 +64,6 @@ class OpenedFile:
     kept_name: str
     body: bytes = b""
     refusal: FileRefused | None = None
-
-
-def encodable(text: str) -> str:
-    """The text with ``\N{REPLACEMENT CHARACTER}`` in place of each half of a character."""
-    return _HALF.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def listed(paths: Sequence[Path]) -> list[Path]:

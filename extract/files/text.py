@@ -11,7 +11,8 @@ from typing import Any
 
 from charset_normalizer import from_bytes
 
-from extract.files.opened import FileRefused, encodable
+from extract.files.opened import FileRefused
+from extract.words import encodable
 
 # File formats that are not text, and what to do with them.
 _BINARIES = {
