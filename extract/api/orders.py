@@ -4,7 +4,6 @@ So the API's account needs no right to give a job arguments or variables, with w
 Kite's keys sent to any server.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import PurePosixPath
@@ -14,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from extract.errors import PipelineError, UsageError
 from extract.landing.archive import Archive
-from extract.run_id import RUN_ID, new_run_id
+from extract.run_id import RUN_ID, new_run_id, time_of
 from extract.seeds import FIRST_DAY, Announcements, last_closed_session, listed_instruments
 
 # An execution starts within a minute. An order that nobody took belongs to an execution that did not start, and a later
@@ -53,7 +52,7 @@ class Order(BaseModel):
 
     @model_validator(mode="after")
     def _can_be_run(self) -> "Order":
-        if _ordered_at(self.run_id) is None or not self.run_id.startswith(f"{self.command}-"):
+        if time_of(self.run_id) is None or not self.run_id.startswith(f"{self.command}-"):
             raise ValueError(f"{self.run_id} is not the id of a {self.command}")
         if self.command == "run" and self.provider:
             raise ValueError("a run asks all providers")
@@ -140,7 +139,7 @@ class Orders:
         The newest, because an older one may be of an execution that could not be started.
 
         Raises:
-            ConfigurationError: no order waits.
+            UsageError: no order waits.
             PipelineError: the orders cannot be read or taken.
         """
         ours = self.of(execution, now)
@@ -148,7 +147,7 @@ class Orders:
             return ours
         for order in self.waiting(now):
             # As above, it may be ours although the store says that it exists.
-            if self._store.create(_taken(order.run_id), execution.encode()) or self.taken_by(order.run_id) == execution:
+            if self._store.create(_taken(order.run_id), execution.encode()) or self._taker(order.run_id) == execution:
                 return order
         raise UsageError(
             "no order waits: the API writes one, and starts this job. To start a run yourself, use the job trading-data"
@@ -161,7 +160,7 @@ class Orders:
             PipelineError: the orders cannot be read.
         """
         for run_id in self._since("taken", now - _REMEMBERED):
-            if self.taken_by(run_id) == execution:
+            if self._taker(run_id) == execution:
                 return self._order(run_id)
         return None
 
@@ -171,8 +170,10 @@ class Orders:
         Raises:
             PipelineError: the orders cannot be read.
         """
-        path = _taken(run_id)
-        return self._store.body(path).decode() if path in self._store.listed("taken/") else None
+        return self._taker(run_id) if _taken(run_id) in self._store.listed("taken/") else None
+
+    def _taker(self, run_id: str) -> str:
+        return self._store.body(_taken(run_id)).decode()
 
     def waiting(self, now: datetime) -> list[Order]:
         """The orders that were written a short while ago and that nobody has taken, the newest first.
@@ -188,7 +189,7 @@ class Orders:
         times = {}
         for path in self._store.listed(f"{folder}/"):
             run_id = PurePosixPath(path).stem
-            at = _ordered_at(run_id)
+            at = time_of(run_id)
             if at is not None and at >= oldest:
                 times[run_id] = at
         return sorted(times, key=lambda run_id: (times[run_id], run_id), reverse=True)
@@ -205,12 +206,3 @@ class Orders:
 
 def _taken(run_id: str) -> str:
     return f"taken/{run_id}.json"
-
-
-def _ordered_at(run_id: str) -> datetime | None:
-    """The time in the id of a run."""
-    told = re.match(r"[a-z]+-(\d{8}T\d{6}Z)-", run_id)
-    try:
-        return datetime.strptime(told[1], "%Y%m%dT%H%M%S%z") if told else None
-    except ValueError:
-        return None
