@@ -8,6 +8,9 @@ from typing import Literal
 
 from extract.seeds import EXCHANGE_ZONE
 
+# The exchange opened in this year.
+FIRST_YEAR = 1994
+
 _CLOCK = re.compile(
     r"(?P<day>.*?[0-9])(?:T| +)(?P<time>[0-9]{1,2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]+)?)?)(?: ?[AaPp][Mm])?"
     r"(?P<zone> ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?"
@@ -163,7 +166,7 @@ def _days_and_rest(basename: str) -> tuple[set[date], str]:
             day = _named_day(match.groupdict())
         except ValueError:
             return match[0]
-        if not 1994 <= day.year < 2100:
+        if not FIRST_YEAR <= day.year < 2100:
             return match[0]
         days.add(day)
         return "/"

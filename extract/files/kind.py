@@ -9,14 +9,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
 
-from extract.files.days import AmbiguousDay, First, read_day
+from extract.files.days import FIRST_YEAR, AmbiguousDay, First, read_day
 from extract.files.opened import FileRefused
 from extract.files.shares import check_share
 from extract.files.text import UnreadRow
 from extract.landing.raw import RawTable
-
-# The exchange opened in this year.
-FIRST_YEAR = 1994
 
 # How people and programs write an empty value.
 _BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a")

@@ -12,9 +12,9 @@ from extract.files.corporate_actions import CORPORATE_ACTIONS
 from extract.files.daily_record.by_rows import SentRow, read_by_rows
 from extract.files.daily_record.forms import DAILY_RECORDS
 from extract.files.daily_record.session import DailyRecord
-from extract.files.days import find_first
+from extract.files.days import FIRST_YEAR, find_first
 from extract.files.index_lists import INDEX_LISTS
-from extract.files.kind import FIRST_YEAR, Download, Kind, Reading, SaysNothing, plain_heading
+from extract.files.kind import Download, Kind, Reading, SaysNothing, plain_heading
 from extract.files.neighbours import neighbour
 from extract.files.opened import FileRefused
 from extract.files.shares import OfAnotherShare

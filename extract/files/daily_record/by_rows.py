@@ -98,8 +98,6 @@ def read_by_rows(
         left_out = left_out + [
             UnreadRow(row.place, row.values["symbol"], f"it repeats {first.place}") for row in others
         ]
-    if not bars:
-        raise FileRefused(f"has no row that can be taken: {'; '.join(map(str, refused[:3]))}")
     columns = ([bar.values[name] for bar in bars] for name in ("symbol", "isin", "series"))
     of_others = contradicted_isins(day, *columns)
     refused = refused + [bars[at].refused(str(told), told.also) for at, told in of_others.items()]

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.files.daily_record.forms import RUPEES_PER_UNIT, SEGMENTS
-from extract.files.days import First, day_readings, days_in_name
-from extract.files.kind import FIRST_YEAR, Kind
+from extract.files.days import FIRST_YEAR, First, day_readings, days_in_name
+from extract.files.kind import Kind
 from extract.files.opened import FileRefused
 from extract.files.text import UnreadRow
 from extract.landing.raw import NSE_DAILY_BARS
