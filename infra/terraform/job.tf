@@ -9,30 +9,25 @@ locals {
   orders          = "gs://${google_storage_bucket.short_lived["orders"].name}/trading-data"
   scratch_archive = "gs://${google_storage_bucket.short_lived["scratch"].name}/archive"
 
+  live_lease = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
+
+  live_job = {
+    name    = "trading-data"
+    account = "pipeline"
+    args    = ["run"]
+    timeout = var.job.timeout_seconds
+    dataset = local.dataset
+    archive = local.live_archive
+    lease   = local.live_lease
+    secrets = local.job_secrets
+  }
+
   # The API starts the triggered job, which reads what to fetch from the orders; it is the live one otherwise. The
   # candidate replays the live archive, and writes only to its own datasets and bucket, with its own account. It tests
   # a release, and once a month it is the drill of a restore. The watch checks that the day's bars are there.
   jobs = {
-    live = {
-      name    = "trading-data"
-      account = "pipeline"
-      args    = ["run"]
-      timeout = var.job.timeout_seconds
-      dataset = local.dataset
-      archive = local.live_archive
-      lease   = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
-      secrets = local.job_secrets
-    }
-    triggered = {
-      name    = "trading-data-triggered"
-      account = "pipeline"
-      args    = ["ordered"]
-      timeout = var.job.timeout_seconds
-      dataset = local.dataset
-      archive = local.live_archive
-      lease   = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
-      secrets = local.job_secrets
-    }
+    live      = local.live_job
+    triggered = merge(local.live_job, { name = "trading-data-triggered", args = ["ordered"] })
     candidate = {
       name    = "trading-data-candidate"
       account = "candidate"
@@ -51,7 +46,7 @@ locals {
       timeout = 600
       dataset = local.dataset
       archive = local.live_archive
-      lease   = "gs://${google_storage_bucket.short_lived["leases"].name}/trading-data"
+      lease   = local.live_lease
       secrets = {}
     }
   }
