@@ -142,10 +142,10 @@ def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -
         return None
     if response.status_code >= 400:
         return SourceUnavailable(f"Yahoo answered {response.status_code}")
-    for error in _errors(chart):
-        return SourceUnavailable(f"Yahoo's answer is malformed: {_told(error)}")
     try:
         twice = _repeated(_Chart.model_validate(chart))
+    except ValidationError as error:
+        return SourceUnavailable(f"Yahoo's answer is malformed: {_told(_parts(error)[0])}")
     except ValueError as error:
         return SourceUnavailable(f"Yahoo's answer is malformed: {shortened(str(error))}")
     if twice is None:
@@ -208,8 +208,12 @@ def _errors(chart: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
     try:
         _Chart.model_validate(chart)
     except ValidationError as error:
-        return error.errors(include_url=False, include_context=False)
+        return _parts(error)
     return []
+
+
+def _parts(error: ValidationError) -> Sequence[Mapping[str, Any]]:
+    return error.errors(include_url=False, include_context=False)
 
 
 def _told(error: Mapping[str, Any]) -> str:
