@@ -20,7 +20,7 @@ from extract.landing.raw import (
     YAHOO_DAILY_BARS,
 )
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
-from extract.sources import Request, Source
+from extract.sources import Answer, Request, Source
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
@@ -373,16 +373,22 @@ def test_a_share_that_kite_does_not_list_is_refused_by_name(healthy: tuple[Provi
     sources["kite"].fetch(Request(KITE_INSTRUMENTS, (), LAST, LAST))
 
 
+def _faulty_month(
+    healthy: tuple[Providers, dict[str, Source]], source_id: str, kind: str
+) -> tuple[list[dict[str, object]], Answer]:
+    """A month's bars of ABB, and the answer for the same days with a fault."""
+    providers, sources = healthy
+    first = LAST - timedelta(days=30)
+    right = bars(sources[source_id], "ABB", first)
+    providers.fail(Fault(source_id, kind))
+    return right, sources[source_id].fetch(Request(TABLES[source_id], (INSTRUMENTS["ABB"],), first, LAST))
+
+
 @pytest.mark.parametrize("source_id", ["kite", "yahoo", "alpha_vantage"])
 def test_a_bar_of_a_day_that_has_not_come_is_left_out_and_named(
     healthy: tuple[Providers, dict[str, Source]], source_id: str
 ) -> None:
-    providers, sources = healthy
-    first = LAST - timedelta(days=30)
-    right = bars(sources[source_id], "ABB", first)
-    providers.fail(Fault(source_id, "day_to_come"))
-    asked = Request(TABLES[source_id], (INSTRUMENTS["ABB"],), first, LAST)
-    answer = sources[source_id].fetch(asked)
+    right, answer = _faulty_month(healthy, source_id, "day_to_come")
     assert answer[TABLES[source_id].name].to_pylist() == right
     (said,) = answer.left_out
     assert said.endswith("sent 1 rows of days that have not come, which are left out: 2025-02-10")
@@ -392,12 +398,7 @@ def test_a_bar_of_a_day_that_has_not_come_is_left_out_and_named(
 def test_a_bar_of_which_a_part_is_null_or_missing_is_left_out_and_named(
     healthy: tuple[Providers, dict[str, Source]], source_id: str, lost: str
 ) -> None:
-    providers, sources = healthy
-    first = LAST - timedelta(days=30)
-    right = bars(sources[source_id], "ABB", first)
-    providers.fail(Fault(source_id, "null_fields"))
-    asked = Request(TABLES[source_id], (INSTRUMENTS["ABB"],), first, LAST)
-    answer = sources[source_id].fetch(asked)
+    right, answer = _faulty_month(healthy, source_id, "null_fields")
     kept = [row for row in right if _day(row["date"]) != LAST]
     assert answer[TABLES[source_id].name].to_pylist() == kept
     assert len(kept) == len(right) - 1

@@ -117,7 +117,7 @@ def test_what_cannot_be_asked_for_is_refused_and_starts_nothing(pipeline: Pipeli
         assert client.get(f"/runs/{ID}", headers=AUTHORIZATION).status_code == 404
         assert client.get("/runs/..%2Fhealth", headers=AUTHORIZATION).status_code == 404
         assert client.get("/runs/no~id", headers=AUTHORIZATION).status_code == 422
-        # An execution of Cloud Scheduler's has a name of Cloud Run's, which an answer of 409 may give.
+        # The name of an execution, as Cloud Run's own list has it, is no run's id.
         assert client.get("/runs/trading-data-abc12", headers=AUTHORIZATION).status_code == 404
         for site, status in (("cross-site", 403), ("same-site", 403), ("same-origin", 422)):
             sent = AUTHORIZATION | {"Sec-Fetch-Site": site}
