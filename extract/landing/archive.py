@@ -201,39 +201,49 @@ class Archive:
             raise PipelineError(f"{where} cannot be {what}: {_cause(error)}") from error
 
     def read(self, path: str) -> Batch:
-        """Read one batch, and check that its content agrees with its name.
+        """Read one batch; see ``batch_of``.
 
         Raises:
-            BatchRefused: it is damaged, empty, of another schema, or lies under a wrong name.
+            BatchRefused: it is no batch that raw can take.
             PipelineError: the archive cannot be read.
         """
-        named = _BATCH_PATH.fullmatch(path)
-        if not named:
-            raise BatchRefused(
-                path, "its name is not <raw table>/extracted_on=<YYYY-MM-DD>/<run id>-<part>.parquet; rename it"
-            )
-        table = RAW_TABLES.get(named["table"])
-        if table is None:
-            raise BatchRefused(
-                path, f"this release has no raw table {named['table']}; there are {', '.join(RAW_TABLES)}"
-            )
-        body = self.body(path)
-        if not body:
-            raise BatchRefused(path, "it is empty (0 bytes); fetch it again, and delete this file")
-        try:
-            # Without `partitioning=None`, the folder's name would come back as a column.
-            rows = pq.read_table(BytesIO(body), partitioning=None)
-        except (pa.ArrowException, OSError) as error:
-            raise BatchRefused(
-                path,
-                f"it is damaged, or not a Parquet file ({_first_line(error)}); fetch it again, and delete this file",
-            ) from error
-        _check_rows(path, table, rows, named["run_id"], named["extracted_on"])
-        for field in table.schema:
-            # An older release did not have this column yet.
-            if field.name not in rows.column_names:
-                rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
-        return Batch(path, table, rows.select(table.schema.names).cast(table.schema))
+        return batch_of(path, self.body(path))
+
+
+def batch_of(path: str, body: bytes) -> Batch:
+    """The batch that an object holds, if its content agrees with its name.
+
+    Args:
+        path: of the object, relative to the archive.
+        body: its content, a Parquet file.
+
+    Raises:
+        BatchRefused: it is damaged, empty, of another schema, or lies under a wrong name.
+    """
+    named = _BATCH_PATH.fullmatch(path)
+    if not named:
+        raise BatchRefused(
+            path, "its name is not <raw table>/extracted_on=<YYYY-MM-DD>/<run id>-<part>.parquet; rename it"
+        )
+    table = RAW_TABLES.get(named["table"])
+    if table is None:
+        raise BatchRefused(path, f"this release has no raw table {named['table']}; there are {', '.join(RAW_TABLES)}")
+    if not body:
+        raise BatchRefused(path, "it is empty (0 bytes); fetch it again, and delete this file")
+    try:
+        # Without `partitioning=None`, the folder's name would come back as a column.
+        rows = pq.read_table(BytesIO(body), partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise BatchRefused(
+            path,
+            f"it is damaged, or not a Parquet file ({_first_line(error)}); fetch it again, and delete this file",
+        ) from error
+    _check_rows(path, table, rows, named["run_id"], named["extracted_on"])
+    for field in table.schema:
+        # An older release did not have this column yet.
+        if field.name not in rows.column_names:
+            rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
+    return Batch(path, table, rows.select(table.schema.names).cast(table.schema))
 
 
 def extraction_day(path: str) -> str | None:

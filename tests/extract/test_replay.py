@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from extract.landing.archive import Archive, Batch
+from extract.landing.archive import Archive
 from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.warehouse import replay as archive_source
 from extract.warehouse.loading import load, loaded_paths
@@ -104,7 +104,7 @@ class SlowArchive(Archive):
         self.lock = threading.Lock()
         self.reading = self.most_at_once = self.begun = 0
 
-    def read(self, path: str) -> Batch:
+    def body(self, path: str) -> bytes:
         with self.lock:
             self.reading += 1
             self.begun += 1
@@ -113,7 +113,7 @@ class SlowArchive(Archive):
         time.sleep(0.05 if self.begun % 7 else 0.2)
         with self.lock:
             self.reading -= 1
-        return super().read(path)
+        return super().body(path)
 
 
 def test_batches_are_read_sixteen_at_once_in_order_and_no_further_ahead(pipeline: Pipeline) -> None:
@@ -126,7 +126,7 @@ def test_batches_are_read_sixteen_at_once_in_order_and_no_further_ahead(pipeline
     came = []
     for taken, batch in enumerate(archive_source._accepted(archive, archive.paths(), outcome), start=1):
         came.append(batch.path)
-        # What was read and not yet taken is in memory.
+        # What was read and not yet taken is in memory, as the bytes of its object.
         assert archive.begun - taken - len(outcome.refused) <= 16
     assert came == [path for path in archive.paths() if path != archive.paths()[30]]
     assert [path for path, _ in outcome.refused] == [archive.paths()[30]]
