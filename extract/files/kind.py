@@ -16,7 +16,7 @@ from extract.files.text import UnreadRow
 from extract.landing.raw import RawTable
 
 # How people and programs write an empty value.
-_BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a")
+_BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>")
 
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9&_.-]{0,29}")
 

@@ -75,7 +75,8 @@ def is_impossible(row: Row) -> bool:
 def held_rows(body: bytes, table: str) -> set[Row]:
     """Every row that these bytes may mean, in any charset, with rows of one line or of several."""
     held: set[Row] = set()
-    for charset in CHARSETS:
+    # Every byte is text in the last one, also those that damage made and no other charset has.
+    for charset in (*CHARSETS, "latin_1"):
         with suppress(UnicodeError):
             text = body.decode(charset).removeprefix("\ufeff")
             for names, cells in _records(text):
@@ -144,7 +145,7 @@ def _value(column: str, cell: str | None, is_in_lakhs: bool) -> object:
         return text.upper()
     if column == "date":
         return read_day(text)
-    if text.lower() in ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a"):
+    if text.lower() in ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>"):
         return None
     if column == "isin":
         return text.upper()

@@ -208,6 +208,15 @@ def test_a_file_is_read_in_every_dress(tmp_path: Path, body: bytes) -> None:
         assert [(row["isin"], row["comp"]) for row in rows][1] == ("INE000B01001", "Feignéd (I) Limited")
 
 
+@pytest.mark.parametrize("missing", ["", "-", "NA", "<NA>", "nan", "None", "NULL", "#N/A"])
+def test_a_record_without_an_isin_is_taken_however_a_program_writes_a_missing_value(
+    tmp_path: Path, missing: str
+) -> None:
+    report, rows = _one(tmp_path, "CA.csv", BOTH.replace("INE000A01001", missing))
+    assert (report.outcome, report.refused) == (TAKEN, []), report
+    assert [(row["symbol"], row["isin"]) for row in rows] == [("INFY", missing), ("TCS", "INE000B01001")]
+
+
 @pytest.mark.parametrize(
     ("record", "unread"),
     [
