@@ -1,69 +1,21 @@
 """Every setting of the pipeline, read from the environment in one place. extract/README.md lists them in a table."""
 
-import math
 import re
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Self
 
 from extract.errors import ConfigurationError
+from extract.variables import Variables, archive_uri, folder
 
 # The folder that holds dbt_project.yml, models/, seeds/: the checkout on a laptop, /app in the container.
 PROJECT_DIR = Path(__file__).parents[1]
 
 KITE_IS_NOT_CONFIGURED = "Kite is not configured: set KITE_API_KEY, and KITE_API_SECRET to log in"
 
-_LOOPBACK = re.compile(r"https?://(localhost|127\.0\.0\.1)(:|/|$)")
 _LONGEST_IDLE = 365 * 86_400.0
-
-
-@dataclass(frozen=True, slots=True)
-class Variables:
-    """The environment, in which an empty variable counts as unset."""
-
-    environment: Mapping[str, str]
-
-    def value(self, name: str, default: str = "") -> str:
-        """A variable's text, without blanks around it."""
-        return self.environment.get(name, "").strip() or default
-
-    def number(self, name: str, default: str, *, may_be_zero: bool = False) -> float:
-        """A variable's number.
-
-        Raises:
-            ConfigurationError: it is not a number, or not above zero; or below zero, where it may be zero.
-        """
-        try:
-            given = float(self.value(name, default))
-        except ValueError:
-            given = math.nan
-        if not (0 < given < math.inf or (given == 0 and may_be_zero)):
-            wanted = "zero, or a number above it" if may_be_zero else "a number above zero"
-            raise ConfigurationError(f"{name} is {self.value(name)!r}: use {wanted}")
-        return given
-
-    def pace(self, name: str, default: str) -> float:
-        """A variable's number of requests a second.
-
-        Raises:
-            ConfigurationError: it is not a number, or too large, or so small that one request would wait for an hour.
-        """
-        given = self.number(name, default)
-        if not 1 / 3600 <= given <= 10_000:
-            raise ConfigurationError(f"{name} is {self.value(name)!r}: use requests a second, from 0.0003 to 10000")
-        return given
-
-    def count(self, name: str, default: str, unit: str, *, at_least: int = 1) -> int:
-        """A variable's whole number.
-
-        Raises:
-            ConfigurationError: it is not a whole number, or too small, or beyond a million.
-        """
-        given = self.value(name, default)
-        if not re.fullmatch(r"[0-9]{1,7}", given) or not at_least <= int(given) <= 1_000_000:
-            raise ConfigurationError(f"{name} is {given!r}: use a whole number of {unit}, {at_least} or more")
-        return int(given)
 
 
 def past_proxies(environment: MutableMapping[str, str]) -> None:
@@ -88,56 +40,6 @@ def require_project() -> None:
         )
 
 
-def folder(given: str, name: str) -> Path:
-    """A folder that a person has named: ``~`` is their home, and a relative path begins at the current folder.
-
-    Args:
-        given: as it was typed.
-        name: of the setting.
-
-    Raises:
-        ConfigurationError: it does not name a folder.
-    """
-    if (given[0], given[-1]) in (('"', '"'), ("'", "'")) and len(given) > 1:
-        # Quotes from a file of settings; a shell would have removed them.
-        given = given[1:-1]
-    try:
-        if "\0" not in given:
-            return Path(given).expanduser().absolute()
-    except (RuntimeError, FileNotFoundError) as error:
-        # There is no home folder, no such user, or the current folder was removed.
-        raise ConfigurationError(f"{name} is {given!r}: {error}; write the whole path, from / on") from error
-    raise ConfigurationError(f"{name} is {given!r}, which cannot be the name of a folder")
-
-
-def archive_uri(given: str, name: str) -> str:
-    """The address of an archive: ``gs://bucket/prefix``, or the whole path of a folder.
-
-    Args:
-        given: as it was typed.
-        name: of the setting.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
-    given = given.strip().strip("\"'")
-    if re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", given):
-        return given.rstrip("/")
-    is_file = given.startswith("file://")
-    if not given or (not is_file and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given)):
-        raise ConfigurationError(f"{name} is {given!r}: use a folder, or gs://bucket/prefix")
-    path = unquote(urlsplit(given).path) if is_file else given
-    return str(folder(path or "/", name))
-
-
-def _file(given: str) -> str:
-    """The path of a file. If its folder cannot be found, only the command that needs the file fails."""
-    try:
-        return str(folder(given, "KITE_TOKEN_STORE"))
-    except ConfigurationError:
-        return given
-
-
 @dataclass(frozen=True, slots=True)
 class KiteSettings:
     """How Kite Connect is reached.
@@ -159,6 +61,29 @@ class KiteSettings:
     secret_manager_host: str | None
     base_url: str | None
     requests_per_second: float
+
+    @classmethod
+    def read(cls, variables: Variables) -> Self:
+        """Read the variables that are Kite's."""
+        store = variables.value("KITE_TOKEN_STORE", "~/.config/trading-data/kite-session.json")
+        is_secret = re.fullmatch(r"projects/[^/]+/secrets/[A-Za-z0-9_-]+", store)
+        if not is_secret and store.startswith("projects/"):
+            raise ConfigurationError(
+                f"KITE_TOKEN_STORE is {store!r}: use a file, or projects/<project>/secrets/<secret>"
+            )
+        if not is_secret:
+            # If its folder cannot be found, only the command that needs the file fails.
+            with suppress(ConfigurationError):
+                store = str(folder(store, "KITE_TOKEN_STORE"))
+        return cls(
+            api_key=variables.optional("KITE_API_KEY"),
+            api_secret=variables.optional("KITE_API_SECRET"),
+            access_token=variables.optional("KITE_ACCESS_TOKEN"),
+            token_store=store,
+            secret_manager_host=variables.server("SECRET_MANAGER_EMULATOR_HOST"),
+            base_url=variables.server("KITE_BASE_URL"),
+            requests_per_second=variables.pace("KITE_REQUESTS_PER_SECOND", "3"),
+        )
 
     @property
     def is_configured(self) -> bool:
@@ -254,9 +179,8 @@ class Settings:
         """The name of the warehouse: project and dataset, or the folder of the embedded one."""
         return str(self.warehouse_dir) if self.is_embedded else f"{self.project or 'emulator'}.{self.dataset}"
 
-    # One line for each setting, and a refusal for each pair that contradicts itself.
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], *, only_queries: bool = False) -> "Settings":  # noqa: C901
+    def from_environment(cls, environment: Mapping[str, str], *, only_queries: bool = False) -> Self:
         """Read the settings; an empty variable counts as unset.
 
         Args:
@@ -267,72 +191,28 @@ class Settings:
             ConfigurationError: a value cannot be used; the text names the variable and what it may hold.
         """
         variables = Variables(environment)
-        value, number = variables.value, variables.number
-
-        def url(name: str) -> str | None:
-            given = value(name)
-            if given and not re.fullmatch(r"https?://[^/\s@]+/?", given):
-                raise ConfigurationError(f"{name} is {given!r}: use http:// or https://, a host, and a port if needed")
-            if given and value("CLOUD_RUN_EXECUTION") and not _LOOPBACK.match(given):
-                # A person who may start the job may set its variables, and could have the keys sent to their server.
-                raise ConfigurationError(
-                    f"{name} is set in Cloud Run, where keys go to their providers alone: unset it"
-                )
-            return given.rstrip("/") or None
-
-        dataset = value("BIGQUERY_DATASET", "trading_data")
-        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,99}", dataset):
-            raise ConfigurationError(
-                f"BIGQUERY_DATASET is {dataset!r}: use letters, digits and underscores, as BigQuery does"
-            )
-        emulator_host = value("BIGQUERY_EMULATOR_HOST") or None
+        value, optional, written = variables.value, variables.optional, variables.written
+        emulator_host = optional("BIGQUERY_EMULATOR_HOST")
         if emulator_host and not emulator_host.startswith(("http://", "https://")):
             emulator_host = f"http://{emulator_host}"
-        project = value("BIGQUERY_PROJECT") or None
         warehouse_dir = folder(value("WAREHOUSE_DIR", str(PROJECT_DIR / ".warehouse")), "WAREHOUSE_DIR")
         archive = archive_uri(value("ARCHIVE_URI", f"{warehouse_dir}-archive"), "ARCHIVE_URI")
-        token_store = value("KITE_TOKEN_STORE", "~/.config/trading-data/kite-session.json")
-        is_secret = re.fullmatch(r"projects/[^/]+/secrets/[A-Za-z0-9_-]+", token_store)
-        if not is_secret and token_store.startswith("projects/"):
-            raise ConfigurationError(
-                f"KITE_TOKEN_STORE is {token_store!r}: use a file, or projects/<project>/secrets/<secret>"
-            )
-        if project and not emulator_host and not value("ARCHIVE_URI") and not only_queries:
-            raise ConfigurationError(
-                "BIGQUERY_PROJECT is set and ARCHIVE_URI is not: set it to gs://bucket/prefix, so that what"
-                " the providers send outlives this machine (or to a folder, if that is what you mean)"
-            )
-        authentication = value("API_AUTHENTICATION", "token")
-        if authentication not in ("token", "cloud_run"):
-            raise ConfigurationError(f"API_AUTHENTICATION is {authentication!r}: use token, or cloud_run")
-        if authentication == "cloud_run" and not value("K_SERVICE"):
-            raise ConfigurationError(
-                "API_AUTHENTICATION is cloud_run, but this is not a Cloud Run service, so all could call it: use token"
-            )
-        trigger_job = value("TRIGGER_JOB") or None
-        if trigger_job and not re.fullmatch(r"projects/[^/]+/locations/[^/]+/jobs/[^/]+", trigger_job):
-            raise ConfigurationError(
-                f"TRIGGER_JOB is {trigger_job!r}: use projects/<project>/locations/<region>/jobs/<job>"
-            )
-        if trigger_job and not value("ORDERS_URI"):
-            raise ConfigurationError(
-                "TRIGGER_JOB is set and ORDERS_URI is not: set it to where that job reads its orders"
-            )
-        idle_seconds = number("WAREHOUSE_IDLE_SECONDS", "600", may_be_zero=True)
+        orders = optional("ORDERS_URI")
+        idle_seconds = variables.number("WAREHOUSE_IDLE_SECONDS", "600", may_be_zero=True)
         if idle_seconds > _LONGEST_IDLE:
             raise ConfigurationError(f"WAREHOUSE_IDLE_SECONDS is {idle_seconds:g}: use {_LONGEST_IDLE:.0f} or less")
-        webhook = value("ALERT_WEBHOOK_URL")
+        webhook = optional("ALERT_WEBHOOK_URL")
         if webhook and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", webhook):
             # The message does not quote it: anyone who knows the address can write to the channel.
             raise ConfigurationError("ALERT_WEBHOOK_URL is not an address: use https://, a host and a path")
-        if (value("KITE_API_SECRET") or value("KITE_ACCESS_TOKEN")) and not value("KITE_API_KEY"):
-            raise ConfigurationError(
-                "KITE_API_SECRET or KITE_ACCESS_TOKEN is set and KITE_API_KEY is not: set it too, or none of them to do"
-                " without Kite"
-            )
-        return cls(
-            project=project,
-            dataset=dataset,
+        settings = cls(
+            project=optional("BIGQUERY_PROJECT"),
+            dataset=written(
+                "BIGQUERY_DATASET",
+                r"[A-Za-z_][A-Za-z0-9_]{0,99}",
+                "letters, digits and underscores, as BigQuery does",
+                default="trading_data",
+            ),
             location=value("BIGQUERY_LOCATION", "asia-south1"),
             emulator_host=emulator_host,
             warehouse_dir=warehouse_dir,
@@ -340,29 +220,59 @@ class Settings:
             archive_uri=archive,
             lease_uri=archive_uri(value("LEASE_URI", archive), "LEASE_URI"),
             symbols=value("SYMBOLS", "ALL"),
-            api_token=value("API_TOKEN") or None,
-            api_authentication=authentication,
-            trigger_job=trigger_job,
-            orders_uri=archive_uri(value("ORDERS_URI"), "ORDERS_URI") if value("ORDERS_URI") else None,
-            run_url=url("RUN_API_URL") or "https://run.googleapis.com",
+            api_token=optional("API_TOKEN"),
+            api_authentication=written("API_AUTHENTICATION", "token|cloud_run", "token, or cloud_run", default="token"),
+            trigger_job=written(
+                "TRIGGER_JOB",
+                r"projects/[^/]+/locations/[^/]+/jobs/[^/]+",
+                "projects/<project>/locations/<region>/jobs/<job>",
+            )
+            or None,
+            orders_uri=archive_uri(orders, "ORDERS_URI") if orders else None,
+            run_url=variables.server("RUN_API_URL") or "https://run.googleapis.com",
             api_triggers_per_hour=variables.count("API_TRIGGERS_PER_HOUR", "6", "runs"),
-            alert_webhook_url=webhook or None,
-            execution=value("CLOUD_RUN_EXECUTION") or None,
-            kite=KiteSettings(
-                api_key=value("KITE_API_KEY") or None,
-                api_secret=value("KITE_API_SECRET") or None,
-                access_token=value("KITE_ACCESS_TOKEN") or None,
-                token_store=token_store if is_secret else _file(token_store),
-                secret_manager_host=url("SECRET_MANAGER_EMULATOR_HOST"),
-                base_url=url("KITE_BASE_URL"),
-                requests_per_second=variables.pace("KITE_REQUESTS_PER_SECOND", "3"),
-            ),
+            alert_webhook_url=webhook,
+            execution=optional("CLOUD_RUN_EXECUTION"),
+            kite=KiteSettings.read(variables),
             yahoo=YahooSettings(
-                base_url=url("YAHOO_BASE_URL"), requests_per_second=variables.pace("YAHOO_REQUESTS_PER_SECOND", "1")
+                base_url=variables.server("YAHOO_BASE_URL"),
+                requests_per_second=variables.pace("YAHOO_REQUESTS_PER_SECOND", "1"),
             ),
             alpha_vantage=AlphaVantageSettings(
-                api_key=value("ALPHA_VANTAGE_API_KEY") or None,
-                base_url=url("ALPHA_VANTAGE_BASE_URL"),
+                api_key=optional("ALPHA_VANTAGE_API_KEY"),
+                base_url=variables.server("ALPHA_VANTAGE_BASE_URL"),
                 requests_per_day=variables.count("ALPHA_VANTAGE_REQUESTS_PER_DAY", "25", "requests", at_least=0),
             ),
         )
+        _refuse_contradictions(variables, only_queries=only_queries)
+        return settings
+
+
+def _refuse_contradictions(variables: Variables, *, only_queries: bool) -> None:
+    """Refuse a pair of variables that contradict each other, or one that lacks its other."""
+    value = variables.value
+    is_cloud = value("BIGQUERY_PROJECT") and not value("BIGQUERY_EMULATOR_HOST")
+    is_kite_used = value("KITE_API_SECRET") or value("KITE_ACCESS_TOKEN")
+    contradictions = (
+        (
+            is_cloud and not value("ARCHIVE_URI") and not only_queries,
+            "BIGQUERY_PROJECT is set and ARCHIVE_URI is not: set it to gs://bucket/prefix, so that what"
+            " the providers send outlives this machine (or to a folder, if that is what you mean)",
+        ),
+        (
+            value("API_AUTHENTICATION") == "cloud_run" and not value("K_SERVICE"),
+            "API_AUTHENTICATION is cloud_run, but this is not a Cloud Run service, so all could call it: use token",
+        ),
+        (
+            value("TRIGGER_JOB") and not value("ORDERS_URI"),
+            "TRIGGER_JOB is set and ORDERS_URI is not: set it to where that job reads its orders",
+        ),
+        (
+            is_kite_used and not value("KITE_API_KEY"),
+            "KITE_API_SECRET or KITE_ACCESS_TOKEN is set and KITE_API_KEY is not: set it too, or none of them to do"
+            " without Kite",
+        ),
+    )
+    for is_wrong, told in contradictions:
+        if is_wrong:
+            raise ConfigurationError(told)

@@ -11,7 +11,8 @@ from extract.commands.terminal import output, progress, say
 from extract.commands.writing import starting, writing
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, UsageError
 from extract.seeds import exchange_date
-from extract.settings import Settings, archive_uri
+from extract.settings import Settings
+from extract.variables import archive_uri
 
 
 def replay_command(settings: Settings, options: argparse.Namespace) -> int:

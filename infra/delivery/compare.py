@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from extract.errors import FAILED, OK, USAGE, ConfigurationError, PipelineError
-from extract.settings import PROJECT_DIR, Settings, Variables
+from extract.settings import PROJECT_DIR, Settings
+from extract.variables import Variables
 from extract.warehouse.connection import Warehouse, open_warehouse
 from extract.warehouse.loading import loaded_paths
 from extract.warehouse.notes import unmerged_batches
