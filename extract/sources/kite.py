@@ -20,9 +20,11 @@ from kiteconnect import KiteConnect
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, KITE_QUOTES
 from extract.network import shortened, unreached
-from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date
-from extract.sources import Answer, Request, Unread, as_table, bounded, is_number, listed, why
+from extract.seeds import Clock, Instrument, exchange_date
+from extract.sources import Answer, Request, Unread, as_table, bounded, listed, why
 from extract.sources.kite_dump import read_dump
+from extract.sources.kite_refusals import OTHER_REFUSAL, refusal
+from extract.sources.kite_rows import UNREADABLE, has_token, read_bars, read_quote
 from extract.sources.pace import Pacer, Sleep
 
 # The server refuses day candles over more than 2,000 days.
@@ -32,27 +34,6 @@ QUOTES_PER_REQUEST = 500
 _QUOTES_PER_SECOND = 1.0
 _TIMEOUT_SECONDS = 7.0
 
-_CONSOLE = "at developers.kite.trade"
-_SESSION_ENDED = (
-    "Kite refuses the access token: it ends at 06:00 IST each day, or when somebody logs in elsewhere;"
-    " run `trading-data kite-login`"
-)
-_NO_PLAN = f"Kite's plan does not include this call ({{told}}); the key needs a paid Connect plan: add it {_CONSOLE}"
-_NOT_ENABLED = f"Kite does not let this user use the app ({{told}}); enable the user for the app {_CONSOLE}"
-_ADDRESS_REFUSED = (
-    f"Kite refuses this machine's address ({{told}}); add its public address to the app's allowed addresses {_CONSOLE},"
-    " or run it where the address is allowed"
-)
-_OTHER_REFUSAL = f"Kite forbids this call ({{told}}); look at the app {_CONSOLE}"
-# Words that show the cause of an error, because Kite's error types do not distinguish the causes.
-_REFUSALS = (
-    (re.compile(r"\bIPs?\b|\bip.?address|white.?list|allow.?list", re.IGNORECASE), _ADDRESS_REFUSED),
-    (re.compile(r"\bnot (been )?enabled\b|\bdisabled\b", re.IGNORECASE), _NOT_ENABLED),
-    (re.compile(r"\bsession\b|access_token|api_key|\blog ?in\b", re.IGNORECASE), _SESSION_ENDED),
-    (re.compile(r"permission|\bplan\b|subscri", re.IGNORECASE), _NO_PLAN),
-)
-# What reading a part of an answer raises if the part is of another form.
-_UNREADABLE = (IndexError, KeyError, OverflowError, TypeError, ValueError)
 _RANGE = re.compile(r"interval exceeds max limit: (\d+) days")
 
 
@@ -182,7 +163,7 @@ class Kite:
                     datetime.combine(end, time(23, 59, 59)),
                     "day",
                 )
-            table = as_table(KITE_DAILY_BARS, _bars(candles, instrument, token, unread))
+            table = as_table(KITE_DAILY_BARS, read_bars(candles, instrument, token, unread))
             table, beyond = bounded("Kite", KITE_DAILY_BARS, table, start, end, self._clock())
             windows.append(table)
             left_out += beyond
@@ -215,15 +196,15 @@ class Kite:
         self._quotes_pacer.wait()
         with self._errors():
             answer = self._client.quote(list(asked)) if asked else {}
-            sent.update(quote["instrument_token"] for quote in answer.values() if _has_token(quote))
+            sent.update(quote["instrument_token"] for quote in answer.values() if has_token(quote))
         # A share without data is absent from the answer.
         for key in filter(answer.__contains__, asked):
             instrument, token = asked[key]
             try:
-                row = _quote(answer[key], instrument, token)
+                row = read_quote(answer[key], instrument, token)
                 if sent[row["instrument_token"]] > 1:
                     raise ValueError(f"another share has the same instrument_token, {row['instrument_token']}")
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 unread.append(f"{instrument.symbol} ({why(error)})")
                 continue
             traded_on = row["last_trade_time"].date()
@@ -270,7 +251,7 @@ class Kite:
         except kiteconnect.exceptions.KiteException as error:
             response = self._seen.response
             status = error.code if response is None else response.status_code
-            if reason := _refusal(error, status):
+            if reason := refusal(error, status):
                 raise SourceRefused(reason, stops_source=True) from error
             if isinstance(error, kiteconnect.exceptions.InputException):
                 raise
@@ -293,7 +274,7 @@ class Kite:
         if response is not None and response.status_code >= 400:
             # The client accepts any body that does not say "error" as an answer.
             if response.status_code == requests.codes.forbidden:
-                raise SourceRefused(_OTHER_REFUSAL.format(told="it does not say why"), stops_source=True)
+                raise SourceRefused(OTHER_REFUSAL.format(told="it does not say why"), stops_source=True)
             raise SourceUnavailable(f"Kite answered {response.status_code}", retry_after=retry_after(response))
 
 
@@ -301,105 +282,3 @@ def retry_after(response: requests.Response) -> float | None:
     """The seconds that a ``Retry-After`` header asks for; None without one, or if it has a date."""
     value = response.headers.get("Retry-After", "")
     return float(value) if value.isdigit() else None
-
-
-def _refusal(error: kiteconnect.exceptions.KiteException, status: int) -> str | None:
-    """Why Kite refuses all requests, with what to do; None if the error is not such a refusal."""
-    is_of_token = isinstance(error, kiteconnect.exceptions.TokenException)
-    is_of_rights = isinstance(error, kiteconnect.exceptions.PermissionException)
-    if status != requests.codes.forbidden and not is_of_token and not is_of_rights:
-        return None
-    if isinstance(error, kiteconnect.exceptions.DataException):
-        # A page instead of JSON comes from the proxy in front of Kite, which checks only the caller's IP address.
-        return _ADDRESS_REFUSED.format(told="a page with status 403")
-    told = shortened(str(error))
-    reasons = (reason for words, reason in _REFUSALS if words.search(told))
-    return next(reasons, _SESSION_ENDED if is_of_token else _OTHER_REFUSAL).format(told=told)
-
-
-def _start(sent: str) -> datetime:
-    start = datetime.fromisoformat(sent)
-    # With another zone, or without one, it may be of another day.
-    if start.utcoffset() != EXCHANGE_ZONE.utcoffset(start):
-        raise ValueError(f"it starts at {sent}, which is not in the time zone {EXCHANGE_ZONE.key}")
-    return start
-
-
-def _bars(candles: list[Any], instrument: Instrument, token: int, unread: Unread) -> list[dict[str, Any]]:
-    """The bars of candles; those that cannot be read are added to ``unread``."""
-    unread.sent += len(candles)
-    bars = []
-    for candle in candles:
-        try:
-            bars.append(_bar(candle, instrument, token))
-        except _UNREADABLE as error:
-            unread.add(_day(candle), why(error))
-    return bars
-
-
-def _bar(candle: Sequence[Any], instrument: Instrument, token: int) -> dict[str, Any]:
-    # A seventh value, the open interest, may follow.
-    sent_date, *values = candle[:6]
-    opened, high, low, close, volume = _numbers(*values)
-    return {
-        "symbol": instrument.symbol,
-        "instrument_token": token,
-        "date": _start(sent_date),
-        "open": opened,
-        "high": high,
-        "low": low,
-        "close": close,
-        "volume": int(volume),
-    }
-
-
-def _day(candle: Any) -> date | None:
-    try:
-        return _start(candle[0]).date()
-    except _UNREADABLE:
-        return None
-
-
-def _numbers(*values: Any) -> list[float]:
-    """Prices, and a volume after them, as Kite sends them.
-
-    Raises:
-        ValueError: one of them is not such a number.
-    """
-    if not all(map(is_number, values)) or values[-1] != int(values[-1]):
-        raise ValueError(f"it holds {list(values)}")
-    return [float(value) for value in values]
-
-
-def _has_token(quote: Any) -> bool:
-    return isinstance(quote, dict) and is_number(quote.get("instrument_token"))
-
-
-def _quote(quote: Any, instrument: Instrument, token: int | None) -> dict[str, Any]:
-    """The quote of a share, whose token must be the given one, if that is known.
-
-    Raises:
-        KeyError: a part of it is missing.
-        TypeError: a part of it has another form.
-        ValueError: it is of another instrument, or a value is not one that it can have.
-    """
-    (sent,) = _numbers(quote["instrument_token"])
-    if token is not None and sent != token:
-        raise ValueError(f"it is of the instrument {quote['instrument_token']!r}, and not of {token}")
-    named = ("open", "high", "low", "close")
-    *prices, last_price, volume = _numbers(
-        *(quote["ohlc"][name] for name in named), quote["last_price"], quote["volume"]
-    )
-    return {
-        "symbol": instrument.symbol,
-        "instrument_token": int(sent),
-        "timestamp": _moment(quote["timestamp"]),
-        "last_trade_time": _moment(quote["last_trade_time"]),
-        "last_price": last_price,
-        **dict(zip(named, prices, strict=True)),
-        "volume": int(volume),
-    }
-
-
-def _moment(sent: str) -> datetime:
-    return datetime.strptime(sent, "%Y-%m-%d %H:%M:%S").replace(tzinfo=EXCHANGE_ZONE)

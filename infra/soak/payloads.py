@@ -19,7 +19,7 @@ import pyarrow as pa
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, listed_instruments
-from extract.sources import Answer, Request, Source, kite, yahoo
+from extract.sources import Answer, Request, Source, kite_rows, yahoo
 from extract.sources.alpha_vantage import AlphaVantage
 from extract.sources.kite import Kite
 from extract.sources.yahoo import Yahoo
@@ -224,12 +224,12 @@ def _credulous() -> Iterator[None]:
         sent_date, *sent = candle[:6]
         values = [float(value or 0) for value in sent]
         named = dict(zip(("open", "high", "low", "close"), values[:4], strict=True))
-        day = kite._start(sent_date)
+        day = kite_rows._start(sent_date)
         return {"symbol": instrument.symbol, "instrument_token": token, "date": day, **named} | {
             "volume": int(values[4])
         }
 
-    with patch.object(kite, "_bar", bar):
+    with patch.object(kite_rows, "_bar", bar):
         yield
 
 
