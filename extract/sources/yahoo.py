@@ -29,16 +29,8 @@ from extract.network import shortened, unreached
 from extract.seeds import EXCHANGE_ZONE, Clock, Instrument, exchange_date, former_symbols
 from extract.sources import Answer, Request, Unread, as_table, bounded, outside
 from extract.sources.pace import Pacer, Sleep
-from extract.sources.yahoo_chart import (
-    blocked,
-    chart_actions,
-    chart_days,
-    days_without_volume,
-    fault,
-    other_instrument,
-    read_chart,
-    sift,
-)
+from extract.sources.yahoo_chart import chart_actions, chart_days, days_without_volume, fault, read_chart, sift
+from extract.sources.yahoo_refusals import blocked, other_instrument
 
 _TIMEOUT_SECONDS = 7.0
 _PRICES = {"Open": "open", "High": "high", "Low": "low", "Close": "close", "Adj Close": "adj_close"}

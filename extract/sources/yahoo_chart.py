@@ -2,27 +2,19 @@
 
 import json
 import math
-import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 import curl_cffi.requests
-import requests
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from extract.errors import SourceRefused, SourceUnavailable
+from extract.errors import SourceUnavailable
 from extract.network import shortened
 from extract.seeds import EXCHANGE_ZONE
 from extract.sources import LARGEST, Unread
-
-# How Yahoo writes rupees and the NSE. A lower-case last letter marks a hundredth of a currency, as in GBp, so INr would
-# not be rupees.
-_RUPEES = {"INR", "inr"}
-_NSE = {"NSI", "NSE", "NATIONAL STOCK EXCHANGE OF INDIA"}
-# The statuses with which Yahoo blocks a client; 999 is Yahoo's own.
-_BLOCKED = {401, 403, 999}
+from extract.sources.yahoo_refusals import page
 
 
 def _day(second: int) -> date:
@@ -112,18 +104,6 @@ class _Chart(_Sent):
     events: _Events = _Events()
 
 
-def blocked(told: str, *, is_rate_limit: bool) -> SourceUnavailable:
-    """The error for an answer with which Yahoo blocks us; it stops the source for this run."""
-    what = "limits our requests" if is_rate_limit else "blocks our requests"
-    return SourceUnavailable(
-        f"Yahoo {what} ({told.strip()}): it has blocked this machine's address for now; the next run asks again for"
-        " what is missing. Wait an hour; if it happens again, lower YAHOO_REQUESTS_PER_SECOND, or ask from another"
-        " address",
-        stops_source=True,
-        is_rate_limit=is_rate_limit,
-    )
-
-
 def read_chart(response: curl_cffi.requests.Response) -> dict[str, Any] | None:
     """The prices and their description in an answer, as JSON; None if it has neither."""
     try:
@@ -137,7 +117,7 @@ def read_chart(response: curl_cffi.requests.Response) -> dict[str, Any] | None:
 def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -> SourceUnavailable | None:
     """What is wrong with an answer. Yahoo's own errors in JSON, and answers without prices, are left to yfinance."""
     if chart is None:
-        return _page(response)
+        return page(response)
     if "timestamp" not in chart:
         return None
     if response.status_code >= 400:
@@ -151,21 +131,6 @@ def fault(response: curl_cffi.requests.Response, chart: dict[str, Any] | None) -
     if twice is None:
         return None
     return SourceUnavailable(f"Yahoo's answer is malformed: {twice} comes twice, with different values")
-
-
-def _page(response: curl_cffi.requests.Response) -> SourceUnavailable | None:
-    """The error for an answer without a chart; None if it is one of Yahoo's own errors in JSON."""
-    status = response.status_code
-    text = response.content[:5000].decode("utf-8-sig", errors="replace").strip()
-    words = " ".join(re.sub(r"<[^>]*>", " ", text).split())[:80]
-    is_rate_limit = status == requests.codes.too_many_requests or "too many requests" in text.lower()
-    if is_rate_limit or status in _BLOCKED:
-        return blocked(f"{status} {words}", is_rate_limit=is_rate_limit)
-    if status >= 500 or "will be right back" in text.lower():
-        return SourceUnavailable(f"Yahoo is out of order: it answered {status}, with no JSON")
-    if text.startswith("<"):
-        return blocked(f"{status}, a page in place of prices: {words}", is_rate_limit=False)
-    return None
 
 
 def _repeated(chart: _Chart) -> date | None:
@@ -284,31 +249,3 @@ def chart_actions(chart: dict[str, Any]) -> tuple[list[tuple[date, float, float]
         else:
             odd.append(f"Yahoo's actions of {day} are left out: together {paid} a share, and a ratio of {ratio}")
     return actions, odd
-
-
-def other_instrument(chart: dict[str, Any], tickers: set[str]) -> SourceRefused | None:
-    """The error if a chart is not of the share that was asked for, on the NSE and in rupees; else None."""
-    if not isinstance(meta := chart.get("meta"), dict):
-        # ``fault`` reports this as malformed.
-        return None
-    told = {
-        name: str(meta.get(name) or "").strip() for name in ("symbol", "currency", "exchangeName", "fullExchangeName")
-    }
-    exchanges = {told[name].upper() for name in ("exchangeName", "fullExchangeName")} - {""}
-    if told["symbol"].upper() not in {ticker.upper() for ticker in tickers}:
-        named = told["symbol"][:40] or "no named ticker"
-        return SourceRefused(
-            f"Yahoo's answer for {' or '.join(sorted(tickers))} is of {named}, and is not taken; where the share was"
-            " renamed, correct yahoo_ticker in seeds/instruments.csv"
-        )
-    wrong = None
-    if told["currency"] not in _RUPEES:
-        wrong = f"in {told['currency'][:40] or 'no named currency'}, and not in INR"
-    elif not exchanges or not exchanges <= _NSE:
-        wrong = f"of {' and '.join(sorted(exchanges))[:40] or 'no named exchange'}, and not of the NSE"
-    if wrong is None:
-        return None
-    return SourceRefused(
-        f"Yahoo's answer for {told['symbol']} is {wrong}; it is not taken. Check yahoo_ticker in seeds/instruments.csv,"
-        " and run it again"
-    )
