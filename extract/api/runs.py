@@ -4,145 +4,32 @@ import threading
 from collections.abc import Callable
 from dataclasses import fields
 from datetime import date, timedelta
-from typing import Annotated, Literal
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Body, Depends, Path, Query, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.models import Example
 from fastapi.responses import JSONResponse
 from google.cloud import bigquery
-from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from extract.api.access import REFUSALS, refuse_other_sites
-from extract.api.days import Day
 from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, state_of
-from extract.api.orders import Orders, Provider, new_order
+from extract.api.orders import Orders, new_order
 from extract.api.problems import Refusal, problem, refusals, unavailable
-from extract.api.symbols import our_symbol
+from extract.api.run_models import EXAMPLES, Runs, RunStatus, Trigger, Triggered
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
 from extract.landing.lease import Record, holder
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
-from extract.seeds import (
-    FIRST_DAY,
-    Announcements,
-    Clock,
-    exchange_date,
-    last_closed_session,
-    listed_instruments,
-    trading_sessions,
-)
+from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, last_closed_session, trading_sessions
 from extract.settings import Settings
 from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 
-_SYMBOLS = [instrument.symbol for instrument in listed_instruments()]
-
-
 # The exchange is never closed for so long.
 _LONGEST_PAUSE = timedelta(days=14)
-
-# Defined outside the class, because there a field of the same name hides the type.
-_Day = Annotated[
-    Day | None,
-    Field(
-        description=f"A day since {FIRST_DAY}; if it has no session, the last one before it is meant, and the answer"
-        " names that one. By default, the last session that has closed."
-    ),
-]
-
-
-class Trigger(BaseModel):
-    """What to fetch. All fields are optional; without any, the scheduled job runs."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    source: Annotated[
-        Literal["manual", "scheduled", "kite", "yahoo", "alpha_vantage"],
-        Field(description="Who asks: manual, or scheduled. It is written to the log. A provider here means provider."),
-    ] = "manual"
-    provider: Annotated[
-        Literal["kite", "yahoo", "alpha_vantage"] | None,
-        # Not the type Provider, which OpenAPI would describe as a schema of its own.
-        Field(description="The only provider to ask."),
-    ] = None
-    symbols: Annotated[
-        list[Annotated[str, Field(json_schema_extra={"enum": _SYMBOLS})]] | None,
-        Field(
-            min_length=1,
-            max_length=len(_SYMBOLS),
-            json_schema_extra={"uniqueItems": True},
-            description="The only symbols to ask for, in any case.",
-        ),
-    ] = None
-    date: _Day = None
-
-    @property
-    def only_provider(self) -> Provider | None:
-        """The only provider to ask, whichever of the two fields names it."""
-        match self.source:
-            case "manual" | "scheduled":
-                return self.provider
-            case named:
-                return self.provider or named
-
-    @field_validator("symbols")
-    @classmethod
-    def _are_listed(cls, symbols: list[str] | None) -> list[str] | None:
-        if symbols is None:
-            return None
-        try:
-            known = [our_symbol(symbol) for symbol in symbols]
-        except Refusal as refusal:
-            raise ValueError(refusal.detail) from refusal
-        if len(set(known)) < len(known):
-            raise ValueError("each symbol once")
-        return known
-
-
-_EXAMPLES: dict[str, Example] = {
-    "all": {"summary": "The scheduled job, now", "value": {"source": "manual"}},
-    "some": {
-        "summary": "Some symbols of one day",
-        "value": {"source": "manual", "symbols": ["RELIANCE", "TCS"], "date": "2025-07-19"},
-    },
-    "one provider": {
-        "summary": "One symbol of the latest session, from one provider",
-        "value": {"source": "scheduled", "provider": "yahoo", "symbols": ["INFY"]},
-    },
-}
-
-
-class Triggered(BaseModel):
-    """A run that was started."""
-
-    run_id: str
-    trade_date: Annotated[date, Field(description="The session that it is for.")]
-
-
-class RunStatus(BaseModel):
-    """The state of a run, and the report that it wrote when it ended."""
-
-    run_id: str
-    state: Annotated[
-        State,
-        Field(
-            description="`running`; or how it ended: `succeeded` (exit status 0), `incomplete` (3: done, but something"
-            " is missing), `failed` (1), `refused` (2: a setting or an argument is wrong, and nothing was fetched),"
-            " `interrupted` (130: stopped by a person or the system), `killed` (it ended without a word)."
-        ),
-    ]
-    report: Annotated[Run | None, Field(description="Its row of operations_runs; null until it has ended.")]
-
-
-class Runs(BaseModel):
-    """Runs of the last ninety days, the latest first."""
-
-    runs: list[RunStatus]
-    next: Annotated[str | None, Field(description="Where the earlier ones are; null where there are none.")]
 
 
 def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:  # noqa: C901 Three routes.
@@ -175,7 +62,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
         dependencies=[Depends(refuse_other_sites)],
         responses=REFUSALS | refusals(400, 409, 429),
     )
-    def trigger(wanted: Annotated[Trigger | None, Body(openapi_examples=_EXAMPLES)] = None) -> Response:
+    def trigger(wanted: Annotated[Trigger | None, Body(openapi_examples=EXAMPLES)] = None) -> Response:
         """Start a run, and do not wait for it: `/runs/{run_id}`, which the header `Location` names, has its state.
 
         Only one run may be under way for a session at a time (else 409, with that run's id), and only a few may be

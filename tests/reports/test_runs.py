@@ -13,7 +13,7 @@ import pytest
 
 from extract.api.launch import CloudRunJob, Rate, state_of
 from extract.api.orders import Orders, Provider, new_order
-from extract.api.runs import Trigger
+from extract.api.run_models import Trigger
 from extract.errors import ConfigurationError, PipelineError
 from extract.landing.lease import held
 from extract.landing.raw import EXTRACT_REQUESTS
