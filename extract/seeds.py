@@ -1,6 +1,5 @@
 """The seeds that the extractor reads too: which sources, instruments and days to ask for. dbt reads the same files."""
 
-import csv
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +7,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from extract.errors import ConfigurationError
+from extract.seed_rows import day_of, number_of, read_seed
 from extract.settings import PROJECT_DIR
 
 EXCHANGE_ZONE = ZoneInfo("Asia/Kolkata")
@@ -64,7 +64,7 @@ class Instrument:
 def former_symbols() -> dict[int, dict[str, date]]:
     """By instrument, its former NSE symbols, each with the last day on which no other share can have that symbol."""
     found: dict[int, dict[str, date]] = {}
-    for instrument_id, kind, identifier, last_used_on in _seed("former_identifiers", _former_identifier):
+    for instrument_id, kind, identifier, last_used_on in read_seed("former_identifiers", _former_identifier):
         if kind == "symbol":
             found.setdefault(instrument_id, {})[identifier] = last_used_on
     return found
@@ -77,9 +77,11 @@ def share_code(isin: str) -> str:
 
 def share_codes() -> dict[str, int]:
     """By share code, of the current ISIN and of former ones, the instrument."""
-    former = _seed("former_identifiers", _former_identifier)
+    former = read_seed("former_identifiers", _former_identifier)
     found = {share_code(isin): instrument_id for instrument_id, kind, isin, _ in former if kind == "isin"}
-    return found | dict(_seed("instruments", lambda row: (share_code(row["isin"]), _number(row, "instrument_id"))))
+    return found | dict(
+        read_seed("instruments", lambda row: (share_code(row["isin"]), number_of(row, "instrument_id")))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
         ValueError: a symbol is not in the seed.
         ConfigurationError: the seed cannot be read.
     """
-    instruments = _seed("instruments", _instrument)
+    instruments = read_seed("instruments", _instrument)
     if symbols is None:
         return instruments
     if unknown := set(symbols) - {instrument.symbol for instrument in instruments}:
@@ -137,7 +139,7 @@ def listed_instruments(symbols: Sequence[str] | None = None) -> list[Instrument]
 
 def instrument_names() -> dict[str, str]:
     """By symbol, the name of the company."""
-    return dict(_seed("instruments", lambda row: (row["symbol"], row["name"])))
+    return dict(read_seed("instruments", lambda row: (row["symbol"], row["name"])))
 
 
 def source_order() -> list[str]:
@@ -150,15 +152,16 @@ def preferred_sources() -> list[tuple[str, bool]]:
 
     The exchange's record is among them.
     """
-    rows = _seed(
-        "source_precedence", lambda row: (_number(row, "precedence"), row["source_id"], row["is_provisional"] == "true")
+    rows = read_seed(
+        "source_precedence",
+        lambda row: (number_of(row, "precedence"), row["source_id"], row["is_provisional"] == "true"),
     )
     return [(source_id, is_provisional) for _, source_id, is_provisional in sorted(rows)]
 
 
 def trading_holidays() -> list[date]:
     """The weekdays on which the exchange was or will be closed, sorted."""
-    return sorted(_seed("trading_holidays", lambda row: _day(row, "closed_on")))
+    return sorted(read_seed("trading_holidays", lambda row: day_of(row, "closed_on")))
 
 
 def calendar_end() -> date:
@@ -195,7 +198,7 @@ def trading_sessions(first: date, last: date, announced: Announcements = _NOTHIN
         announced: what was announced in addition to the seeds.
     """
     holidays = frozenset(trading_holidays())
-    special = dict(_seed("special_sessions", _special_session)) | dict(announced.special_sessions)
+    special = dict(read_seed("special_sessions", _special_session)) | dict(announced.special_sessions)
     sessions = []
     for ordinal in range(first.toordinal(), last.toordinal() + 1):
         day = date.fromordinal(ordinal)
@@ -230,53 +233,21 @@ def final_through(received_at: datetime) -> date:
     return (received_at.astimezone(EXCHANGE_ZONE) - timedelta(days=1, hours=FINAL_HOUR)).date()
 
 
-def _seed[T](name: str, read: Callable[[dict[str, str]], T]) -> list[T]:
-    """Each row of a seed, read.
-
-    Raises:
-        ConfigurationError: the file, or a value in it, cannot be read, for example after a spreadsheet has changed it.
-    """
-    path = PROJECT_DIR / "seeds" / f"{name}.csv"
-    rows: list[T] = []
-    try:
-        # Spreadsheets put a byte order mark before the first column.
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = csv.DictReader(file, restval="")
-            rows += (read(_filled(row)) for row in lines)
-    except KeyError as missing:
-        raise ConfigurationError(
-            f"seeds/{name}.csv has no column {missing.args[0]}; save it as CSV in UTF-8, with commas between the values"
-        ) from missing
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"seeds/{name}.csv is not in UTF-8; save it as CSV in UTF-8") from error
-    except (ValueError, csv.Error) as error:
-        raise ConfigurationError(f"seeds/{name}.csv, line {lines.line_num}: {error}") from error
-    except OSError as error:
-        raise ConfigurationError(f"seeds/{name}.csv cannot be read: {error.strerror or error}") from error
-    return rows
-
-
-def _filled(row: dict[str, str]) -> dict[str, str]:
-    if not any(row.values()):
-        raise ValueError("the row is empty; delete it")
-    return row
-
-
 def _instrument(row: dict[str, str]) -> Instrument:
     return Instrument(
-        _number(row, "instrument_id"),
+        number_of(row, "instrument_id"),
         row["symbol"],
         row["kite_tradingsymbol"],
         row["yahoo_ticker"],
         row["alpha_vantage_ticker"],
-        _day(row, "listed_on", empty=date(1900, 1, 1)),
-        _day(row, "delisted_on", empty=date(9999, 12, 31)),
+        day_of(row, "listed_on", empty=date(1900, 1, 1)),
+        day_of(row, "delisted_on", empty=date(9999, 12, 31)),
     )
 
 
 def _former_identifier(row: dict[str, str]) -> tuple[int, str, str, date]:
-    last_used_on = _day(row, "last_used_on", empty=date(9999, 12, 31))
-    return _number(row, "instrument_id"), row["kind"], row["identifier"], last_used_on
+    last_used_on = day_of(row, "last_used_on", empty=date(9999, 12, 31))
+    return number_of(row, "instrument_id"), row["kind"], row["identifier"], last_used_on
 
 
 def _special_session(row: dict[str, str]) -> tuple[date, tuple[time, bool]]:
@@ -285,20 +256,4 @@ def _special_session(row: dict[str, str]) -> tuple[date, tuple[time, bool]]:
         closes_at = time.fromisoformat(text)
     except ValueError:
         raise ValueError(f"closes_at_ist is {text!r}; write 15:30:00") from None
-    return _day(row, "trade_date"), (closes_at, row["is_short"] == "true")
-
-
-def _day(row: dict[str, str], column: str, empty: date | None = None) -> date:
-    if empty and not row[column]:
-        return empty
-    try:
-        return date.fromisoformat(row[column])
-    except ValueError:
-        raise ValueError(f"{column} is {row[column]!r}; write it as 2024-12-31") from None
-
-
-def _number(row: dict[str, str], column: str) -> int:
-    try:
-        return int(row[column])
-    except ValueError:
-        raise ValueError(f"{column} is {row[column]!r}, and no whole number") from None
+    return day_of(row, "trade_date"), (closes_at, row["is_short"] == "true")

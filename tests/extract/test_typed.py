@@ -15,7 +15,7 @@ from unittest.mock import patch
 
 import pytest
 
-from extract import seeds, settings
+from extract import seed_rows, seeds, settings
 from extract.cli import main
 from extract.errors import ConfigurationError
 from extract.settings import Settings, past_proxies
@@ -271,7 +271,7 @@ def test_a_seed_that_a_spreadsheet_has_saved_is_taken_or_named(
     seed = tmp_path / "seeds" / "instruments.csv"
     changed = change(seed.read_text())  # type: ignore[operator]
     seed.unlink() if changed is None else seed.write_text(changed, newline="")
-    monkeypatch.setattr(seeds, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(seed_rows, "PROJECT_DIR", tmp_path)
     if words is None:
         assert len(seeds.listed_instruments()) == 250
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from extract import seeds
+from extract import seed_rows, seeds
 from extract.errors import ConfigurationError
 from extract.settings import PROJECT_DIR
 
@@ -16,7 +16,7 @@ from extract.settings import PROJECT_DIR
 def edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[str], bytes]], None]:
     """Give the extractor a copy of the seeds, one of them edited."""
     shutil.copytree(PROJECT_DIR / "seeds", tmp_path / "seeds")
-    monkeypatch.setattr(seeds, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(seed_rows, "PROJECT_DIR", tmp_path)
 
     def edit(name: str, change: Callable[[str], bytes]) -> None:
         path = tmp_path / "seeds" / f"{name}.csv"
