@@ -3,9 +3,23 @@
 import argparse
 
 from extract.commands.builds import report_build
+from extract.commands.options import Add, add_json
 from extract.commands.terminal import progress
 from extract.commands.writing import opened, starting, writing
 from extract.settings import Settings
+
+
+def add_commands(add: Add) -> None:
+    """Add ``build`` to the command line."""
+    command = add(
+        "build",
+        build_marts_command,
+        "run dbt and its tests over the data that the marts do not contain yet",
+        "build",
+        "build --full-refresh",
+    )
+    command.add_argument("--full-refresh", action="store_true", help="build everything, not only what has changed")
+    add_json(command)
 
 
 def build_marts_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -4,13 +4,60 @@ import argparse
 import re
 import sys
 import time
+from pathlib import Path
 
-from extract.commands.options import instruments
+from extract.commands.options import Add, day, instruments
 from extract.commands.terminal import progress
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError, UsageError
 from extract.settings import Settings
 from extract.words import counted
+
+
+def add_commands(add: Add) -> None:
+    """Add ``tables``, ``describe`` and ``export`` to the command line."""
+    add(
+        "tables",
+        tables_command,
+        "list the tables that `query` and `export` can read",
+        "tables",
+        "describe daily_bars",
+    )
+    told = add(
+        "describe",
+        describe_command,
+        "list the columns of a table",
+        "describe daily_bars",
+        "describe quality_bar_checks",
+    )
+    told.add_argument("table", metavar="TABLE", help="such as daily_bars")
+    taken = add(
+        "export",
+        export_command,
+        "write a table to a file",
+        "export daily_bars -o bars.parquet",
+        "export daily_bars --symbols TCS,INFY --from 2020-01-01 --wide close -o closes.csv",
+    )
+    taken.add_argument("table", metavar="TABLE", help="such as daily_bars")
+    taken.add_argument("-o", "--output", type=Path, metavar="FILE", required=True, help="the file to write")
+    taken.add_argument(
+        "--format",
+        choices=("parquet", "csv", "arrow"),
+        help="the format (default: by the ending of --output: .parquet, .csv, .arrow or .feather)",
+    )
+    taken.add_argument("--symbols", default="ALL", metavar="A,B", help="the symbols to write (default: %(default)s)")
+    taken.add_argument("--from", dest="first", type=day, metavar="DAY", help="the first day, YYYY-MM-DD")
+    taken.add_argument("--to", dest="last", type=day, metavar="DAY", help="the last day, YYYY-MM-DD")
+    taken.add_argument(
+        "--wide",
+        metavar="COLUMN",
+        help="write one row for each day and one column for each symbol, with the values of this column",
+    )
+    taken.add_argument(
+        "--float",
+        action="store_true",
+        help="write prices as float64, which pandas calculates with (default: exact decimals)",
+    )
 
 
 def tables_command(settings: Settings, _: argparse.Namespace) -> int:

@@ -1,29 +1,96 @@
 """``run``, ``extract`` and ``backfill``: fetch, build, report."""
 
 import argparse
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-
-from extract.commands.builds import build_report
-from extract.commands.options import clock, instruments
-from extract.commands.summary import End, say_summary
-from extract.commands.terminal import Step, output, progress
+from extract.commands.options import Add, add_json, clock, day, first_day, instruments, run_id
+from extract.commands.summary import End, report_job, show_plan
+from extract.commands.terminal import Step, progress
 from extract.commands.writing import opened, starting, writing
-from extract.errors import OK, ConfigurationError, UsageError
-from extract.seeds import Announcements, calendar_ends_on, exchange_date, last_closed_session
+from extract.errors import ConfigurationError, UsageError
+from extract.seeds import FIRST_DAY, Announcements, calendar_ends_on, exchange_date, last_closed_session
 from extract.settings import KITE_IS_NOT_CONFIGURED, Settings
 
 if TYPE_CHECKING:
     from extract.fetching.run import Job
     from extract.reporting.report import Outcome
-    from extract.sources import Request
     from extract.warehouse.connection import Warehouse
+
+
+def add_commands(add: Add) -> None:
+    """Add ``run``, ``extract`` and ``backfill`` to the command line."""
+    ran = add(
+        "run",
+        run_command,
+        "the scheduled job: fetch what is new, build, report",
+        "run",
+        "run --mode quotes --symbols TCS,INFY",
+    )
+    ran.add_argument(
+        "--mode",
+        choices=("full", "quotes"),
+        default="full",
+        help="full (the default): ask for several years of each symbol, to find prices that a provider has rewritten;"
+        " quotes: ask for today's provisional bars of all symbols, in one or two requests",
+    )
+    extracted = add(
+        "extract",
+        extract_command,
+        "fetch and load into raw, without a build; without --from, fetch what is new",
+        "extract --symbols TCS",
+        "extract --from 2024-01-01 --to 2024-12-31 --source yahoo",
+    )
+    extracted.add_argument("--from", dest="first", type=first_day, metavar="DAY", help="the first day, YYYY-MM-DD")
+    filled = add(
+        "backfill",
+        backfill_command,
+        "fetch a range of the past, then build; it continues where the last backfill stopped",
+        "backfill --from 2020-01-01",
+        "backfill --symbols TCS --from 2024-01-01 --again --dry-run",
+    )
+    filled.add_argument(
+        "--from",
+        dest="first",
+        type=first_day,
+        metavar="DAY",
+        default=FIRST_DAY,
+        help="the first day (default: %(default)s)",
+    )
+    for ranged in (extracted, filled):
+        ranged.add_argument(
+            "--to",
+            dest="last",
+            type=day,
+            metavar="DAY",
+            help="the last day (default: the last session that has closed)",
+        )
+        ranged.add_argument(
+            "--again", action="store_true", help="ask for the whole range, also for what was received before"
+        )
+        ranged.add_argument(
+            "--source",
+            choices=("auto", "kite", "yahoo", "alpha_vantage"),
+            default="auto",
+            help="the provider to ask (default: auto, all providers that serve the exchange's bars)",
+        )
+    for fetching in (ran, extracted, filled):
+        fetching.add_argument(
+            "--symbols", default="ALL", metavar="A,B", help="the symbols to ask for (default: %(default)s)"
+        )
+        fetching.add_argument(
+            "--run-id",
+            metavar="ID",
+            type=run_id,
+            help="the id of this run in the log and the tables (default: a new one)",
+        )
+        fetching.add_argument(
+            "--dry-run", action="store_true", help="only print the plan: the requests, and how long they take"
+        )
+    add_json(ran, extracted, filled)
 
 
 def run_command(settings: Settings, options: argparse.Namespace) -> int:
@@ -36,8 +103,8 @@ def run_command(settings: Settings, options: argparse.Namespace) -> int:
             (fetch_quotes if options.mode == "quotes" else fetch)(job, plan)
             end = _end_job(options, job, outcome, is_built=True)
     if options.dry_run:
-        return _show_plan(settings, options, plan)
-    return _report_job(options, job, outcome, end)
+        return show_plan(settings, options, plan)
+    return report_job(options, job, outcome, end)
 
 
 def extract_command(settings: Settings, options: argparse.Namespace) -> int:
@@ -92,8 +159,8 @@ def _fetch_range(settings: Settings, options: argparse.Namespace, *, is_built: b
             fetch(job, plan)
             end = _end_job(options, job, outcome, asked, is_built=is_built)
     if options.dry_run:
-        return _show_plan(settings, options, plan)
-    return _report_job(options, job, outcome, end, asked)
+        return show_plan(settings, options, plan)
+    return report_job(options, job, outcome, end, asked)
 
 
 @contextmanager
@@ -141,39 +208,6 @@ def _job(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[Job
         yield job, outcome
 
 
-def _show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[Request]") -> int:
-    from extract.fetching.plan import by_source
-
-    paces = {
-        "kite": settings.kite.requests_per_second,
-        "yahoo": settings.yahoo.requests_per_second,
-        "alpha_vantage": 1.0,
-    }
-    rows = []
-    for planned in by_source(plan):
-        bars = [request for request in planned.requests if request.instruments]
-        rows.append(
-            {
-                "source": planned.source_id,
-                "requests": len(planned.requests),
-                "symbols": len({i.symbol for request in bars for i in request.instruments}),
-                "from": min((request.first for request in bars), default=None),
-                "to": max((request.last for request in bars), default=None),
-                "seconds": round(planned.seconds(paces[planned.source_id])),
-            }
-        )
-    if options.json:
-        output.print_json(json.dumps({"exit_status": OK, "plan": rows}, default=str))
-    elif not rows:
-        output.print("Nothing is missing.")
-    else:
-        table = Table(*rows[0])
-        for row in rows:
-            table.add_row(*map(str, row.values()))
-        output.print(table)
-    return OK
-
-
 def _end_job(
     options: argparse.Namespace,
     job: "Job",
@@ -204,54 +238,3 @@ def _end_job(
     log(state.alerts)
     send(state.alerts, job.settings, options.run_id, clock(), job.warehouse(), state.headline)
     return rewritten, state
-
-
-def _report_job(
-    options: argparse.Namespace,
-    job: "Job",
-    outcome: "Outcome",
-    end: End,
-    asked: tuple[date, date] | None = None,
-) -> int:
-    """Print what is wrong, and how the run ended.
-
-    Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
-    """
-    import structlog
-
-    rewritten, state = end
-    told = outcome.told
-    assert told is not None
-    structlog.get_logger().info(
-        "run finished",
-        command=told.command,
-        exit_status=told.exit_status,
-        elapsed_seconds=round(told.elapsed_seconds, 2),
-        landed_row_count=told.landed_row_count,
-        landed_rows=dict(job.extraction.landed_rows),
-        request_count=told.request_count,
-        failed_request_count=told.failed_request_count,
-        bytes_billed=told.bytes_billed,
-        quality_score=state.latest_quality_score if state else None,
-        latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
-        shortfalls=outcome.shortfalls,
-    )
-    extraction = job.extraction
-    if options.json:
-        outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
-        report = {
-            "exit_status": outcome.exit_status,
-            "run_id": extraction.run_id,
-            "due": job.due,
-            "outcomes": outcomes,
-            "requests": dict(extraction.requests),
-            "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
-            "landed_rows": dict(extraction.landed_rows),
-            "not_configured": [] if job.settings.kite.is_configured else ["kite"],
-            "rewritten_pasts": rewritten,
-            "shortfalls": outcome.shortfalls,
-        }
-        output.print_json(json.dumps(report | build_report(outcome.built), default=str))
-        return outcome.exit_status
-    say_summary(job, outcome, end, asked)
-    return outcome.exit_status

@@ -3,11 +3,25 @@
 import argparse
 import sys
 
-from extract.commands.options import clock
+from extract.commands.options import Add, clock
 from extract.commands.terminal import say
 from extract.errors import OK
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
+
+
+def add_commands(add: Add) -> None:
+    """Add ``kite-login`` to the command line."""
+    command = add(
+        "kite-login",
+        kite_login_command,
+        "log in to Kite for the day; this needs a person and a browser",
+        "kite-login",
+        "kite-login 'https://127.0.0.1/?request_token=abc&status=success'",
+    )
+    command.add_argument(
+        "answer", nargs="?", metavar="ADDRESS", help="the address that Kite redirected to, or the request token in it"
+    )
 
 
 def kite_login_command(settings: Settings, options: argparse.Namespace) -> int:

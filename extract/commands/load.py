@@ -3,16 +3,57 @@
 import argparse
 import json
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from extract.commands.builds import load_and_build, report_build
-from extract.commands.options import clock
+from extract.commands.options import Add, add_json, clock, day
 from extract.commands.terminal import output, progress, say
 from extract.commands.writing import starting, writing
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, UsageError
 from extract.seeds import exchange_date
 from extract.settings import Settings
 from extract.variables import archive_uri
+
+
+def add_commands(add: Add) -> None:
+    """Add ``replay`` and ``import`` to the command line."""
+    replayed = add(
+        "replay",
+        replay_command,
+        "load archived batches that raw lacks, then build",
+        "replay",
+        "replay --archive gs://bucket/prefix --no-build",
+    )
+    replayed.add_argument("--archive", metavar="URI", help="a folder or gs://bucket/prefix (default: ARCHIVE_URI)")
+    replayed.add_argument("--no-build", action="store_true", help="load only")
+    imported = add(
+        "import",
+        import_files_command,
+        "import the exchange's own files, which a person must download (its site refuses robots), then build",
+        "import ~/Downloads",
+        "import ind_nifty50list.csv --as-of 2025-09-30 --dry-run",
+    )
+    imported.add_argument(
+        "paths",
+        nargs="+",
+        type=Path,
+        metavar="PATH",
+        help="files, folders and zips of corporate actions, index lists, holidays and daily records (bhavcopies)",
+    )
+    imported.add_argument(
+        "--as-of",
+        type=day,
+        metavar="DAY",
+        help="the day that the lists describe, YYYY-MM-DD (default: the date in a file's name, or today); a daily"
+        " record contains its own day",
+    )
+    imported.add_argument(
+        "--index", metavar="NAME", help="the name of the index, if the file's name does not contain it"
+    )
+    imported.add_argument("--dry-run", action="store_true", help="say what would be imported, and import nothing")
+    imported.add_argument("--no-build", action="store_true", help="load only")
+    add_json(replayed, imported)
 
 
 def replay_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ import argparse
 import json
 from contextlib import ExitStack
 
-from extract.commands.options import clock
+from extract.commands.options import Add, add_json, clock
 from extract.commands.terminal import Step, output
 from extract.commands.warehouse import kept_warehouse
 from extract.commands.writing import opened, starting
@@ -12,6 +12,25 @@ from extract.errors import INCOMPLETE, OK
 from extract.landing.lease import seen_holder
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
+
+
+def add_commands(add: Add) -> None:
+    """Add ``status`` and ``diagnose`` to the command line."""
+    shown = add(
+        "status",
+        status_command,
+        "say whether the latest session was received and can be trusted",
+        "status",
+        "status --json",
+    )
+    examined = add(
+        "diagnose",
+        diagnose_command,
+        "show how long the last runs took and what they cost, check what a run needs, and say what to do",
+        "diagnose",
+        "diagnose --json",
+    )
+    add_json(shown, examined)
 
 
 def status_command(settings: Settings, options: argparse.Namespace) -> int:

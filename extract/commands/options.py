@@ -1,19 +1,43 @@
-"""Turn the options that people type into values."""
+"""The options that several commands share, and how their text becomes a value."""
 
 import argparse
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from typing import Protocol
 
 from extract.commands.terminal import warn
 from extract.errors import ConfigurationError, UsageError
 from extract.run_id import RUN_ID, new_run_id
-from extract.seeds import (
-    FIRST_DAY,
-    Instrument,
-)
+from extract.seeds import FIRST_DAY, Instrument
+from extract.settings import Settings
 from extract.symbols import meant
+
+# A command: it returns its exit status.
+type Run = Callable[[Settings, argparse.Namespace], int]
+
+
+class Add(Protocol):
+    """What adds a command to the command line."""
+
+    def __call__(self, name: str, run: Run, text: str, *examples: str) -> argparse.ArgumentParser:
+        """Add a command, and return its parser, for its options.
+
+        Args:
+            name: what is typed.
+            run: what it runs.
+            text: what it does, for the help.
+            examples: what somebody might type, without the program's name.
+        """
+        ...
+
+
+def add_json(*commands: argparse.ArgumentParser) -> None:
+    """Add ``--json`` to commands that print a report."""
+    for command in commands:
+        command.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def day(text: str) -> date:
@@ -39,14 +63,14 @@ def first_day(text: str) -> date:
     return first
 
 
-def port(text: str) -> int:
+def tcp_port(text: str) -> int:
     """A TCP port; 0 means any free one."""
     if text.isascii() and text.isdecimal() and int(text) <= 65_535:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port; use a number from 0 (one that is free) to 65535")
 
 
-def count(text: str) -> int:
+def row_count(text: str) -> int:
     """A count of rows, from 1 on."""
     if text.isascii() and text.isdecimal() and int(text) > 0:
         return int(text)

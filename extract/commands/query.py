@@ -10,15 +10,35 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from extract.commands.options import Add, row_count
 from extract.commands.terminal import Step
 from extract.commands.writing import opened, starting
 from extract.errors import OK, UsageError
-from extract.reporting.rows import write_rows
+from extract.reporting.rows import FORMS, write_rows
 from extract.settings import Settings
 from extract.words import counted
 
 # The form that the suffix of a file name stands for.
 _BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".md": "markdown", ".txt": "table"}
+
+
+def add_commands(add: Add) -> None:
+    """Add ``query`` to the command line."""
+    command = add(
+        "query",
+        query_command,
+        "query the warehouse in GoogleSQL",
+        "query \"select * from daily_bars where symbol = 'TCS' order by trade_date desc limit 5\"",
+        "query --file question.sql -o answer.csv",
+    )
+    command.add_argument("sql", metavar="SQL", nargs="?", help="one statement, or - to read it from standard input")
+    command.add_argument("--file", type=Path, metavar="FILE", help="read the statement from a file")
+    command.add_argument(
+        "--format", choices=FORMS, help="the format (default: by the file name in --output, else table)"
+    )
+    command.add_argument("-o", "--output", type=Path, metavar="FILE", help="write the rows to this file")
+    command.add_argument("--max-rows", type=row_count, metavar="N", help="show the first N rows (default: all)")
+    command.add_argument("--write", action="store_true", help="allow a statement that changes the warehouse")
 
 
 def query_command(settings: Settings, options: argparse.Namespace) -> int:

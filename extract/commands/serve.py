@@ -2,11 +2,12 @@
 
 import argparse
 import errno
+import os
 import socket
 from contextlib import ExitStack, suppress
 from functools import partial
 
-from extract.commands.options import clock
+from extract.commands.options import Add, clock, tcp_port
 from extract.commands.terminal import Step, say, screen
 from extract.commands.writing import opened, starting
 from extract.errors import OK, ConfigurationError
@@ -14,6 +15,37 @@ from extract.settings import Settings
 
 # How long a server that is stopped waits for the requests that it is answering.
 _ANSWER_SECONDS = 5
+
+
+def add_commands(add: Add) -> None:
+    """Add ``serve`` and ``docs`` to the command line."""
+    served = add(
+        "serve",
+        serve_command,
+        "serve the web page and the HTTP API, until Ctrl-C",
+        "serve",
+        "serve --host 0.0.0.0 --port 9000",
+    )
+    served.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on (default: %(default)s; for Cloud Run: 0.0.0.0)"
+    )
+    served.add_argument(
+        "--port",
+        type=tcp_port,
+        default=os.environ.get("PORT") or "8000",
+        help="the port to listen on (default: the environment variable PORT, or 8000)",
+    )
+    documented = add(
+        "docs",
+        docs_command,
+        "write dbt's documentation (the lineage graph, and all columns), and serve it until Ctrl-C",
+        "docs",
+        "docs --no-serve",
+    )
+    documented.add_argument(
+        "--port", type=tcp_port, default="8080", help="the port to listen on (default: %(default)s; 0: any free port)"
+    )
+    documented.add_argument("--no-serve", action="store_true", help="only write it, and print the path of its page")
 
 
 def serve_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -1,19 +1,26 @@
-"""The last lines of a command that fetches: what was requested, received and built, and what is wrong."""
+"""What a command that fetches prints: its plan; or what was requested, received and built, and what is wrong."""
 
+import argparse
+import json
+from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 
+from rich.table import Table
 from rich.text import Text
 
-from extract.commands.builds import built_line
+from extract.commands.builds import build_report, built_line
 from extract.commands.terminal import SEVERITY_STYLES, output, say
+from extract.errors import OK
 from extract.seeds import source_order
+from extract.settings import Settings
 from extract.words import counted
 
 if TYPE_CHECKING:
     from extract.fetching.run import Job
     from extract.reporting.report import Outcome
     from extract.reporting.status import Status
+    from extract.sources import Request
 
 # The symbols whose past was fetched again, and the state of the data.
 type End = tuple[list[str], Status | None]
@@ -30,7 +37,92 @@ class _Wrong(NamedTuple):
     remedy: str | None
 
 
-def say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> None:
+def show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[Request]") -> int:
+    """Print which requests a run would send, and how long the rate limits make them take."""
+    from extract.fetching.plan import by_source
+
+    paces = {
+        "kite": settings.kite.requests_per_second,
+        "yahoo": settings.yahoo.requests_per_second,
+        "alpha_vantage": 1.0,
+    }
+    rows = []
+    for planned in by_source(plan):
+        bars = [request for request in planned.requests if request.instruments]
+        rows.append(
+            {
+                "source": planned.source_id,
+                "requests": len(planned.requests),
+                "symbols": len({i.symbol for request in bars for i in request.instruments}),
+                "from": min((request.first for request in bars), default=None),
+                "to": max((request.last for request in bars), default=None),
+                "seconds": round(planned.seconds(paces[planned.source_id])),
+            }
+        )
+    if options.json:
+        output.print_json(json.dumps({"exit_status": OK, "plan": rows}, default=str))
+    elif not rows:
+        output.print("Nothing is missing.")
+    else:
+        table = Table(*rows[0])
+        for row in rows:
+            table.add_row(*map(str, row.values()))
+        output.print(table)
+    return OK
+
+
+def report_job(
+    options: argparse.Namespace,
+    job: "Job",
+    outcome: "Outcome",
+    end: End,
+    asked: tuple[date, date] | None = None,
+) -> int:
+    """Print what is wrong, and how the run ended.
+
+    Logs the line that the metrics of ``infra/terraform/monitoring.tf`` are taken from.
+    """
+    import structlog
+
+    rewritten, state = end
+    told = outcome.told
+    assert told is not None
+    structlog.get_logger().info(
+        "run finished",
+        command=told.command,
+        exit_status=told.exit_status,
+        elapsed_seconds=round(told.elapsed_seconds, 2),
+        landed_row_count=told.landed_row_count,
+        landed_rows=dict(job.extraction.landed_rows),
+        request_count=told.request_count,
+        failed_request_count=told.failed_request_count,
+        bytes_billed=told.bytes_billed,
+        quality_score=state.latest_quality_score if state else None,
+        latest_trade_date=state.latest_trade_date.isoformat() if state and state.latest_trade_date else None,
+        shortfalls=outcome.shortfalls,
+    )
+    extraction = job.extraction
+    if options.json:
+        outcomes = {source: dict(counts) for source, counts in extraction.outcomes().items()}
+        report = {
+            "exit_status": outcome.exit_status,
+            "run_id": extraction.run_id,
+            "due": job.due,
+            "outcomes": outcomes,
+            "requests": dict(extraction.requests),
+            "seconds": {source: round(seconds, 2) for source, seconds in extraction.seconds.items()},
+            "landed_rows": dict(extraction.landed_rows),
+            "not_configured": [] if job.settings.kite.is_configured else ["kite"],
+            "rewritten_pasts": rewritten,
+            "shortfalls": outcome.shortfalls,
+        }
+        output.print_json(json.dumps(report | build_report(outcome.built), default=str))
+        return outcome.exit_status
+    _say_summary(job, outcome, end, asked)
+    return outcome.exit_status
+
+
+def _say_summary(job: "Job", outcome: "Outcome", end: End, asked: tuple[date, date] | None) -> None:
     """Print how a run ended; on a terminal in six lines.
 
     Args:

@@ -4,10 +4,23 @@ import argparse
 import signal
 from contextlib import suppress
 
+from extract.commands.options import Add
 from extract.commands.terminal import output, screen
 from extract.commands.writing import opened
 from extract.errors import INCOMPLETE, OK, ConfigurationError
 from extract.settings import Settings
+
+
+def add_commands(add: Add) -> None:
+    """Add ``warehouse`` to the command line."""
+    command = add(
+        "warehouse",
+        warehouse_command,
+        "keep the embedded warehouse running and print its address, until Ctrl-C",
+        "warehouse",
+        "warehouse --stop",
+    )
+    command.add_argument("--stop", action="store_true", help="stop the warehouse that an earlier command left running")
 
 
 def warehouse_command(settings: Settings, options: argparse.Namespace) -> int:

@@ -9,14 +9,14 @@ from datetime import datetime
 from unittest.mock import patch
 
 from extract import cli
-from extract.commands import fetch, load, writing
+from extract.commands import fetch, line, load, writing
 
 
 def main() -> int:
     """Run the command, and return its exit status."""
     now = datetime.fromisoformat(sys.argv[1])
     with ExitStack() as leave:
-        for module in (cli, fetch, load, writing):
+        for module in (line, fetch, load, writing):
             leave.enter_context(patch.object(module, "clock", lambda: now))
         return cli.main(sys.argv[2:])
 

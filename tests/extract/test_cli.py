@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import structlog
 
-from extract.cli import _OTHER_WORDS, main
+from extract.cli import main
+from extract.commands.line import _OTHER_WORDS
 from extract.commands.terminal import configure_logs
 from infra.local.warehouse import find
 from tests.conftest import Pipeline

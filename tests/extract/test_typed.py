@@ -317,7 +317,7 @@ def test_an_interruption_that_meets_a_destructor_is_not_lost(
         time.sleep(20)
         return 0
 
-    monkeypatch.setattr("extract.cli.status_command", held)
+    monkeypatch.setattr("extract.commands.look.status_command", held)
     began_at, hook = time.monotonic(), sys.unraisablehook
     # A process that a shell starts in the background ignores it.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
