@@ -103,7 +103,7 @@ class LocalProcesses:
 
 
 class CloudRunRefused(PipelineError):
-    """Cloud Run has answered that it does not do what was asked."""
+    """Cloud Run has refused a request."""
 
 
 class CloudRunJob:

@@ -108,7 +108,8 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
             if not isinstance(error, KeyboardInterrupt):
                 with suppress(Exception):
                     _alert_failure(settings, options, told, outcome)
-            # Without the lease, another process may be loading: the next run loads the report.
+            # Only under the lease, because without it another process may be loading. The next run loads a report that
+            # is left here.
             if filed and archive and is_ours and not is_lost.is_set():
                 load_report(filed, archive, settings)
             if isinstance(error, BrokenPipeError):

@@ -108,7 +108,7 @@ def attempts_of_last_day(warehouse: Warehouse, source_id: str, now: datetime) ->
 
 
 def open_disputes(warehouse: Warehouse) -> dict[str, date]:
-    """The symbols with recent bars on which the sources disagree or are silent, each with the oldest such session.
+    """The symbols with sessions for which a third opinion is still to be requested, each with the oldest of them.
 
     The symbol with the latest dispute comes first. Empty without marts.
     """

@@ -1,10 +1,10 @@
-"""Other files of the NSE and the BSE that people keep beside the daily record: named, and not taken."""
+"""Files of the NSE and the BSE that people keep beside the daily record: recognized, and not imported."""
 
 from collections.abc import Sequence
 
 from extract.files.kind import plain_heading
 
-# Each recognized by these headings.
+# A kind of file, with the headings that show it.
 _NEIGHBOURS: tuple[tuple[frozenset[str], str], ...] = (
     (frozenset({"instrument", "expirydt", "openint"}), "a daily record of derivatives (F&O)"),
     (frozenset({"indexname", "closingindexvalue"}), "a daily record of indices"),
@@ -17,6 +17,6 @@ _NEIGHBOURS: tuple[tuple[frozenset[str], str], ...] = (
 
 
 def neighbour(headings: Sequence[str | None]) -> str | None:
-    """The name of a known kind of file that is not taken, if its headings are these; else None."""
+    """What a file that is not imported is, by its headings; None if the kind is unknown."""
     plain = {plain_heading(heading or "") for heading in headings}
     return next((name for signs, name in _NEIGHBOURS if signs <= plain), None)

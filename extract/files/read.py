@@ -280,7 +280,7 @@ def _headings(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]] | None:
 def _unknown(tops: list[list[Row]]) -> tuple[Row, Kind, dict[str, int]]:
     rows = [row for top in tops for row in top if row.filled]
     if known := next(filter(None, (neighbour(row.cells) for row in rows)), None):
-        raise FileRefused(f"is {known}, which is not taken; leave it out")
+        raise FileRefused(f"is {known}, which `import` cannot use; leave it out")
     nearest = max(
         ((kind, kind.columns(row.cells)) for row in rows for kind in KINDS), key=lambda each: len(each[1]), default=None
     )

@@ -20,7 +20,8 @@ from infra.bench.compare import Comparison, Job, Taken, check, covered, jobs_sin
 _MART = "model.trading_data.fct_daily_bars"
 _ALL_VERSIONS = "model.trading_data.fct_daily_bar_revisions"
 
-# The names of our two results: only the models of bars, which compares with the peers; and all models of the mart.
+# The names of our two results. The first builds only the models of bars, as the peers do; the second builds all models
+# that the mart needs.
 _BARS = "ours"
 _WITH_ACTIONS = "ours, with corporate actions"
 

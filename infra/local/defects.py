@@ -8,7 +8,7 @@ import numpy as np
 from extract.seeds import Session, trading_holidays
 from infra.local.series import DAILY_RUNS, TICKS_PER_RUPEE, Defect, Draft, Mask, ticks
 
-# The planted defects need one instrument for each role, and a year.
+# Defects are planted only in a market with so many old instruments, one for each kind of defect, and so many sessions.
 _ROLES = 10
 _YEAR_OF_SESSIONS = 240
 

@@ -32,7 +32,7 @@ def write_actions(market: Draft, folder: Path) -> Path:
 
 
 def write_index_lists(market: Draft, folder: Path, *days: date) -> list[Path]:
-    """Write the members of the NIFTY LargeMidcap 250 on each of these days; after the first day, one has left.
+    """Write a list of the NIFTY LargeMidcap 250 for each of these days; one share is only in the first list.
 
     Args:
         market: whose instruments are the members.

@@ -44,8 +44,8 @@ trading_sessions as (
     from {{ ref('dim_trading_sessions') }} as sessions
     inner join history
         on sessions.trade_date >= history.first_trade_date
-    -- The bars of a session are expected when its run should be over, or when the first of them has
-    -- come.
+    -- The bars of a session are expected once its run should have ended, or once one of them
+    -- is here.
     where
         sessions.closes_at <= timestamp_sub(
             current_timestamp(), interval {{ var('late_after_hours') }} hour

@@ -209,7 +209,8 @@ gathered as (
         exchange_steps.source_ids as taken_out_by,
         steps.primary_retold_step,
         steps.fallback_retold_step,
-        -- Both sources restated by one ratio that a split or a bonus can have: 10, 2, 1.5, 4/3.
+        -- The ratio by which both sources rewrote their prices, if a split or a bonus can have it,
+        -- such as 10, 2, 1.5 or 4/3.
         if(
             abs(restated.primary_ratio / restated.fallback_ratio - 1) <= 0.005
             and abs(ln(restated.primary_ratio)) > 0.04,

@@ -47,7 +47,7 @@ paired as (
         if(bars.is_comparable and records.is_comparable, records.close, null) as exchange_close,
         if(bars.is_comparable and records.is_comparable, records.volume / bars.volume, null)
             as volume_ratio,
-        -- A return counts only if the previous bars of both sources are of the same day.
+        -- A return counts only if the previous bar has the same date at both sources.
         if(
             bars.is_comparable
             and records.is_comparable
