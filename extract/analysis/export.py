@@ -23,8 +23,6 @@ from extract.reporting.rows import plain
 from extract.warehouse.connection import Warehouse
 from extract.words import did_you_mean
 
-FORMATS = ("parquet", "csv", "arrow")
-
 # The day of a row: the first of these columns that a table has. The other columns order the rows of one symbol and day.
 _DAYS = ("trade_date", "ex_date", "month", "list_date", "valid_from", "seen_from")
 _OTHERS = ("source_id", "kind", "check_id", "is_provisional", "revision", "known_from")

@@ -28,7 +28,6 @@ DAILY_BARS = {table.source_id: table for table in (KITE_DAILY_BARS, YAHOO_DAILY_
 
 # The longest range that one request to a provider may span, in days. Kite's own limit is 2,000; Yahoo has none.
 _LONGEST_RANGE = {"kite": 1990, "yahoo": 36_500}
-_DEEP_DAYS = DEEP_DAYS
 _QUOTES_PER_REQUEST = 500
 # 100 sessions in calendar days: a free key of Alpha Vantage gets no more.
 _THIRD_OPINION_DAYS = 140
@@ -207,7 +206,7 @@ def deep_window(due: date) -> date:
     It is the first day of a month, because the view operations_refetches counts by months what was fetched again of a
     rewritten past.
     """
-    return next_month(due - timedelta(days=_DEEP_DAYS))
+    return next_month(due - timedelta(days=DEEP_DAYS))
 
 
 def next_month(day: date) -> date:

@@ -20,8 +20,6 @@ from extract.sources import Answer, Request, Unread, as_table, bounded, why
 from extract.sources.pace import Pacer, Sleep
 
 BASE_URL = "https://www.alphavantage.co"
-# A free key gets the last 100 sessions.
-SESSIONS = 100
 _REQUESTS_PER_SECOND = 1.0
 _TIMEOUT_SECONDS = 7.0
 

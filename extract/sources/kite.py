@@ -28,9 +28,8 @@ from extract.sources.kite_rows import UNREADABLE, has_token, read_bars, read_quo
 from extract.sources.pace import Pacer, Sleep
 
 # The server refuses day candles over more than 2,000 days.
-WINDOW_DAYS = 1990
-# A request for quotes takes at most 500 instruments, and one may be sent each second.
-QUOTES_PER_REQUEST = 500
+_WINDOW_DAYS = 1990
+# One request for quotes may be sent each second.
 _QUOTES_PER_SECOND = 1.0
 _TIMEOUT_SECONDS = 7.0
 
@@ -85,7 +84,7 @@ class Kite:
         self._pacer = Pacer(requests_per_second, sleep=sleep)
         self._quotes_pacer = Pacer(_QUOTES_PER_SECOND, sleep=sleep)
         self._clock = clock
-        self._window_days = WINDOW_DAYS
+        self._window_days = _WINDOW_DAYS
         # Of the last dump: the tokens, and why it has none of a share; both by tradingsymbol.
         self._tokens: dict[str, int] = {}
         self._odd: dict[str, str] = {}

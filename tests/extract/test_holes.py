@@ -112,7 +112,7 @@ def test_a_daily_run_asks_for_older_holes_and_not_for_what_its_own_window_covers
     faultless: Exchange, pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A history that is longer than what a run asks for each day, in little.
-    monkeypatch.setattr(plan, "_DEEP_DAYS", 40)
+    monkeypatch.setattr(plan, "DEEP_DAYS", 40)
     with without(faultless, "TCS", date(2024, 7, 15), date(2024, 12, 10)):
         backfill(faultless, pipeline, MORNING, FIRST, LAST_DAY)
     now = MORNING + timedelta(days=1)

@@ -105,7 +105,7 @@ def test_a_rewritten_past_is_asked_for_whole_and_ends_on_one_scale(
     closes = "select trade_date, cast(close as float64) from `{d}.fct_daily_bars` where symbol = 'TCS'"
     before = dict(pipeline.query(closes))
     # A history that is longer than what a run asks for each day, in little.
-    monkeypatch.setattr(plan, "_DEEP_DAYS", 40)
+    monkeypatch.setattr(plan, "DEEP_DAYS", 40)
     faultless.providers.fail(Fault("kite", "restated_history", symbols=("TCS",)))
     with faultless.run(pipeline, MORNING + timedelta(days=1)) as job:
         fetch(job, daily_plan(job))
@@ -152,7 +152,7 @@ def test_a_past_that_was_rewritten_comes_before_the_actions_are_judged(
     with faultless.run(built_pipeline, MORNING) as job:
         fetch(job, range_plan(job, "auto", date(2024, 6, 3), LAST_DAY, again=False))
     built_pipeline.build()
-    monkeypatch.setattr(plan, "_DEEP_DAYS", 40)
+    monkeypatch.setattr(plan, "DEEP_DAYS", 40)
     faultless.providers.fail(Fault("kite", "restated_history", symbols=("TCS",)))
     selected: list[str] = []
     run_dbt: Callable[..., None] = dbt_build._run_dbt
