@@ -40,11 +40,12 @@ class _Wrong(NamedTuple):
 def show_plan(settings: Settings, options: argparse.Namespace, plan: "Sequence[Request]") -> int:
     """Print which requests a run would send, and how long the rate limits make them take."""
     from extract.fetching.plan import by_source
+    from extract.sources.alpha_vantage import AlphaVantage
 
     paces = {
         "kite": settings.kite.requests_per_second,
         "yahoo": settings.yahoo.requests_per_second,
-        "alpha_vantage": 1.0,
+        "alpha_vantage": AlphaVantage.requests_per_second,
     }
     rows = []
     for planned in by_source(plan):
