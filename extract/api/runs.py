@@ -19,7 +19,8 @@ from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.run_models import EXAMPLES, Runs, RunStatus, Trigger, Triggered
 from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
-from extract.landing.lease import Record, holder
+from extract.landing.lease import holder
+from extract.landing.lease_record import Record
 from extract.reporting.diagnosis import Run, read_runs
 from extract.run_id import RUN_ID
 from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, last_closed_session, trading_sessions

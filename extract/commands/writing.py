@@ -16,7 +16,7 @@ from extract.settings import Settings
 
 if TYPE_CHECKING:
     from extract.landing.archive import Archive
-    from extract.landing.lease import Record
+    from extract.landing.lease_record import Record
     from extract.reporting.report import Outcome, Report
     from extract.warehouse.connection import Warehouse
 

@@ -1,28 +1,29 @@
 """One writer at a time: a lease that is kept as records in the archive, each created once and never changed.
 
-The archive's objects can be neither replaced nor deleted, so a lease is a numbered sequence of records, of which the
-last one counts. A process changes the state by creating the record with the next number; the archive lets only one
-process create it.
+The lease may be in the archive itself, whose objects can be neither replaced nor deleted, or in a folder, for which the
+store's library cannot replace an object on a condition. So a lease is a numbered sequence of records, of which the last
+one counts. A process changes the state by creating the record with the next number; the store lets only one process
+create it.
 """
 
 import json
 import os
-import shlex
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path, PurePosixPath
 
 import structlog
 
 from extract.errors import FAILED, AlreadyRunning, ConfigurationError, PipelineError
+from extract.landing import lease_record
 from extract.landing.archive import Archive
-from extract.seeds import FIRST_DAY, Clock, exchange_date
+from extract.landing.lease_record import Record, last_record, read_record, record_path
+from extract.seeds import Clock, exchange_date
 
 _log = structlog.get_logger()
 
@@ -48,80 +49,6 @@ _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 # A backfill of everything takes six minutes at Kite's limit; the job's own limit is an hour.
 LONGEST_WAIT = timedelta(minutes=45)
-
-# Reading the lease lists one folder, which has at most this many records; a day adds about thirty.
-_RECORDS_PER_FOLDER = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """The state of the lease after one change of it.
-
-    Attributes:
-        state: ``held`` or ``released``. A record with no other field was written by a person.
-        run_id: the run that wrote the record.
-        command: the holder's command, with what it is about.
-        date: the exchange's date on which it began.
-        expires_at: until when the record counts by the holder's clock, ISO 8601 in UTC; for people to read.
-        execution: the Cloud Run execution, whose attempts run one after the other; None elsewhere.
-        host: the machine on which it runs.
-        pid: its process there.
-        space: the boot and process namespace in which ``pid`` is unique; None if it cannot be determined.
-        began: when that process began, in ticks since the boot, because a pid is reused by later processes.
-        since: when its command asked for the lease, ISO 8601 in UTC; for people to read.
-    """
-
-    state: str
-    run_id: str = "somebody"
-    command: str = ""
-    date: str = ""
-    expires_at: str = ""
-    execution: str | None = None
-    host: str = ""
-    pid: int = 0
-    space: str | None = None
-    began: str | None = None
-    since: str = ""
-
-    @classmethod
-    def parsed(cls, body: bytes) -> "Record":
-        """Read a record; one of a newer release may have more fields, and one of an older release fewer.
-
-        Raises:
-            ValueError: it is not a record.
-        """
-        told = json.loads(body)
-        if not isinstance(told, dict) or told.get("state") not in ("held", "released"):
-            raise ValueError("it has no state")
-        record = cls(**{field.name: told[field.name] for field in fields(cls) if field.name in told})
-        texts = (record.run_id, record.command, record.date, record.expires_at, record.since)
-        if not all(isinstance(text, str) for text in texts):
-            raise ValueError("its holder is not a text")
-        if record.state == "held":
-            expires_at = datetime.fromisoformat(record.expires_at)
-            # At the ends of the calendar, a time has none in UTC.
-            if expires_at.tzinfo is None or not FIRST_DAY.year <= expires_at.year < 9999:
-                raise ValueError(f"its time is {record.expires_at}")
-        return record
-
-    def may_write(self, execution: str | None) -> bool:
-        """Whether its holder may still be writing: it has not released the lease, and is not known to be dead."""
-        if self.state != "held":
-            return False
-        if self.execution or execution:
-            # Cloud Run starts the next attempt of a task only after the last one is dead.
-            return self.execution != execution
-        return self._is_alive() is not False
-
-    def is_seen_alive(self) -> bool:
-        """Whether its holder is known to be alive: a running process of this machine."""
-        return not self.execution and self._is_alive() is True
-
-    def _is_alive(self) -> bool | None:
-        """Whether the process is alive; None if this cannot be seen from here."""
-        if self.space is None or self.space != _process_space():
-            return None
-        return self.began == _began(self.pid)
 
 
 @contextmanager
@@ -199,7 +126,7 @@ def holder(archive: Archive, now: datetime) -> Record | None:
     Raises:
         PipelineError: the archive failed, or the lease cannot be read.
     """
-    _, last = _last_record(archive)
+    _, last = last_record(archive)
     if last is None or not last.may_write(None) or datetime.fromisoformat(last.expires_at) <= now:
         return None
     return last
@@ -268,15 +195,15 @@ class _Lease:
             execution=execution,
             host=socket.gethostname(),
             pid=os.getpid(),
-            space=_process_space(),
-            began=_began(os.getpid()),
+            space=lease_record.process_space(),
+            began=lease_record.process_began(os.getpid()),
             since=clock().astimezone(UTC).isoformat(timespec="seconds"),
         )
 
     def take(self) -> Record | None:
         """Take the lease and return None; if another process holds it, return that record."""
         while True:
-            self.number, last = _last_record(self._archive)
+            self.number, last = last_record(self._archive)
             if last is not None and last.may_write(self._execution):
                 return last
             if self.append("held"):
@@ -292,8 +219,8 @@ class _Lease:
         began = time.clock_gettime(_ELAPSED)
         expires_at = (self._clock().astimezone(UTC) + EXPIRY).isoformat()
         record = replace(self._ours, state=state, expires_at=expires_at)
-        while not self._archive.create(_path(self.number + 1), json.dumps(asdict(record)).encode()):
-            there = _read(self._archive, self.number + 1)
+        while not self._archive.create(record_path(self.number + 1), json.dumps(asdict(record)).encode()):
+            there = read_record(self._archive, self.number + 1)
             if there.run_id != record.run_id:
                 return False
             # It is our own record: it was written, but the answer was lost.
@@ -306,55 +233,3 @@ class _Lease:
         self._ours = record
         self._renewed_at = began
         return True
-
-
-def _last_record(archive: Archive) -> tuple[int, Record | None]:
-    for folder in sorted(archive.folders("leases/"), reverse=True):
-        names = {path: PurePosixPath(path).stem for path in archive.listed(f"{folder}/")}
-        # Ignores files that do not have the name of a record.
-        numbers = [int(name) for path, name in names.items() if name.isdecimal() and path == _path(int(name))]
-        # On a disk, a folder exists a moment before its first record.
-        if numbers:
-            return max(numbers), _read(archive, max(numbers))
-    return 0, None
-
-
-def _read(archive: Archive, number: int) -> Record:
-    try:
-        return Record.parsed(archive.body(_path(number)))
-    except (ValueError, TypeError) as error:
-        if archive.folder:
-            remedy = f"rm {shlex.quote(str(archive.folder / _path(number)))}"
-        else:
-            # Nothing can be deleted from the bucket, so the remedy writes the next record, which counts.
-            following = f"{archive.uri.rstrip('/')}/{_path(number + 1)}"
-            remedy = f"""echo '{{"state": "released"}}' | gcloud storage cp - {shlex.quote(following)}"""
-        raise PipelineError(
-            f"{_path(number)} in the archive does not tell who writes ({error}); see that no other command is at work,"
-            f" then type: {remedy}"
-        ) from error
-
-
-def _path(number: int) -> str:
-    return f"leases/{number // _RECORDS_PER_FOLDER:06d}/{number:09d}.json"
-
-
-def _process_space() -> str | None:
-    """The scope in which a pid is unique: this boot of this machine, and this container; None if unknown."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
-        return None
-
-
-def _began(pid: int) -> str | None:
-    """When a process began, in ticks since the boot; None if it does not exist or no longer runs."""
-    try:
-        # The name of the process, in brackets, may contain any character.
-        state, *others = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return None
-    # While a process ends, its first thread may be gone and another one still write.
-    threads, began = int(others[16]), others[18]
-    return None if state == "X" or (state == "Z" and threads <= 1) else began

@@ -7,7 +7,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from extract.landing.lease import Record
+from extract.landing.lease_record import Record
 from extract.reporting.alerts import Alert
 from extract.reporting.diagnosis import Diagnosis, Run
 from extract.reporting.status import VERDICTS, Status

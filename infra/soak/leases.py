@@ -13,8 +13,10 @@ from typing import Any
 
 from extract.errors import PipelineError
 from extract.landing import lease as lease_module
+from extract.landing import lease_record
 from extract.landing.archive import Archive
-from extract.landing.lease import Record, held
+from extract.landing.lease import held
+from extract.landing.lease_record import Record
 from extract.seeds import EXCHANGE_ZONE
 from infra.soak.outcome import Outcome
 from infra.soak.places import PROCESSES
@@ -94,7 +96,7 @@ def _hold(place: str, run_id: str, kind: str, hours: float, broken: str | None, 
     lease_module.RENEWAL_SECONDS, lease_module._POLL_SECONDS, lease_module._LOOK_SECONDS = _RENEWAL, _POLL, _POLL
     lease_module.LONGEST_WAIT = timedelta(seconds=_PATIENCE / 2)
     if is_elsewhere:
-        lease_module._process_space = lambda: None
+        lease_record.process_space = lambda: None
     if broken == "unwatched":
         lease_module._watch = lambda *_: None
     if broken == "by_pid":

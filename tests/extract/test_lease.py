@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from extract.errors import AlreadyRunning, PipelineError
-from extract.landing import lease
+from extract.landing import lease, lease_record
 from extract.landing.archive import Archive
 from extract.landing.lease import held
 from extract.settings import PROJECT_DIR
@@ -87,7 +87,7 @@ def _leave(archive: Archive) -> None:
     last = max(archive.listed("leases/"))
     number = int(Path(last).stem)
     record = archive.body(last).replace(b'"held"', b'"released"')
-    assert archive.create(lease._path(number + 1), record)
+    assert archive.create(lease_record.record_path(number + 1), record)
 
 
 def test_who_waits_for_too_long_fails(archive: Archive, clock: Elapsing) -> None:
@@ -133,7 +133,7 @@ def test_midnight_changes_nothing(archive: Archive, clock: Elapsing) -> None:
 def test_folders_stay_small_and_the_numbers_go_on(
     archive: Archive, clock: Elapsing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lease, "_RECORDS_PER_FOLDER", 3)
+    monkeypatch.setattr(lease_record, "_RECORDS_PER_FOLDER", 3)
     for number in range(8):
         with held(archive, f"run-{number}", "run", clock):
             pass
@@ -225,7 +225,7 @@ def test_a_lost_answer_to_a_write_that_was_made_is_no_refusal(
 HOLDER = """
 import sys, time
 from datetime import UTC, datetime
-from extract.landing import lease
+from extract.landing import lease, lease_record
 from extract.landing.archive import Archive
 
 lease.RENEWAL_SECONDS = 0.1
@@ -281,19 +281,19 @@ ctypes.CDLL(None).pthread_exit(None)
         while ") Z " not in stat.read_text() and time.monotonic() < deadline:
             time.sleep(0.01)
         assert ") Z " in stat.read_text()
-        assert lease._began(process.pid)
+        assert lease_record.process_began(process.pid)
         process.stdin.write("\n")
         process.stdin.flush()
-        while lease._began(process.pid) and time.monotonic() < deadline:
+        while lease_record.process_began(process.pid) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert ") Z " in stat.read_text()
-        assert lease._began(process.pid) is None
+        assert lease_record.process_began(process.pid) is None
 
 
 def test_a_holder_that_has_lost_the_lease_stops_itself(archive: Archive, holder: subprocess.Popen[str]) -> None:
     record = archive.body(max(archive.listed("leases/"))).replace(b"run-dead", b"run-b")
     number = int(Path(max(archive.listed("leases/"))).stem)
-    while not archive.create(lease._path(number := number + 1), record):
+    while not archive.create(lease_record.record_path(number := number + 1), record):
         pass
     assert holder.wait(10) == -signal.SIGTERM
 
@@ -364,11 +364,11 @@ def test_a_clock_that_is_wrong_makes_no_second_writer(archive: Archive, clock: E
 def _write(archive: Archive, number: int, **told: object) -> None:
     whole: dict[str, object] = {"state": "held", "run_id": "run-dead", "command": "run", "date": "2024-12-18"}
     whole |= {"expires_at": "2024-12-18T12:05:00+00:00", "execution": None, "host": "", "pid": os.getpid()}
-    assert archive.create(lease._path(number), json.dumps(whole | told).encode())
+    assert archive.create(lease_record.record_path(number), json.dumps(whole | told).encode())
 
 
 def test_a_number_that_another_process_has_by_now_is_no_living_holder(archive: Archive, clock: Elapsing) -> None:
-    space = lease._process_space()
+    space = lease_record.process_space()
     _write(archive, 1, space=space, began="1")
     with held(archive, "run-b", "run", clock, wait=lambda _: pytest.fail("it waits for its own dead run")):
         pass
@@ -396,7 +396,7 @@ def test_a_number_that_another_process_has_by_now_is_no_living_holder(archive: A
 def test_a_record_that_cannot_be_read_is_told_with_what_to_type(archive: Archive, clock: Elapsing, torn: bytes) -> None:
     with held(archive, "run-a", "run", clock):
         pass
-    archive.create(lease._path(3), torn)
+    archive.create(lease_record.record_path(3), torn)
     for look in (lambda: held(archive, "run-b", "run", clock).__enter__(), lambda: lease.holder(archive, NOON)):
         with pytest.raises(PipelineError, match=r"000000003\.json in the archive does not tell who writes") as told:
             look()
@@ -406,8 +406,8 @@ def test_a_record_that_cannot_be_read_is_told_with_what_to_type(archive: Archive
 
 
 def test_where_nothing_can_be_deleted_a_person_writes_the_next_record(archive: Archive, clock: Elapsing) -> None:
-    archive.create(lease._path(1), b"torn")
-    archive.create(lease._path(2), b'{"state": "released"}\n')
+    archive.create(lease_record.record_path(1), b"torn")
+    archive.create(lease_record.record_path(2), b'{"state": "released"}\n')
     with held(archive, "run-a", "run", clock):
         pass
 
