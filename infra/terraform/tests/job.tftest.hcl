@@ -109,15 +109,25 @@ run "candidate" {
       for name, job in google_cloud_run_v2_job.this : name => [
         for env in job.template[0].template[0].containers[0].env : env.name if length(env.value_source) == 1
       ]
-    } == { candidate = [], live = ["ALERT_WEBHOOK_URL", "ALPHA_VANTAGE_API_KEY", "KITE_API_KEY"], watch = [] }
-    error_message = "The live job alone has keys, and alerts."
+      } == {
+      candidate = []
+      live      = ["ALERT_WEBHOOK_URL", "ALPHA_VANTAGE_API_KEY", "KITE_API_KEY"]
+      triggered = ["ALERT_WEBHOOK_URL", "ALPHA_VANTAGE_API_KEY", "KITE_API_KEY"]
+      watch     = []
+    }
+    error_message = "Only the two live jobs have keys, and alerts."
   }
 
   assert {
     condition = {
       for name, job in google_cloud_run_v2_job.this : name => join(" ", job.template[0].template[0].containers[0].args)
-    } == { candidate = "replay --archive gs://trading-data-test-archive/archive", live = "run", watch = "status" }
-    error_message = "A candidate restores the live archive; the watch looks."
+      } == {
+      candidate = "replay --archive gs://trading-data-test-archive/archive"
+      live      = "run"
+      triggered = "ordered"
+      watch     = "status"
+    }
+    error_message = "A candidate restores the live archive; the triggered job takes an order; the watch looks."
   }
 
   assert {
