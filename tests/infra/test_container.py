@@ -11,6 +11,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -71,6 +72,22 @@ def test_the_base_is_pinned_and_the_stages_are_two() -> None:
     (base,) = re.findall(r"^ARG BASE=(.*)$", DOCKERFILE, re.M)
     assert re.fullmatch(r"docker\.io/library/python:3\.13-slim-trixie@sha256:[0-9a-f]{64}", base)
     assert re.findall(r"^FROM (.*)$", DOCKERFILE, re.M) == ["${BASE} AS build", "scratch"]
+
+
+def _entrypoint() -> list[str]:
+    (entrypoint,) = re.findall(r"^ENTRYPOINT (.*)$", DOCKERFILE, re.M)
+    words: list[str] = json.loads(entrypoint)
+    return words
+
+
+def test_neither_a_variable_nor_the_working_directory_adds_code(tmp_path: Path) -> None:
+    python, *arguments = _entrypoint()
+    assert python == "/opt/venv/bin/python3"
+    for module in ("sitecustomize", "json", "extract"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('this is other code')")
+    done = _run(*(sys.executable, *arguments, "--help"), cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage: trading-data" in done.stdout
 
 
 @dataclass(frozen=True)
@@ -226,7 +243,7 @@ def test_the_base_lacks_no_update(base: Path) -> None:
 def test_it_starts_the_command_as_a_user_without_a_name(image: Built) -> None:
     config = image.config
     assert config["User"] == "10001:10001"
-    assert (config["Entrypoint"], config["Cmd"]) == (["/opt/venv/bin/trading-data"], ["run"])
+    assert (config["Entrypoint"], config["Cmd"]) == (_entrypoint(), ["run"])
     assert config["Labels"]["org.opencontainers.image.title"] == "trading-data"
     assert config["Labels"]["org.opencontainers.image.revision"] == "a-revision"
 
