@@ -140,7 +140,7 @@ variable "slow_run_seconds" {
 }
 
 variable "job" {
-  description = "What a run gets. One run of 250 shares since 2010 takes six minutes and half a gibibyte."
+  description = "What a run gets. A replay and full build of 250 shares since 2010 was measured with 545 MiB."
   type = object({
     cpu             = optional(string, "2")
     memory          = optional(string, "2Gi")

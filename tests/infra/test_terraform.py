@@ -11,10 +11,12 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from extract.reporting.diagnosis import LONGEST_SILENCE
 from extract.settings import PROJECT_DIR
 from extract.warehouse.tables import raw_tables
 
@@ -45,6 +47,14 @@ HEADINGS = {
     "The API fails too often",
     "The budget",
 }
+
+# The peak of `trading-data replay` with a full build of 1.7 million bars of 250 shares since 2010 (`VmHWM`), and what
+# dbt writes into /tmp, which is memory in Cloud Run.
+_MEASURED_MEBIBYTES = 545 + 9
+
+# Cloud Logging's names of the audit logs, and the name of another log.
+_AUDIT_LOGS = {f"projects/p/logs/cloudaudit.googleapis.com%2F{kind}" for kind in ("activity", "data_access", "policy")}
+_OTHER_LOG = "projects/p/logs/run.googleapis.com%2Fstdout"
 
 # Which API a resource is made with. Terraform and its provider do not know; a project in which one is off refuses.
 _RESOURCE_MANAGER = ("cloudresourcemanager", "serviceusage")
@@ -347,6 +357,84 @@ def test_an_api_that_is_off_is_seen(api: str) -> None:
     assert api_faults(_sources().replace(f'    "{api}.googleapis.com",\n', "")) == [f"{api} is off"]
     other = _sources() + 'resource "google_pubsub_topic" "this" {}\n'
     assert api_faults(other) == ["google_pubsub_topic needs an API that is not named in this test"]
+
+
+def limit_faults(sources: str) -> list[str]:
+    """What of the module's text disagrees with what our code says or needs, which no tool can know."""
+    faults = []
+    sink = _block(sources, "google_logging_project_sink", "audit")
+    if "logging.googleapis.com/${google_logging_project_bucket_config.audit.id}" not in sink:
+        faults.append("the audit logs do not go into their bucket")
+    (wanted,) = re.findall(r'filter\s+= "logName:\\"(.*)\\""', sink)
+    if not all(wanted in name for name in _AUDIT_LOGS) or wanted in _OTHER_LOG:
+        faults.append("the sink takes other logs than the audit logs")
+    silence = _block(sources, "google_monitoring_alert_policy", "no_good_run")
+    limits = re.findall(r"\[(\d+)([hm])\]", silence) + re.findall(r"in (\d+) (h)ours", silence)
+    hours = {timedelta(**{{"h": "hours", "m": "minutes"}[unit]: int(count)}) for count, unit in limits}
+    if hours != {LONGEST_SILENCE}:
+        faults.append("`diagnose` and the alert differ in how long nothing may have run")
+    (memory, unit) = re.findall(r'memory\s+= optional\(string, "(\d+)([GM]i)"\)\n\s+timeout', sources)[0]
+    if int(memory) * {"Gi": 1024, "Mi": 1}[unit] < 2 * _MEASURED_MEBIBYTES:
+        faults.append("a full build may run out of memory")
+    return faults
+
+
+def growth_faults(sources: str) -> list[str]:
+    """What of the module's text lets something that is thrown away stay for ever."""
+    images = _block(sources, "google_artifact_registry_repository", "this")
+    short_lived = _block(sources, "google_storage_bucket", "short_lived")
+    candidate = _block(sources, "google_bigquery_dataset", "candidate")
+    rules = {
+        "images": re.search(r'"DELETE".*tag_state\s+= "ANY"\s+older_than = "\d+s"', images, re.DOTALL),
+        "short-lived objects": re.search(r'type = "Delete".*age = each\.value', short_lived, re.DOTALL),
+        "deleted objects": re.search(r"retention_duration_seconds = 0\n", short_lived),
+        "a candidate's tables": re.search(r"default_table_expiration_ms = 7 \* 24 \* 60 \* 60 \* 1000\n", candidate),
+    }
+    return [name for name, rule in rules.items() if not rule]
+
+
+def _block(sources: str, kind: str, name: str) -> str:
+    (found,) = re.findall(rf'^resource "{kind}" "{name}" \{{\n(.*?)^\}}', sources, re.MULTILINE | re.DOTALL)
+    return str(found)
+
+
+def test_limits_agree_with_the_code_and_with_what_was_measured() -> None:
+    assert limit_faults(_sources()) == []
+
+
+def test_nothing_that_is_thrown_away_stays() -> None:
+    assert growth_faults(_sources()) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "fault"),
+    [
+        ("_bucket_config.audit.id}", "_bucket_config.other.id}", "the audit logs do not go into their bucket"),
+        (':\\"cloudaudit.', ':\\"auditing.', "the sink takes other logs than the audit logs"),
+        (':\\"cloudaudit.', ':\\"', "the sink takes other logs than the audit logs"),
+        ("[26h]", "[26m]", "`diagnose` and the alert differ in how long nothing may have run"),
+        ("run in 26 hours", "run in 30 hours", "`diagnose` and the alert differ in how long nothing may have run"),
+        ('(string, "2Gi")', '(string, "512Mi")', "a full build may run out of memory"),
+    ],
+)
+def test_a_limit_that_disagrees_is_seen(right: str, wrong: str, fault: str) -> None:
+    assert right in _sources()
+    assert limit_faults(_sources().replace(right, wrong, 1)) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "fault"),
+    [
+        ('action = "DELETE"', 'action = "KEEP"', "images"),
+        ('tag_state  = "ANY"', 'tag_state  = "UNTAGGED"', "images"),
+        ("age = each.value", "age = 3650", "short-lived objects"),
+        ("retention_duration_seconds = 0\n", "retention_duration_seconds = 604800\n", "deleted objects"),
+        ("  default_table_expiration_ms = 7 * 24 * 60 * 60 * 1000\n", "", "a candidate's tables"),
+    ],
+)
+def test_what_would_stay_is_seen(right: str, wrong: str, fault: str) -> None:
+    assert right in _sources()
+    assert growth_faults(_sources().replace(right, wrong)) == [fault]
 
 
 @pytest.mark.parametrize("environment", ["dev", "staging", "prod"])

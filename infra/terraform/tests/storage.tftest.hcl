@@ -97,6 +97,23 @@ run "storage" {
 
   assert {
     condition = (
+      google_logging_project_sink.audit.filter == "logName:\"cloudaudit.googleapis.com\""
+      && google_logging_project_bucket_config.audit.bucket_id == "trading-data-audit"
+    )
+    error_message = "The sink takes the audit logs, and its bucket is their own."
+  }
+
+  assert {
+    condition = alltrue([
+      for dataset in google_bigquery_dataset.candidate : dataset.default_table_expiration_ms == 604800000
+      ]) && google_artifact_registry_repository.this.cleanup_policy_dry_run != true && toset([
+      for policy in google_artifact_registry_repository.this.cleanup_policies : policy.action
+    ]) == toset(["DELETE", "KEEP"])
+    error_message = "A candidate's tables and old images are deleted."
+  }
+
+  assert {
+    condition = (
       toset([for config in google_project_iam_audit_config.this.audit_log_config : config.log_type])
       == toset(["ADMIN_READ", "DATA_READ", "DATA_WRITE"]) && google_project_iam_audit_config.this.service == "allServices"
     )
