@@ -1,15 +1,18 @@
 """The same code against ``gs://``: the strict server of ``infra/doubles/bucket.py``."""
 
+import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from extract.api.orders import Orders, new_order
 from extract.errors import AlreadyRunning, PipelineError
 from extract.landing.archive import Archive
 from extract.landing.lease import held
 from extract.landing.raw import KITE_DAILY_BARS
+from extract.settings import PROJECT_DIR
 from infra.doubles.bucket import Bucket, key_file
 from infra.doubles.loopback import serving
 from tests.conftest import Pipeline, write_bars
@@ -97,3 +100,30 @@ def test_the_lease_is_kept_in_a_bucket() -> None:
             held(archive, "run-x", "run", lambda: NOON).__enter__()
     assert archive.folders("leases/") == ["leases/000000"]
     assert len(list(archive.listed("leases/"))) == 4
+
+
+def test_a_year_of_runs_and_orders_leaves_the_records_of_a_week(bucket: Bucket) -> None:
+    """Two runs and an order a day. The test deletes what Cloud Storage would delete by the rules of archive.tf."""
+    terraform = (PROJECT_DIR / "infra" / "terraform" / "archive.tf").read_text()
+    (rules,) = re.findall(r"short_lived = \{ (.*) \}", terraform)
+    ages = {name: int(days) for name, days in re.findall(r"(\w+) = (\d+)", rules)}
+    leases, orders = Archive("gs://prices/leases"), Orders("gs://prices/orders")
+    born: dict[str, int] = {}
+    kept: list[int] = []
+    for day in range(365):
+        now = NOON + timedelta(days=day)
+        # After ten days in which nothing runs, no record is left.
+        if not 200 <= day < 210:
+            for run in (f"morning-{day}", f"evening-{day}"):
+                with held(leases, run, "run full", lambda at=now: at):  # type: ignore[misc]
+                    pass
+            order = new_order(now, None, ["TCS"], None)
+            orders.add(order)
+            assert orders.take(f"execution-{day}", now) == order
+        born = {name: born.get(name, day) for name in bucket.objects}
+        for name in [name for name, since in born.items() if day - since >= ages[name.partition("/")[0]]]:
+            del bucket.objects[name]
+        kept.append(len(bucket.objects))
+    # A run writes two records, and an order two objects.
+    assert max(kept) == kept[-1] == 6 * 7
+    assert kept[208] == 0

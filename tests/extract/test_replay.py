@@ -87,11 +87,12 @@ def test_a_table_that_is_made_anew_takes_the_same_batches_any_number_of_times(pi
     began = datetime.now(UTC)
     # A candidate's tables expire each week, and each release replays the same batches; a job's id is kept for months.
     write_bars(pipeline.archive, KITE_DAILY_BARS, "a", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
-    for _ in range(3):
+    # A year of them: an id has at most twenty numbers.
+    for _ in range(52):
         assert pipeline.replay().loaded == 1
         pipeline.query("drop table `{d}_raw.kite_daily_bars`")
     jobs = _loads_of_kite(pipeline, began)
-    assert len(jobs) == 3
+    assert len(jobs) == 52
     # Each has found its first number free: none stands in the next one's way.
     assert {job[-2:] for job in jobs} == {"_1"}
 

@@ -187,6 +187,18 @@ def test_a_service_that_answers_gets_all_traffic_and_goes_back(deliveries: Deliv
     assert deliveries.refused() == []
 
 
+def test_a_release_after_others_leaves_a_revision_and_nothing_else_that_grows(deliveries: Deliveries) -> None:
+    def left() -> tuple[int, ...]:
+        state = deliveries.state
+        labels = sum(len(job["labels"]) for job in state["jobs"].values())
+        return len(state["jobs"]), labels, len(state["traffic"]), len(state["revisions"])
+
+    for release in range(1, 4):
+        image = f"{OLD.partition('@')[0]}@sha256:{release:064x}"
+        assert deliveries("job", image) == deliveries("service", image) == 0
+        assert left() == (4, 2, 2, release + 1)
+
+
 @pytest.mark.parametrize("path", ["/data-status", "/dashboard/overview"])
 def test_a_revision_that_does_not_answer_gets_no_traffic(deliveries: Deliveries, path: str) -> None:
     deliveries.api.ill = {f"/tags/candidate{path}"}
