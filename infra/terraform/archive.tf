@@ -37,7 +37,7 @@ resource "google_storage_bucket" "archive" {
     retention_duration_seconds = 604800
   }
 
-  # Only one change of storage class: with 26,000 small objects a year, a further change costs more than it saves. Nothing
+  # Only one change of storage class: with 15,000 small objects a year, a further change costs more than it saves. Nothing
   # is deleted, because everything is rebuilt from here, however old it is.
   lifecycle_rule {
     action {
