@@ -24,6 +24,11 @@ _RECENT_DAYS = 10
 _RUNS = 8
 _STATEMENTS = 5
 
+_BILLED_DAYS = 30
+# Google's list price of on-demand queries, in US$ a tebibyte (cloud.google.com/bigquery/pricing). It is that of the US;
+# some regions cost more.
+_PRICE = 6.25
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -94,8 +99,30 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """What the models and seeds of the builds of the last days were billed, and an estimate of what that costs.
+
+    Attributes:
+        days: of how many days.
+        run_count: how many commands have noted what they were billed.
+        bytes_billed: the bytes that BigQuery billed them.
+        estimated_price: what so many bytes cost, in US$, at the on-demand price; the free tebibyte of each month is
+            not subtracted, because others may have used it.
+    """
+
+    days: int
+    run_count: int
+    bytes_billed: int
+    estimated_price: float
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """What ``trading-data diagnose`` reports; ``at_work`` is the run that holds the lease, None if there is none."""
+    """What ``trading-data diagnose`` reports.
+
+    ``at_work`` is the run that holds the lease, None if there is none; ``bill`` is None if nothing was built, or if the
+    warehouse is not Google's and so bills nothing.
+    """
 
     at_work: str | None
     checks: list[Check]
@@ -103,6 +130,7 @@ class Diagnosis:
     runs: list[Run]
     sources: list[SourceRequests]
     statements: list[Statement]
+    bill: Bill | None = None
 
     @property
     def is_well(self) -> bool:
@@ -150,6 +178,8 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
                 read_runs(there, _RUNS),
                 _source_requests(there),
                 _statements(there, now),
+                # Only Google's API has no address of its own; any other is an emulator's.
+                read_bill(there, now) if there.address is None else None,
             )
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("warehouse", False, str(error), "correct the cause, then trading-data diagnose"))
@@ -180,6 +210,25 @@ def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> li
         [bigquery.ScalarQueryParameter("run_id", "STRING", run_id)],
     )
     return [Run(**dict(row.items())) for row in rows]
+
+
+def read_bill(warehouse: Warehouse, now: datetime) -> Bill:
+    """What the commands of the last 30 days have noted as billed, and its estimated price.
+
+    Raises:
+        PipelineError: nothing has been built yet, or the warehouse failed.
+    """
+    since = bigquery.ScalarQueryParameter("since", "TIMESTAMP", now - timedelta(days=_BILLED_DAYS))
+    (row,) = warehouse.query(
+        f"""
+        select count(bytes_billed) as run_count, coalesce(sum(bytes_billed), 0) as bytes_billed
+        from `{warehouse.client.project}.{warehouse.dataset}_operations.operations_runs`
+        where started_at >= @since
+        """,
+        [since],
+    )
+    billed = int(row["bytes_billed"])
+    return Bill(_BILLED_DAYS, row["run_count"], billed, round(billed * _PRICE / 2**40, 2))
 
 
 def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from extract.landing.lease_record import Record
 from extract.reporting.alerts import Alert
-from extract.reporting.diagnosis import Diagnosis, Run
+from extract.reporting.diagnosis import Bill, Diagnosis, Run
 from extract.reporting.status import VERDICTS, Status
 from extract.seeds import EXCHANGE_ZONE
 
@@ -51,7 +51,7 @@ def status_screen(
 
 
 def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
-    """The checks, the last runs, the requests by source, the longest statements, and the alerts."""
+    """The checks, the last runs and their bill, the requests by source, the longest statements, and the alerts."""
     checks = _labelled()
     for check in diagnosis.checks:
         checks.add_row(check.subject, Text(check.text, style="" if check.is_ok else "red"))
@@ -71,7 +71,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
                 "" if run.landed_row_count is None else f"{run.landed_row_count:,}",
                 "" if run.bytes_billed is None else f"{run.bytes_billed / 1e6:,.0f}",
             )
-        parts += ["", Text("The last runs", style="bold"), runs]
+        parts += ["", Text("The last runs", style="bold"), runs, _billed(diagnosis.bill)]
     if diagnosis.sources:
         sources = _columns("Source", "Requests", "Failed", "Rows", "Median ms", "Longest ms")
         for source in diagnosis.sources:
@@ -86,6 +86,15 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
             statements.add_row(*told, Text(statement.text[:46], no_wrap=True, overflow="ellipsis"))
         parts += ["", Text("The longest statements of the last day", style="bold"), statements]
     return [*parts, *_titled("Alerts", diagnosis.alerts)]
+
+
+def _billed(bill: Bill | None) -> str:
+    if bill is None:
+        return "This warehouse bills nothing."
+    return (
+        f"BigQuery billed {bill.bytes_billed / 1e9:,.1f} GB for the builds of the last {bill.days} days, estimated at"
+        f" {bill.estimated_price:,.2f} US$. The first tebibyte of a month is free; tests and queries are not counted."
+    )
 
 
 def _status_rows(status: Status) -> Iterator[tuple[str, str]]:

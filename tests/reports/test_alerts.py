@@ -221,6 +221,7 @@ def test_diagnose_tells_what_the_last_run_took_and_what_a_run_needs(populated: P
     (line,) = [line for line in lines if line.startswith(f"{started:%Y-%m-%d %H:%M}")]
     assert line.split()[2:4] == ["run", "3"]
     assert told["statements"], "BigQuery remembers none"
+    assert (told["bill"], "This warehouse bills nothing." in lines) == (None, True)
 
 
 def test_diagnose_where_nothing_is_says_what_to_type(pipeline: Pipeline) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from rich.console import Console
 
 from extract.api.launch import CloudRunJob, Rate, state_of
 from extract.api.orders import Orders, Provider, new_order
@@ -17,8 +18,9 @@ from extract.api.run_models import Trigger
 from extract.errors import ConfigurationError, PipelineError
 from extract.landing.lease import held
 from extract.landing.raw import EXTRACT_REQUESTS
-from extract.reporting.diagnosis import read_runs
+from extract.reporting.diagnosis import Bill, Diagnosis, read_bill, read_runs
 from extract.reporting.report import Outcome, Report, archive_report
+from extract.reporting.screen import diagnosis_screen, show
 from extract.seeds import last_closed_session, trading_sessions
 from infra.local.demo import simulate
 from tests.conftest import Pipeline, write_bars
@@ -309,6 +311,27 @@ def test_each_end_of_a_run_is_a_state(built_pipeline: Pipeline) -> None:
         assert {run["report"]["exit_status"]: run["state"] for run in ours.values()} == states
         for run_id, run in ours.items():
             assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json() == run
+
+
+def test_the_bill_is_of_the_last_thirty_days(built_pipeline: Pipeline) -> None:
+    now = datetime.now(UTC)
+    with built_pipeline.warehouse() as warehouse:
+        before = read_bill(warehouse, now)
+    for days, billed in ((1, 3 * 2**40), (2, None), (29, 2**40), (31, 2**42)):
+        began = now - timedelta(days=days)
+        report = replace(Report.of("run", Outcome(), began, began), bytes_billed=billed)
+        archive_report(report, f"run-billed-{days}", built_pipeline.archive)
+    built_pipeline.replay()
+    with built_pipeline.warehouse() as warehouse:
+        bill, runs = read_bill(warehouse, now), read_runs(warehouse, 1)
+    # The embedded warehouse has billed nothing for what was built before.
+    assert (before.bytes_billed, before.estimated_price) == (0, 0.0)
+    assert bill == Bill(30, before.run_count + 2, 4 * 2**40, 25.0)
+    console = Console(width=80)
+    with console.capture() as printed:
+        show(console, diagnosis_screen(Diagnosis(None, [], [], runs, [], [], bill)))
+    assert "BigQuery billed 4,398.0 GB" in printed.get()
+    assert "estimated at 25.00 US$" in " ".join(printed.get().split())
 
 
 def test_a_command_without_a_report_is_at_work_while_it_holds_the_lease(built_pipeline: Pipeline) -> None:
