@@ -1,42 +1,5 @@
 with
 
-restatements as (
-
-    select
-        symbol,
-        source_id,
-        max(detected_at) as detected_at
-    from {{ ref('fct_price_restatements') }}
-    -- A provider that corrects one or two bars has not changed the scale of the others.
-    where kind != 'correction'
-    group by symbol, source_id
-
-),
-
-histories as (
-
-    select
-        restatements.symbol,
-        restatements.source_id,
-        restatements.detected_at,
-        -- Bars that a source sent from before the listing are not fetched again.
-        greatest(
-            min(revisions.trade_date), coalesce(any_value(instruments.listed_on), date '1900-01-01')
-        ) as first_trade_date,
-        max(
-            if(revisions.known_from < restatements.detected_at, revisions.trade_date, null)
-        ) as last_trade_date
-    from restatements
-    inner join {{ ref('fct_daily_bar_revisions') }} as revisions
-        on
-            restatements.symbol = revisions.symbol
-            and restatements.source_id = revisions.source_id
-    inner join {{ ref('dim_instruments') }} as instruments
-        on restatements.symbol = instruments.symbol
-    group by restatements.symbol, restatements.source_id, restatements.detected_at
-
-),
-
 months as (
 
     select
@@ -45,7 +8,7 @@ months as (
         histories.last_trade_date,
         histories.detected_at,
         month
-    from histories
+    from {{ ref('int_histories__restated') }} as histories
     cross join unnest(
         generate_date_array(
             date_trunc(histories.first_trade_date, month),
