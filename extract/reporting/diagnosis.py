@@ -27,7 +27,7 @@ _STATEMENTS = 5
 _BILLED_DAYS = 30
 # Google's list price of on-demand queries, in US$ a tebibyte (cloud.google.com/bigquery/pricing). It is that of the US;
 # some regions cost more.
-_PRICE = 6.25
+TEBIBYTE_PRICE = 6.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +228,7 @@ def read_bill(warehouse: Warehouse, now: datetime) -> Bill:
         [since],
     )
     billed = int(row["bytes_billed"])
-    return Bill(_BILLED_DAYS, row["run_count"], billed, round(billed * _PRICE / 2**40, 2))
+    return Bill(_BILLED_DAYS, row["run_count"], billed, round(billed * TEBIBYTE_PRICE / 2**40, 2))
 
 
 def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:

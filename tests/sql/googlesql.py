@@ -11,15 +11,17 @@ equality, and a statement that becomes too complex when its views are inlined.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from typing import Any
 
 from google.cloud import bigquery
 from zetasql import types as zetasql
 from zetasql.core import ZetaSqlLocalService
 from zetasql.core.exceptions import ZetaSQLError
+
+from tests.sql.scans import Reads, children, nodes, reads
 
 # Features of the analyzer's maximum set that BigQuery lacks, and that DuckDB would accept too: in BigQuery, arrays
 # cannot be ordered (data types reference, "Orderable data types"), and `=` does not compare them.
@@ -99,14 +101,23 @@ class Analyzer:
         # The id of the catalog in the service, until the catalog changes. On two busy cores, the 210 statements of two
         # builds took 16 s this way, and 25 s with the catalog sent along with each of them.
         self._registered: int | None = None
-        # The complexity of each view, by its path.
+        # The complexity of each view, and the tree of the statement that created it, by its path.
         self._views: dict[str, Complexity] = {}
+        self._trees: dict[str, Any] = {}
 
     def analyze(self, statement: str) -> Complexity:
+        """The complexity of a statement with its views inlined; see ``examine``."""
+        return self.examine(statement, datetime.now(UTC).date())[0]
+
+    def examine(self, statement: str, today: date) -> tuple[Complexity, Reads]:
         """Analyze one statement and apply its effect: the next one can read what it creates, and not what it drops.
 
+        Args:
+            statement: as it was sent.
+            today: the day before which the days of its constant dates are counted.
+
         Returns:
-            The complexity of the statement with its views inlined.
+            The complexity of the statement with its views inlined, and what it reads.
 
         Raises:
             Refused: the analyzer does not accept it, or its effect is not known here (a script, an added column).
@@ -114,6 +125,7 @@ class Analyzer:
         node = node_of(statement)
         resolved = self._resolved(node, statement)
         complexity = _complexity(resolved, self._views, {})
+        read = reads(resolved, self._trees, today)
         match type(resolved).__name__:
             case "ResolvedCreateSchemaStmt":
                 self._create_dataset(resolved.name_path[-1])
@@ -121,7 +133,8 @@ class Analyzer:
                 columns = [(output.name, output.column.type) for output in resolved.output_column_list]
                 self._replace(node, resolved.name_path, columns)
                 if isinstance(resolved, zetasql.ResolvedCreateViewStmt):
-                    self._views[".".join(resolved.name_path)] = complexity
+                    path = ".".join(resolved.name_path)
+                    self._views[path], self._trees[path] = complexity, resolved
             case "ResolvedCreateTableStmt":
                 columns = [(column.name, column.type) for column in resolved.column_definition_list]
                 self._replace(node, resolved.name_path, columns)
@@ -131,7 +144,7 @@ class Analyzer:
                 pass
             case kind:
                 raise Refused(node, f"accepted, but tests/sql/googlesql.py does not know what {kind} changes")
-        return complexity
+        return complexity, read
 
     def declare(self, table: str, columns: Mapping[str, str]) -> None:
         """Add a table that no statement creates, such as a loaded one.
@@ -165,7 +178,7 @@ class Analyzer:
             ).resolved_statement
         except ZetaSQLError as error:
             raise Refused(node, getattr(error, "message", str(error))) from error
-        for join in _nodes(resolved, zetasql.ResolvedJoinScan):
+        for join in nodes(resolved, zetasql.ResolvedJoinScan):
             if join.join_type in _OUTER_JOINS and not _has_equality(join):
                 reason = f"a {_OUTER_JOINS[join.join_type]} join without an equality of fields from both of its sides"
                 raise Refused(node, reason)
@@ -184,6 +197,7 @@ class Analyzer:
             raise Refused(node, f"Dataset not found: {project}.{dataset_name}")
         tables = [table for table in dataset.table if table.name != name]
         self._views.pop(".".join(path), None)
+        self._trees.pop(".".join(path), None)
         if columns is not None:
             definitions = [zetasql.SimpleColumn(name=column, type=kind) for column, kind in columns]
             tables.append(zetasql.SimpleTable(name=name, full_name=".".join(path), column=definitions))
@@ -256,22 +270,6 @@ def node_of(statement: str) -> str:
     return str(sender.get("node_id") or sender["connection_name"])
 
 
-def _children(node: Any) -> Iterator[Any]:
-    for field in fields(node):
-        value = getattr(node, field.name)
-        for child in value if isinstance(value, list) else (value,):
-            if isinstance(child, zetasql.ResolvedNode):
-                yield child
-
-
-def _nodes(node: Any, kind: type) -> Iterator[Any]:
-    """The nodes of one kind in a tree, its root included."""
-    if isinstance(node, kind):
-        yield node
-    for child in _children(node):
-        yield from _nodes(child, kind)
-
-
 def _has_equality(join: Any) -> bool:
     """Whether one of the conditions joined by `and` is an equality between the left and the right side."""
     left, right = ({column.column_id for column in scan.column_list} for scan in (join.left_scan, join.right_scan))
@@ -284,7 +282,7 @@ def _has_equality(join: Any) -> bool:
             conditions += condition.argument_list
         elif condition.function.name == "ZetaSQL:$equal":
             first, second = (
-                {reference.column.column_id for reference in _nodes(argument, zetasql.ResolvedColumnRef)}
+                {reference.column.column_id for reference in nodes(argument, zetasql.ResolvedColumnRef)}
                 for argument in condition.argument_list
             )
             if first and second and ((first <= left and second <= right) or (first <= right and second <= left)):
@@ -309,7 +307,7 @@ def _complexity(node: Any, views: Mapping[str, Complexity], ctes: dict[str, Comp
             total = Complexity(group_bys=1)
         case zetasql.ResolvedAnalyticFunctionGroup():
             total = Complexity(windows=len(node.analytic_function_list))
-    for child in _children(node):
+    for child in children(node):
         total += _complexity(child, views, ctes)
     return total
 

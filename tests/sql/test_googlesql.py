@@ -14,7 +14,7 @@ import pytest
 
 from extract import data
 from extract.analysis.statements import MEMBERS
-from extract.fetching.holes import read_holes
+from extract.fetching.holes import DEEP_DAYS, read_holes, session_dates
 from extract.fetching.received import (
     Received,
     answered_ranges,
@@ -25,11 +25,16 @@ from extract.fetching.received import (
     symbols_with_bar,
 )
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.reporting.diagnosis import TEBIBYTE_PRICE
 from extract.reporting.status import read_status
-from extract.seeds import EXCHANGE_ZONE, listed_instruments
+from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, calendar_end, listed_instruments
 from extract.settings import PROJECT_DIR
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.loading import loaded_paths
+from extract.warehouse.notes import alerts_sent
+from extract.warehouse.tables import raw_tables
 from tests.conftest import Pipeline, write_bars
+from tests.sql.bill import ROWS, billed, bytes_of
 from tests.sql.googlesql import (
     Analyzer,
     Complexity,
@@ -39,6 +44,7 @@ from tests.sql.googlesql import (
     node_of,
     sent_statements,
 )
+from tests.sql.scans import Reads
 
 RECIPES = PROJECT_DIR / "models" / "marts" / "RECIPES.md"
 
@@ -49,6 +55,58 @@ LATER_SESSION = date(2025, 7, 8)
 # BigQuery's own limit is not published. Statements of a few hundred table scans are known to be refused; one of 40 is
 # far from that, and leaves room for a model that reads two of ours.
 MOST_SCANS = 40
+
+# A bound of more days than this is as good as none. The longest that is meant looks for breaks of the scale within 15
+# months.
+MOST_DAYS = 500
+
+# The scans of large tables by a run that read all of the history, by table and by who sends them, and why they do. Each
+# is a cost that grows with the years.
+_OF_ALL_VERSIONS = "looks for what versions of any age have in common; only changed bars could be kept instead"
+_SCORE = "the score of all bars, which depends on the time at which it is asked for"
+_LEDGER = "a day may have been asked for at any time; half a million rows in two years"
+_MEASURED = "a row for each share and month, or less: the last comparison may be of any month"
+UNBOUNDED = {
+    "trading_data.fct_daily_bar_revisions": {
+        "fct_price_restatements": _OF_ALL_VERSIONS,
+        "int_exchange_sessions": "the record of a session may be imported at any time",
+        "int_exchange_steps__found": _OF_ALL_VERSIONS,
+        "int_histories__restated": "the first bar that a source sent; read by a build, so that no question reads it",
+        "int_suspect_sessions__found": "a session is judged by the bars of all shares, of which each may be rewritten",
+    },
+    "trading_data.fct_daily_bars": {
+        "read: data_status": _SCORE,
+        "read: operations_verdict": _SCORE,
+        "read: quality_disputes": "the first session of which a bar is expected; read only with a third opinion's key",
+    },
+    "trading_data_raw.extract_requests": {
+        "read: extract_requests": f"of a backfill alone: {_LEDGER}",
+        "read: kite_daily_bars": _LEDGER,
+        "read: operations_refetches": _LEDGER,
+        "read: operations_verdict": _LEDGER,
+    },
+    "trading_data_raw.kite_daily_bars": {
+        "read: kite_daily_bars": "digests of 1,990 days, holes of any age; raw is partitioned by the day of receipt",
+    },
+    "trading_data_raw.yahoo_daily_bars": {
+        "read: kite_daily_bars": "the same holes",
+        "read: yahoo_daily_bars": "the same digests",
+    },
+    "trading_data_raw.nse_daily_bars": {
+        "int_action_evidence__merged": "counts the rows, which BigQuery knows without reading them",
+        "read: operations_action_changes": "counts the rows, which BigQuery knows without reading them",
+    },
+    "trading_data_intermediate.int_exchange_scales__measured": {"fct_daily_bars": _MEASURED},
+    "trading_data_intermediate.int_kite_levels__measured": {
+        "int_action_evidence__merged": "a digest of all of it",
+        "int_kite_dividends__judged": _MEASURED,
+        "read: operations_action_changes": "a digest of all of it",
+    },
+    "trading_data_intermediate.int_source_scales__measured": {
+        "fct_daily_bars": _MEASURED,
+        "read: operations_build_window": _MEASURED,
+    },
+}
 
 # The tags of what a build of a window runs, if the actions are judged in it too.
 _MERGING = {"actions", "evidence", "windowed"}
@@ -64,6 +122,7 @@ class SentBuild:
         statements: all that it sent, in order.
         refusals: what the analyzer said to those that it did not accept.
         complexities: of each statement that it accepted, and who sent it.
+        reads: what each of these statements reads, and who sent it.
         contract_differences: where models do not return what their contracts say.
     """
 
@@ -72,6 +131,7 @@ class SentBuild:
     statements: list[str]
     refusals: list[str]
     complexities: list[tuple[str, Complexity]]
+    reads: list[tuple[str, Reads]]
     contract_differences: list[str]
 
     def models(self, *, materialized: str | None = None) -> set[str]:
@@ -146,37 +206,66 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Builds]:
             statements = sent_statements(warehouse.client, since)
             manifest = json.loads((dbt_dir / "target" / "manifest.json").read_text())
             analyzer = analyzer or analyzer_before_build(warehouse.client, warehouse.raw, manifest)
-            refusals, complexities = _analyzed(analyzer, statements)
+            refusals, complexities, read = _analyzed(analyzer, statements)
             differences = contract_differences(analyzer, manifest)
-            sent.append(SentBuild(is_full, manifest, statements, refusals, complexities, differences))
+            sent.append(SentBuild(is_full, manifest, statements, refusals, complexities, read, differences))
         assert analyzer is not None
         full, incremental = sent
         yield Builds(full, incremental, analyzer, (dbt_dir / "logs" / "dbt.log").read_text())
 
 
 def _ask_what_a_run_asks(warehouse: Warehouse) -> None:
+    """What a run asks besides its build, as often as it asks it; what only a backfill asks comes last."""
     now = datetime.now(UTC)
-    for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, ALPHA_VANTAGE_DAILY_BARS):
-        Received.read(warehouse, table, SYMBOLS, SESSIONS[0], LATER_SESSION)
-    assert symbols_with_bar(warehouse, KITE_DAILY_BARS, SESSIONS[0], now) == set(SYMBOLS)
-    assert answered_ranges(warehouse, KITE_DAILY_BARS) == {}
-    assert attempts_of_last_day(warehouse, "alpha_vantage", now) == 0
+    instruments, sources = listed_instruments(SYMBOLS), ("kite", "yahoo")
+    first = LATER_SESSION - timedelta(days=DEEP_DAYS)
+    # The plan.
+    loaded_paths(warehouse, LATER_SESSION)
+    for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS):
+        assert symbols_with_bar(warehouse, table, SESSIONS[0], now) == set(SYMBOLS)
+    assert read_holes(warehouse, sources, instruments, FIRST_DAY, first) == []
     assert not has_instruments_of(warehouse, now.date())
+    assert attempts_of_last_day(warehouse, "alpha_vantage", now) == 0
     open_disputes(warehouse)
-    assert read_holes(warehouse, ("kite", "yahoo"), listed_instruments(SYMBOLS), SESSIONS[0], LATER_SESSION) == []
-    assert restated_histories(warehouse) == {}
+    # The answers.
+    for table in (KITE_DAILY_BARS, YAHOO_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, ALPHA_VANTAGE_DAILY_BARS):
+        Received.read(warehouse, table, SYMBOLS, first, LATER_SESSION)
+    # The build asks twice which pasts were rewritten.
+    for _ in range(2):
+        assert restated_histories(warehouse) == {}
+    # The report.
+    assert read_holes(warehouse, sources, instruments, first, LATER_SESSION) == []
     read_status(warehouse)
+    assert alerts_sent(warehouse) == []
+    # A backfill, and a run beyond the calendar of the seeds.
+    assert answered_ranges(warehouse, KITE_DAILY_BARS) == {}
+    session_dates(warehouse, LATER_SESSION, calendar_end() + timedelta(days=30))
 
 
-def _analyzed(analyzer: Analyzer, statements: list[str]) -> tuple[list[str], list[tuple[str, Complexity]]]:
+def _analyzed(
+    analyzer: Analyzer, statements: list[str]
+) -> tuple[list[str], list[tuple[str, Complexity]], list[tuple[str, Reads]]]:
     refusals = []
     complexities = []
+    read = []
     for statement in statements:
         try:
-            complexities.append((node_of(statement), analyzer.analyze(statement)))
+            complexity, reads = analyzer.examine(statement, LATER_SESSION)
         except Refused as refusal:
             refusals.append(f"{refusal}\n{statement}")
-    return refusals, complexities
+        else:
+            complexities.append((node_of(statement), complexity))
+            read.append((_sender(statement), reads))
+    return refusals, complexities, read
+
+
+def _sender(statement: str) -> str:
+    """The model that sent a statement, or that one of our own reads: ``fct_daily_bars``, ``read: data_status``."""
+    node = node_of(statement)
+    if node != "extract":
+        return node.removeprefix("model.trading_data.")
+    found = re.search(r"from\s+`[\w-]+\.\w+\.(\w+)`", statement)
+    return f"read: {found[1] if found else statement}"
 
 
 @pytest.fixture(params=["full", "incremental"])
@@ -230,6 +319,129 @@ def test_no_statement_is_too_complex_with_its_views_inlined(sent_build: SentBuil
     lines = [f"{c.scans:5} {c.joins:5} {c.group_bys:9} {c.windows:7}  {node}" for node, c in by_scans]
     print("\n".join(["scans joins group_bys windows  sent by", *lines]))
     assert not [line for line, (_, c) in zip(lines, by_scans, strict=True) if c.scans > MOST_SCANS]
+
+
+def _partition_columns(manifest: dict[str, Any]) -> dict[str, str]:
+    """The column by which each partitioned table is partitioned: our models' and raw's."""
+    models = [node for node in manifest["nodes"].values() if node["config"].get("partition_by")]
+    ours = {f"{node['schema']}.{node['name']}": node["config"]["partition_by"]["field"] for node in models}
+    raw = {f"{table.dataset_id}.{table.table_id}": table for table in raw_tables("local.trading_data_raw")}
+    return ours | {name: str(table.time_partitioning.field) for name, table in raw.items() if table.time_partitioning}
+
+
+def _days_back(build: SentBuild, reads: Reads) -> dict[str, float | None]:
+    """How many days of each partitioned table a statement reads; None for all: one scan without a bound reads all."""
+    columns = _partition_columns(build.manifest)
+    days: dict[str, list[float | None]] = {}
+    for scan in reads.scans:
+        if scan.table in columns:
+            days.setdefault(scan.table, []).append(scan.bounds.get(columns[scan.table]))
+    return {
+        table: None if None in each else max(map(float, filter(None, each)), default=0.0)
+        for table, each in days.items()
+    }
+
+
+def _unbounded(build: SentBuild) -> set[tuple[str, str]]:
+    return {
+        (sender, table)
+        for sender, reads in build.reads
+        for table, days in _days_back(build, reads).items()
+        if table in ROWS and (days is None or days > MOST_DAYS)
+    }
+
+
+def test_a_run_reads_no_large_table_without_a_constant_bound(builds: Builds) -> None:
+    build = builds.incremental
+    assert _unbounded(build) == {(sender, table) for table, senders in UNBOUNDED.items() for sender in senders}
+    # Everything else that is partitioned is small, or has its size in ROWS.
+    assert ROWS.keys() <= _partition_columns(build.manifest).keys()
+
+
+def test_a_bound_that_is_taken_out_is_missed(builds: Builds) -> None:
+    build = builds.incremental
+    table = "trading_data.fct_daily_bars"
+    merge = next(s for s in build.statements if node_of(s).endswith(".fct_daily_bars") and "merge into" in s)
+    bound = re.compile(r"DBT_INTERNAL_DEST\.trade_date >= date '20[\d-]+'")
+    for replacement, days in (
+        (None, 7.0),
+        ("true", None),
+        ("DBT_INTERNAL_DEST.trade_date >= DBT_INTERNAL_SOURCE.trade_date", None),
+        ("DBT_INTERNAL_DEST.trade_date >= (select min(trade_date) from local.trading_data.daily_bars)", None),
+        ("DBT_INTERNAL_DEST.trade_date >= date '2010-01-01'", 5667.0),
+    ):
+        changed = bound.sub(replacement, merge) if replacement else merge
+        assert (changed != merge) == bool(replacement)
+        _, reads = builds.analyzer.examine(changed, LATER_SESSION)
+        target, *_ = reads.scans
+        assert (target.table, target.bounds.get("trade_date")) == (table, days)
+
+
+@pytest.mark.parametrize(
+    ("query", "days"),
+    [
+        ("select x from bars where day >= '2025-07-01'", [7.0]),
+        ("select x from bars where timestamp(day) >= '2025-07-01'", [None]),
+        ("select x from bars where day >= date_sub(current_date(), interval 3 day) and x > 0", [3.0]),
+        ("select x from bars where day >= '2025-07-01' or x = 1", [None]),
+        ("select x from bars where day >= (select max(day) from bars)", [None, None]),
+        (
+            "with old as (select day as d from bars) select d from old where d between '2025-07-01' and '2025-07-02'",
+            [7.0],
+        ),
+        ("select x from (select * from bars union all select * from bars) where day >= '2025-07-01'", [7.0, 7.0]),
+        ("select d from (select day as d, max(x) as x from bars group by d) where d >= '2025-07-01'", [7.0]),
+        ("select d from (select x, max(day) as d from bars group by x) where d >= '2025-07-01'", [None]),
+        (
+            "select 1 from (select day, rank() over (partition by day order by x) from bars) where day >= '2025-07-01'",
+            [7.0],
+        ),
+        ("select 1 from (select day, rank() over (order by day) from bars) where day >= '2025-07-01'", [None]),
+        ("select a.x from bars as a inner join bars as b on a.x = b.x and a.day >= '2025-07-01'", [7.0, None]),
+        ("select a.x from bars as a left join bars as b on a.x = b.x and a.day >= '2025-07-01'", [None, None]),
+        ("select a.x from bars as a left join bars as b on a.x = b.x and b.day >= '2025-07-01'", [None, 7.0]),
+        ("select a.x from bars as a left join bars as b on a.x = b.x where a.day >= '2025-07-01'", [7.0, None]),
+        ("select a.x from bars as a inner join bars as b on a.day = b.day where a.day >= '2025-07-01'", [7.0, None]),
+    ],
+)
+def test_only_a_constant_that_reaches_the_scan_is_a_bound(query: str, days: list[float | None]) -> None:
+    analyzer = Analyzer("local")
+    analyzer.declare("local.marts.kept", {"x": "int64", "day": "date", "unread": "string"})
+    analyzer.analyze("create view `local`.`marts`.`bars` as select *, x + 1 as y from `local.marts.kept`")
+    _, reads = analyzer.examine(query.replace(" bars", " `local.marts.bars`"), LATER_SESSION)
+    assert [scan.bounds.get("day") for scan in reads.scans] == days
+    assert "unread" not in reads.columns["marts.kept"]
+
+
+def _bytes_of_run(build: SentBuild, history: int) -> tuple[int, int, int]:
+    """The bytes that a run reads, what it is billed, and what of that is not for the scans of ``UNBOUNDED``."""
+    read, bill, bounded = 0, 0, 0
+    unbounded = _unbounded(build)
+    for sender, reads in build.reads:
+        of_tables = bytes_of(reads, _days_back(build, reads), history)
+        read += sum(of_tables.values())
+        bill += billed(of_tables.values())
+        bounded += billed(count for table, count in of_tables.items() if (sender, table) not in unbounded)
+    return read, bill, bounded
+
+
+def test_the_bill_of_bounded_scans_does_not_grow_with_the_history(builds: Builds) -> None:
+    one, four = (_bytes_of_run(builds.incremental, history)[2] for history in (1, 4))
+    assert four <= 1.1 * one
+
+
+def test_the_operators_book_has_the_bill(builds: Builds) -> None:
+    rows = {}
+    for history in (1, 4, 10):
+        read, bill, _ = _bytes_of_run(builds.incremental, history)
+        month = 60 * bill
+        price = max(month - 2**40, 0) * TEBIBYTE_PRICE / 2**40
+        rows[history] = (
+            f"| {history * 1.17:.2f} million | {read / 1e9:.1f} GB | {bill / 1e9:.1f} GB | {month / 1e9:,.0f} GB |"
+            f" {price:.2f} |"
+        )
+    book = (PROJECT_DIR / "infra" / "README.md").read_text()
+    assert [row for row in rows.values() if row not in book] == [], rows
 
 
 def test_models_return_what_their_contracts_say(sent_build: SentBuild) -> None:
@@ -412,4 +624,5 @@ def test_what_analysts_ask_is_accepted(builds: Builds) -> None:
         named.sub(lambda m: f"{m[1]} local.{m[3] or f'trading_data.{m[2]}'}", sql) for sql in _analysts_statements()
     ]
     assert len(statements) == 14
-    assert _analyzed(builds.analyzer, statements)[0] == []
+    refusals, *_ = _analyzed(builds.analyzer, statements)
+    assert refusals == []
