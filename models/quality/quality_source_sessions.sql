@@ -19,6 +19,15 @@ sources as (
 
 ),
 
+expected_instruments as (
+
+    select symbol from {{ ref('dim_instruments') }}
+    where is_expected
+
+),
+
+-- A share that is no longer expected is no longer asked for. Its earlier bars would make the later
+-- sessions look as if they lacked it.
 bars as (
 
     select
@@ -31,6 +40,8 @@ bars as (
     from {{ ref('fct_daily_bar_revisions') }} as revisions
     inner join trading_sessions
         on revisions.trade_date = trading_sessions.trade_date
+    inner join expected_instruments
+        on revisions.symbol = expected_instruments.symbol
     where
         revisions.trade_date >= date_sub(current_date('Asia/Kolkata'), interval 100 day)
         and revisions.known_to is null
@@ -40,18 +51,15 @@ bars as (
 with_last_bars as (
 
     select
-        bars.source_id,
-        bars.session_number,
-        bars.is_provisional,
-        bars.volume > 0
-        and bars.close = last_bars.close
-        and bars.volume = last_bars.volume as is_repeated
+        source_id,
+        session_number,
+        is_provisional,
+        volume > 0
+        and session_number = lag(session_number) over of_source + 1
+        and close = lag(close) over of_source
+        and volume = lag(volume) over of_source as is_repeated
     from bars
-    left join bars as last_bars
-        on
-            bars.symbol = last_bars.symbol
-            and bars.source_id = last_bars.source_id
-            and bars.session_number = last_bars.session_number + 1
+    window of_source as (partition by symbol, source_id order by session_number)
 
 ),
 
