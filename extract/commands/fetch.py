@@ -236,5 +236,5 @@ def _end_job(
     # The view knows only the commands before this one, which has not failed.
     state = replace(state, verdict=state.verdict.after(options.command))
     log(state.alerts)
-    send(state.alerts, job.settings, options.run_id, clock(), job.warehouse(), state.headline)
+    send(state.alerts, job.settings, options.run_id, clock(), state.headline)
     return rewritten, state

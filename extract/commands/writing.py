@@ -144,10 +144,10 @@ def _has_asked(outcome: "Outcome") -> bool:
 
 def _alert_failure(settings: Settings, options: argparse.Namespace, told: "Report", outcome: "Outcome") -> None:
     """Send an alert for a command that failed. It is not read from operations_alerts, which may be unreachable."""
-    from extract.reporting.alerts import Alert, log, send
+    from extract.reporting.alerts import Alert, log, send_failure
 
     text = f"The last {told.command} failed ({options.run_id}). {told.reason}"
     remedy = "trading-data build" if outcome.built and outcome.built.failed else options.typed
-    failed = [Alert("run_failed", "ERROR", options.run_id, None, text, remedy)]
-    log(failed)
-    send(failed, settings, options.run_id, clock(), None)
+    failed = Alert("run_failed", "ERROR", told.command, None, text, remedy)
+    log([failed])
+    send_failure(failed, settings, options.run_id, clock())

@@ -1,19 +1,22 @@
 """Alerts: the rows of the view operations_alerts, the verdict over them, the log and the webhook."""
 
+import json
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 from typing import Literal
 
 import structlog
 
+from extract.errors import ConfigurationError, PipelineError
+from extract.landing.archive import Archive
 from extract.seeds import EXCHANGE_ZONE
 from extract.settings import Settings
-from extract.warehouse.connection import Row, Warehouse
-from extract.warehouse.notes import alerts_sent, note_alerts
+from extract.warehouse.connection import Warehouse
 
 _log = structlog.get_logger()
 
@@ -72,8 +75,7 @@ class Verdict:
 
 
 def _is_over(alert: Alert, command: str) -> bool:
-    # The view's words name the command; the id of a run may be one that a person gave it.
-    return alert.alert_id == "run_failed" and (command == "run" or not alert.text.startswith("The last run "))
+    return alert.alert_id == "run_failed" and (command == "run" or alert.subject != "run")
 
 
 def _judged(alerts: list[Alert]) -> Verdict:
@@ -104,64 +106,112 @@ def log(alerts: Sequence[Alert]) -> None:
             _log.log(level, alert.text, alert_id=alert.alert_id, subject=alert.subject, remedy=alert.remedy)
 
 
-def send(
-    alerts: Sequence[Alert],
-    settings: Settings,
-    run_id: str,
-    now: datetime,
-    warehouse: Warehouse | None,
-    headline: str | None = None,
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """An alert that the webhook took, and that has not gone since; ``sent_at`` is when it was last sent."""
+
+    alert: Alert
+    sent_at: datetime
+
+
+class _Standing:
+    """The alerts that the webhook took and that have not gone since, of one warehouse.
+
+    They are kept beside the lease, which every command that may raise an alert can reach; the warehouse may be down. An
+    object has all of them; objects are numbered, created once and never changed, and the last one counts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        """Read the last object. If it cannot be read, no alert counts as sent: better to send one twice than never.
+
+        Args:
+            settings: with the store; several warehouses may share one.
+        """
+        self._folder = f"alerts/{re.sub(r'[^A-Za-z0-9.-]+', '_', settings.place).strip('_')}"
+        self._uri = settings.lease_uri
+        self._number = 0
+        self.sent: dict[tuple[str, str], _Sent] = {}
+        try:
+            store = Archive(self._uri)
+            if last := max(store.listed(prefix=f"{self._folder}/"), default=None):
+                self._number = int(PurePosixPath(last).stem)
+                rows = json.loads(store.body(last))
+                sent = [_Sent(Alert(**row["alert"]), datetime.fromisoformat(row["sent_at"])) for row in rows]
+                self.sent = {_key(was.alert): was for was in sent}
+        except (ConfigurationError, PipelineError, ValueError, TypeError, KeyError) as error:
+            _warn("alerts may be sent again", reason=str(error))
+
+    def keep(self, told: Mapping[tuple[str, str], Alert], gone: Sequence[tuple[str, str]], now: datetime) -> None:
+        """Write the next object, after these alerts were sent and those have gone."""
+        left = {key: was for key, was in self.sent.items() if key not in gone}
+        left |= {key: _Sent(alert, now) for key, alert in told.items()}
+        rows = [{"alert": asdict(was.alert), "sent_at": was.sent_at.isoformat()} for was in left.values()]
+        try:
+            path = f"{self._folder}/{self._number + 1:09}.json"
+            is_kept = Archive(self._uri).create(path, json.dumps(rows).encode())
+            reason = None if is_kept else "another command has sent alerts at the same time"
+        except (ConfigurationError, PipelineError) as error:
+            reason = str(error)
+        if reason:
+            _warn("alerts may be sent again", reason=reason)
+
+
+def send(alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime, headline: str | None = None) -> None:
     """Send alerts to the webhook, if there is one: those that are new, worse or gone, and once a day those that stand.
 
     If the webhook fails, that is logged and does not fail the run; the next run sends the same alerts.
 
     Args:
-        alerts: the alerts of now.
-        settings: with the address.
+        alerts: all alerts of now.
+        settings: with the address, and the store in which the alerts that were sent are kept.
         run_id: of the run that found them.
         now: a time with zone.
-        warehouse: has the alerts that were sent; None if it cannot be queried: then all are sent.
         headline: the verdict on the data, if it is known.
-
-    Raises:
-        PipelineError: the warehouse failed.
     """
+    _send(alerts, settings, run_id, now, headline, is_all=True)
+
+
+def send_failure(failed: Alert, settings: Settings, run_id: str, now: datetime) -> None:
+    """Send the alert of a command that failed, and knows of no other; the arguments are those of ``send``.
+
+    It needs no warehouse, which may be why the command failed. The next attempt does not send it again.
+    """
+    _send([failed], settings, run_id, now, None, is_all=False)
+
+
+def _send(
+    alerts: Sequence[Alert], settings: Settings, run_id: str, now: datetime, headline: str | None, *, is_all: bool
+) -> None:
     if not settings.alert_webhook_url:
         return
-    urgent = {_key(alert.alert_id, alert.subject): alert for alert in alerts if alert.severity != "INFO"}
-    sent: dict[tuple[str, str], Row] = {}
-    if warehouse:
-        sent = {_key(row["alert_id"], row["subject"]): row for row in reversed(alerts_sent(warehouse))}
-    told = []
-    for key, alert in urgent.items():
-        before = sent.get(key)
-        if before is None or _is_worse(alert, before) or before["recorded_at"] <= now - _REPEATED_AFTER:
-            told.append(alert)
-    gone = [row for key, row in sent.items() if key not in urgent]
+    standing = _Standing(settings)
+    urgent = {_key(alert): alert for alert in alerts if alert.severity != "INFO"}
+    told = {key: alert for key, alert in urgent.items() if _is_due(alert, standing.sent.get(key), now)}
+    gone = [key for key in standing.sent if key not in urgent] if is_all else []
     if not told and not gone:
         return
     lines = [f"{settings.place}, run {run_id}, {now.astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M} IST"]
     lines += [headline] if headline else []
-    lines += [message(alert) for alert in told]
-    lines += [f"RESOLVED: {row['text']}" for row in gone]
-    if _post(settings.alert_webhook_url, "\n".join(lines)) and warehouse:
-        columns = ("alert_id", "subject", "severity", "symbol_count", "text")
-        events = [(*(getattr(alert, name) for name in columns), "raised") for alert in told]
-        events += [(*(row[name] for name in columns), "gone") for row in gone]
-        note_alerts(warehouse, events, now)
+    lines += [message(alert) for alert in told.values()]
+    lines += [f"RESOLVED: {standing.sent[key].alert.text}" for key in gone]
+    if _post(settings.alert_webhook_url, "\n".join(lines)):
+        standing.keep(told, gone, now)
 
 
-def _is_worse(alert: Alert, before: Row) -> bool:
+def _is_due(alert: Alert, before: _Sent | None, now: datetime) -> bool:
+    return before is None or _is_worse(alert, before.alert) or before.sent_at <= now - _REPEATED_AFTER
+
+
+def _is_worse(alert: Alert, before: Alert) -> bool:
     """Whether an alert is more severe than when it was sent, or is about at least twice as many symbols."""
-    if alert.severity != before["severity"]:
-        return SEVERITIES.index(alert.severity) < SEVERITIES.index(before["severity"])
-    return bool(before["symbol_count"]) and (alert.symbol_count or 0) >= 2 * before["symbol_count"]
+    if alert.severity != before.severity:
+        return SEVERITIES.index(alert.severity) < SEVERITIES.index(before.severity)
+    return bool(before.symbol_count) and (alert.symbol_count or 0) >= 2 * (before.symbol_count or 0)
 
 
-def _key(alert_id: str, subject: str) -> tuple[str, str]:
+def _key(alert: Alert) -> tuple[str, str]:
     """The identity of an alert. A date as subject does not count: the alert of a later session is the same alert."""
-    return alert_id, "" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", subject) else subject
+    return alert.alert_id, "" if re.fullmatch(r"\d{4}-\d{2}-\d{2}", alert.subject) else alert.subject
 
 
 def _post(url: str, text: str) -> bool:
@@ -171,21 +221,21 @@ def _post(url: str, text: str) -> bool:
         # Slack, Mattermost and Google Chat read this field.
         httpx.post(url, json={"text": text}, timeout=_SEND_SECONDS).raise_for_status()
     except httpx.HTTPStatusError as error:
-        _warn(status=error.response.status_code)
+        _warn("alerts not sent", status=error.response.status_code)
     except Exception as error:
         # The error's text may quote the address, which is secret.
-        _warn(reason=type(error).__name__)
+        _warn("alerts not sent", reason=type(error).__name__)
     else:
         return True
     return False
-
-
-def _warn(**why: object) -> None:
-    with suppress(OSError, ValueError):
-        _log.warning("alerts not sent", **why)
 
 
 def message(alert: Alert) -> str:
     """An alert as a line or two of text."""
     remedy = f"\n    {alert.remedy}" if alert.remedy else ""
     return f"{alert.severity}: {alert.text}{remedy}"
+
+
+def _warn(event: str, **why: object) -> None:
+    with suppress(OSError, ValueError):
+        _log.warning(event, **why)

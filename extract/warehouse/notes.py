@@ -1,4 +1,4 @@
-"""The notes in raw: the batches that the marts have yet to merge, the builds, and the alerts that were sent."""
+"""The notes in raw: the batches that the marts have yet to merge, and the builds."""
 
 import uuid
 from collections.abc import Iterable, Sequence
@@ -7,12 +7,10 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from extract.landing.archive import Batch
-from extract.warehouse.connection import Row, Warehouse
+from extract.warehouse.connection import Warehouse
 from extract.warehouse.errors import as_pipeline_error
 from extract.warehouse.loading import held_paths
 from extract.warehouse.tables import (
-    ALERT_EVENTS,
-    ALERT_EVENTS_SCHEMA,
     BATCH_EVENTS,
     BATCH_EVENTS_SCHEMA,
     BUILDS,
@@ -98,28 +96,3 @@ def last_built_at(warehouse: Warehouse) -> datetime | None:
     (row,) = warehouse.query(f"select max(built_at) as built_at from `{warehouse.raw}.{BUILDS}`")
     built_at: datetime | None = row["built_at"]
     return built_at
-
-
-def note_alerts(warehouse: Warehouse, events: Iterable[tuple[object, ...]], now: datetime) -> None:
-    """Note the alerts that were sent, in columns of ``alert_events``; the event is ``raised`` or ``gone``."""
-    names = ALERT_EVENTS_SCHEMA.names
-    rows = pa.Table.from_pylist([dict(zip(names, (*e, now), strict=True)) for e in events], ALERT_EVENTS_SCHEMA)
-    with as_pipeline_error(f"writing into {warehouse.raw}.{ALERT_EVENTS} failed"):
-        warehouse.append(f"{warehouse.raw}.{ALERT_EVENTS}", rows, f"note_alerts_{uuid.uuid4().hex}")
-
-
-def alerts_sent(warehouse: Warehouse) -> list[Row]:
-    """The last message of each alert that was sent and has not gone since, in columns of ``alert_events``."""
-    return list(
-        warehouse.query(
-            f"""
-            select alert_id, subject, severity, symbol_count, text, recorded_at
-            from `{warehouse.raw}.{ALERT_EVENTS}`
-            where true
-            qualify
-                row_number() over (partition by alert_id, subject order by recorded_at desc) = 1
-                and event = 'raised'
-            order by recorded_at desc
-            """
-        )
-    )

@@ -27,20 +27,6 @@ BATCH_EVENTS_SCHEMA = pa.schema(
     ]
 )
 
-# The alerts that were sent to the webhook, and when.
-ALERT_EVENTS = "alert_events"
-ALERT_EVENTS_SCHEMA = pa.schema(
-    [
-        pa.field("alert_id", pa.string()),
-        pa.field("subject", pa.string()),
-        pa.field("severity", pa.string()),
-        pa.field("symbol_count", pa.int64()),
-        pa.field("text", pa.string()),
-        pa.field("event", pa.string()),
-        pa.field("recorded_at", pa.timestamp("us", tz="UTC")),
-    ]
-)
-
 # The version of the models and seeds that built the marts; another version builds all of them again.
 BUILDS = "builds"
 BUILDS_SCHEMA = pa.schema(
@@ -57,7 +43,6 @@ def raw_tables(dataset: str) -> list[bigquery.Table]:
     return [
         *(_table(f"{dataset}.{t.name}", t.schema, "_extracted_at", [t.symbol]) for t in RAW_TABLES.values()),
         _table(f"{dataset}.{BATCH_EVENTS}", BATCH_EVENTS_SCHEMA, "recorded_at", ["_archive_path"]),
-        _table(f"{dataset}.{ALERT_EVENTS}", ALERT_EVENTS_SCHEMA, "recorded_at", ["alert_id"]),
         _table(f"{dataset}.{BUILDS}", BUILDS_SCHEMA, "built_at", ["project_digest"]),
     ]
 

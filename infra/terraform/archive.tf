@@ -53,8 +53,8 @@ resource "google_storage_bucket" "archive" {
 }
 
 locals {
-  # Buckets whose objects are deleted after so many days: a candidate's batches, the records of the lease, and what
-  # callers of the API ordered.
+  # Buckets whose objects are deleted after so many days: a candidate's batches, the records of the lease and the
+  # alerts that were sent, and what callers of the API ordered.
   short_lived = { scratch = 7, leases = 7, orders = 7 }
 }
 

@@ -640,7 +640,7 @@ run_alerts as (
                     is_open as is_raised,
                     'run_failed' as alert_id,
                     'ERROR' as severity,
-                    run_id as subject,
+                    command as subject,
                     cast(null as int64) as symbol_count,
                     concat(
                         'The last ', command,

@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from extract.seeds import EXCHANGE_ZONE
+from infra.doubles import loopback
 from tests.conftest import Pipeline
+from tests.reports.conftest import Webhook
 
 
 def test_yahoo_alone_serves_the_symbols_that_are_expected(pipeline: Pipeline, market: Mapping[str, str]) -> None:
@@ -21,8 +23,19 @@ def test_yahoo_alone_serves_the_symbols_that_are_expected(pipeline: Pipeline, ma
     assert (filled.returncode, report["shortfalls"], report["not_configured"]) == (0, [], ["kite"])
     assert report["outcomes"] == {"yahoo": {"ok": 3}}
 
-    ran = pipeline.command("run", environment=settings)
+    with loopback.serving(Webhook()) as webhook:
+        settings |= {"ALERT_WEBHOOK_URL": webhook.url}
+        # Each attempt of the scheduled job fails, until a person has mended the lease.
+        torn = pipeline.archive_dir / "leases" / "000000" / "000000999.json"
+        torn.write_text("torn")
+        for _ in range(3):
+            assert pipeline.command("run", environment=settings | {"CLOUD_RUN_EXECUTION": "job-1"}).returncode == 1
+        torn.unlink()
+        ran = pipeline.command("run", environment=settings)
     assert ran.returncode == 0, ran.stderr[-2000:]
+    failed, good = [body["text"].splitlines() for body in webhook.bodies]
+    assert failed[1].startswith("ERROR: The last run failed (run-")
+    assert [line for line in good if line.startswith("RESOLVED")] == [failed[1].replace("ERROR", "RESOLVED")]
     quick = pipeline.command("run", "--mode", "quotes", "--json", environment=settings)
     assert (quick.returncode, json.loads(quick.stdout)["shortfalls"]) == (0, [])
 
