@@ -70,7 +70,7 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     access = Access(settings)
     if not access.is_possible:
         _log.warning(HOW_TO_OPEN)
-    reader = Reader(warehouse, clock)
+    reader = Reader(warehouse, clock, settings.lease_uri)
     allowed = [Depends(access)]
     app.include_router(health_routes(settings, warehouse, clock))
     app.include_router(data_routes(reader), dependencies=allowed)

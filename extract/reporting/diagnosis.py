@@ -238,8 +238,8 @@ def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:
     except PipelineError as error:
         return Check("writer", False, str(error), "correct the access rights to ARCHIVE_URI"), None
     if record is None:
-        return Check("writer", True, "no other command is at work"), None
-    return Check("writer", True, f"{record.run_id} ({record.command}) is at work; others wait for it"), record.run_id
+        return Check("writer", True, "no other command is running"), None
+    return Check("writer", True, f"{record.run_id} ({record.command}) is running; others wait for it"), record.run_id
 
 
 def _kite_session(settings: Settings, now: datetime) -> Check:

@@ -45,7 +45,7 @@ def status_screen(
     first.add_row(verdict)
     if at_work:
         first.add_row(
-            f"{at_work.run_id} ({at_work.command}) is at work now. Wait for its end before you type a remedy."
+            f"{at_work.run_id} ({at_work.command}) is running now. Wait for its end before you type a remedy."
         )
     return [first, *_alerts(status.verdict.reasons), "", table, *_titled("Worth knowing", others)]
 
@@ -64,7 +64,7 @@ def diagnosis_screen(diagnosis: Diagnosis) -> list[RenderableType]:
             runs.add_row(
                 _ist(run.started_at),
                 run.command or "?",
-                _end_of(run, diagnosis.at_work),
+                _end_of(run, diagnosis),
                 "" if run.elapsed_seconds is None else f"{run.elapsed_seconds:.1f}",
                 f"{run.request_count:,}",
                 f"{run.failed_request_count:,}",
@@ -185,11 +185,14 @@ def _score(value: float | None) -> str:
     return "none" if value is None else f"{value:.2f} of 100"
 
 
-def _end_of(run: Run, at_work: str | None) -> str:
-    """Its exit status; without one, it is at work, or it was killed."""
+def _end_of(run: Run, diagnosis: Diagnosis) -> str:
+    """Its exit status. A run without one is running if it holds the lease, and else was killed."""
     if run.exit_status is not None:
         return str(run.exit_status)
-    return "at work" if run.run_id == at_work else "killed?"
+    if run.run_id == diagnosis.at_work:
+        return "running"
+    is_lease_read = any(check.subject == "writer" and check.is_ok for check in diagnosis.checks)
+    return "killed" if is_lease_read else "unknown"
 
 
 def _ist(moment: datetime) -> str:

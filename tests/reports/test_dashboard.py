@@ -339,26 +339,30 @@ def test_where_nothing_is_missing_the_page_says_so(page: Page) -> None:
 
 
 def test_each_end_of_a_run_has_its_word(page: Page) -> None:
-    ago = {"now": timedelta(minutes=5), "long ago": timedelta(hours=2)}
     ends = [
-        (0, "long ago", "succeeded"),
-        (1, "long ago", "failed"),
-        (2, "long ago", "refused: a setting or an argument was wrong"),
-        (3, "long ago", "incomplete"),
-        (130, "long ago", "interrupted"),
-        (None, "long ago", "killed"),
-        (None, "now", "running, or killed"),
+        (0, "run-1", "succeeded"),
+        (1, "run-1", "failed"),
+        (2, "run-1", "refused: a setting or an argument was wrong"),
+        (3, "run-1", "incomplete"),
+        (130, "run-1", "interrupted"),
+        (None, "run-1", "killed"),
+        (None, "run-2", "running"),
     ]
 
     def end(overview: dict[str, Any]) -> None:
+        assert overview["at_work"] == []
+        overview["at_work"] = ["run-2"]
         (run,) = [run for run in overview["runs"] if run["command"] == "run"]
-        overview["runs"] = [
-            run | {"exit_status": status, "started_at": (datetime.now(EXCHANGE_ZONE) - ago[when]).isoformat()}
-            for status, when, _ in ends
-        ]
+        overview["runs"] = [run | {"exit_status": status, "run_id": run_id} for status, run_id, _ in ends]
+
+    def end_without_a_lease(overview: dict[str, Any]) -> None:
+        end(overview)
+        overview["at_work"] = None
 
     with _changed(page, end):
         assert [row[2] for row in _table(page, "runs-table")] == [word for *_, word in ends]
+    with _changed(page, end_without_a_lease):
+        assert [row[2] for row in _table(page, "runs-table")][-2:] == ["unknown", "unknown"]
 
 
 def test_a_session_of_the_candles_is_read_and_the_adjusted_close_is_shown_on_request(page: Page) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import httpx
 import pytest
@@ -342,30 +341,33 @@ def test_a_command_without_a_report_is_at_work_while_it_holds_the_lease(built_pi
     write_bars(built_pipeline.archive, EXTRACT_REQUESTS, run_id, now, asked)
     built_pipeline.replay()
 
-    def told(client: httpx.Client) -> tuple[set[str], str, bool, dict[str, Any]]:
+    def told(client: httpx.Client) -> tuple[set[str], bool, str | None, list[str] | None]:
         runs = client.get("/runs", headers=AUTHORIZATION).json()["runs"]
         (listed,) = [run for run in runs if run["run_id"] == run_id]
         one = client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json()
         status = built_pipeline.command("status")
         as_json = json.loads(built_pipeline.command("status", "--json").stdout)
         (line,) = [line for line in built_pipeline.command("diagnose").stdout.splitlines() if " backfill " in line]
-        return {listed["state"], one["state"]}, line.split(" backfill ")[1].lstrip(), run_id in status.stdout, as_json
+        overview = client.get("/dashboard/overview", headers=AUTHORIZATION).json()
+        word = line.split(" backfill ")[1].split()[0]
+        is_told = f"{run_id} (backfill ALL) is running now" in status.stdout
+        return {listed["state"], one["state"], word}, is_told, as_json["at_work"], overview["at_work"]
 
     with serving(built_pipeline, API_TOKEN=TOKEN) as client:
         with held(built_pipeline.archive, run_id, "backfill ALL", lambda: now):
-            states, line, is_told, as_json = told(client)
-            assert (states, is_told, as_json["at_work"]) == ({"running"}, True, run_id)
-            assert line.startswith("at work ")
-        states, line, is_told, as_json = told(client)
-        assert (states, is_told, as_json["at_work"]) == ({"killed"}, False, None)
-        assert line.startswith("killed? ")
-        # Without the lease, nobody can tell whether the command is at work or was killed.
+            # The page takes its word from the last of these.
+            assert told(client) == ({"running"}, True, run_id, [run_id])
+        assert told(client) == ({"killed"}, False, None, [])
+        # Without the lease, nobody can tell whether the command is running or was killed.
         archive = built_pipeline.archive
         last = max(int(PurePosixPath(path).stem) for path in archive.listed("leases/"))
         archive.create(f"leases/000000/{last + 1:09}.json", b"{")
         for path in ("/runs", f"/runs/{run_id}"):
             answer = client.get(path, headers=AUTHORIZATION)
             assert (answer.status_code, "does not tell who writes" in answer.text) == (503, True)
+        assert client.get("/dashboard/overview", headers=AUTHORIZATION).json()["at_work"] is None
+        (line,) = [line for line in built_pipeline.command("diagnose").stdout.splitlines() if " backfill " in line]
+        assert line.split(" backfill ")[1].split()[0] == "unknown"
 
 
 def test_who_asks_and_whom_to_ask_are_two_things() -> None:

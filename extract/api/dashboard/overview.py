@@ -2,7 +2,7 @@
 
 from datetime import date, datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from extract.api.verdict import Verdict
 from extract.reporting.diagnosis import Run
@@ -131,6 +131,11 @@ class Overview(BaseModel):
     restatements: list[Restatement]
     disputes: list[Dispute]
     runs: list[Run]
+    at_work: list[str] | None = Field(
+        None,
+        description="The id of the run that holds the lease: of the `runs` without an exit status, it is running, and"
+        " the others were killed. Null where the lease cannot be read.",
+    )
 
 
 OVERVIEW_STATEMENTS = {

@@ -18,6 +18,8 @@ from extract.api.kept import KeptAnswers
 from extract.api.problems import Refusal
 from extract.api.verdict import verdict_of
 from extract.errors import ConfigurationError, PipelineError
+from extract.landing.archive import Archive
+from extract.landing.lease import holder
 from extract.reporting.diagnosis import read_runs
 from extract.reporting.status import Status, read_status
 from extract.seeds import Clock, exchange_date
@@ -37,9 +39,10 @@ _STATUS_FIELDS = set(Status.__slots__) - {"verdict"} | {"is_degraded"}
 class Reader:
     """Reads what the page shows."""
 
-    def __init__(self, warehouse: Callable[[], Warehouse], clock: Clock) -> None:
+    def __init__(self, warehouse: Callable[[], Warehouse], clock: Clock, lease_uri: str) -> None:
         """Read nothing yet; ``warehouse`` may fail."""
         self._warehouse = warehouse
+        self._lease_uri = lease_uri
         self._clock = clock
         self._answers = KeptAnswers(warehouse)
         self._pool = ThreadPoolExecutor(_STATEMENTS_AT_ONCE, thread_name_prefix="dashboard")
@@ -60,7 +63,16 @@ class Reader:
 
     def overview(self, *, again: bool = False) -> Overview:
         """Everything except a symbol's own panels; raises what ``status`` raises."""
-        return self._answers.kept("overview", partial(self._read_overview, again=again), again=again)
+        kept = self._answers.kept("overview", partial(self._read_overview, again=again), again=again)
+        # Not kept, because a run that starts or is killed changes nothing in the warehouse.
+        return kept.model_copy(update={"at_work": self._at_work()})
+
+    def _at_work(self) -> list[str] | None:
+        try:
+            record = holder(Archive(self._lease_uri), self._clock())
+        except (ConfigurationError, PipelineError):
+            return None
+        return [record.run_id] if record else []
 
     def symbol(self, symbol: str, first: date | None, last: date | None, *, again: bool = False) -> SymbolView:
         """A symbol's own panels.

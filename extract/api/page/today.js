@@ -16,11 +16,11 @@ export const RUN_STATES = {
   3: "incomplete",
   130: "interrupted",
 };
-const RUNNING_FOR_MOST = 3_600_000;
-export function stateOfRun(run) {
+// The words of `GET /runs` and `trading-data diagnose`; null where nobody can tell which run holds the lease.
+export function stateOfRun(run, atWork) {
   if (run.exit_status !== null) return RUN_STATES[run.exit_status] ?? "failed";
-  // None takes an hour.
-  return Date.now() - new Date(run.started_at) < RUNNING_FOR_MOST ? "running, or killed" : "killed";
+  if (atWork === null) return "unknown";
+  return atWork.includes(run.run_id) ? "running" : "killed";
 }
 
 // A text in which each symbol is a link.
@@ -93,7 +93,7 @@ function tellFigures(view) {
       provisional ? `${many(provisional, "bar")} provisional until the morning` : "",
     ],
     run
-      ? ["Last run", stateOfRun(run).split(":")[0], `${run.command ?? "run"}, ${moment(run.started_at)} IST`]
+      ? ["Last run", stateOfRun(run, view.at_work).split(":")[0], `${run.command ?? "run"}, ${moment(run.started_at)} IST`]
       : ["Last run", "none", ""],
   ];
   byId("figures").replaceChildren(
@@ -172,14 +172,14 @@ function tellGaps(view) {
   if (more > 0) place.append(element("p", `And ${many(more, "more symbol")}.`, { class: "quiet" }));
 }
 
-function tellRuns(runs) {
+function tellRuns({ runs, at_work: atWork }) {
   tabulate(
     "runs-table",
     "Runs",
     [
       ["Started (IST)", (row) => moment(row.started_at)],
       ["Command", (row) => row.command],
-      ["State", (row) => element("span", stateOfRun(row), { class: `run s${row.exit_status ?? ""}` })],
+      ["State", (row) => element("span", stateOfRun(row, atWork), { class: `run s${row.exit_status ?? ""}` })],
       ["Seconds", (row) => number(row.elapsed_seconds, 1), "number"],
       ["Rows", (row) => number(row.landed_row_count), "number"],
       ["Requests", (row) => number(row.request_count), "number"],
@@ -196,7 +196,7 @@ export function tellToday(view) {
   tellVerdict(view);
   tellFigures(view);
   tellGaps(view);
-  tellRuns(view.runs);
+  tellRuns(view);
   tabulate(
     "scores-table",
     "Score by session",
