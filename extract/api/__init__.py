@@ -26,8 +26,8 @@ _DESCRIPTION = """
 Daily bars of Indian equities: is the data here, can it be trusted, and the bars themselves.
 
 `/health`, `/ready` and `/live` are open, and so are the pages, such as `/` and `/docs`, and `/openapi.json`, which
-contain no data. Every other address needs the header `Authorization: Bearer <token>`, where the token is what
-`API_TOKEN` is set to where the server runs. Press *Authorize* to try the addresses here.
+contain no data but the verdict in one word. Every other address needs the header `Authorization: Bearer <token>`, where
+the token is what `API_TOKEN` is set to where the server runs. Press *Authorize* to try the addresses here.
 
 HEAD is answered wherever GET is. There is no CORS: pages of other sites cannot read the answers. Times are in UTC, days
 are the exchange's (Asia/Kolkata), prices are in rupees.
@@ -39,7 +39,10 @@ An error is a problem of RFC 9457 (`application/problem+json`). Its `type` is on
 _TAGS: list[dict[str, Any]] = [
     {"name": "Data", "description": "The state of the data, and the bars."},
     {"name": "Runs", "description": "Start a run, and follow it."},
-    {"name": "Health", "description": "For probes and uptime checks: open to anybody, and nothing of the data in it."},
+    {
+        "name": "Health",
+        "description": "For probes and uptime checks: open to anybody. Of the data, they tell the verdict alone.",
+    },
     {"name": "Page", "description": "What the page for people asks for. It changes with the page; programs use Data."},
 ]
 
@@ -72,7 +75,7 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
         _log.warning(HOW_TO_OPEN)
     reader = Reader(warehouse, clock, settings.lease_uri)
     allowed = [Depends(access)]
-    app.include_router(health_routes(settings, warehouse, clock))
+    app.include_router(health_routes(settings, warehouse, clock, reader.status))
     app.include_router(data_routes(reader), dependencies=allowed)
     app.include_router(bar_routes(warehouse, clock), dependencies=allowed)
     app.include_router(run_routes(settings, warehouse, clock), dependencies=allowed)

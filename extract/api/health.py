@@ -1,6 +1,7 @@
 """The health of the pipeline, for probes; and the state of the data."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import date, datetime
@@ -15,8 +16,9 @@ from extract.api.dashboard.reader import Reader
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.verdict import Verdict, verdict_of
 from extract.landing.archive import Archive
+from extract.reporting.alerts import State
 from extract.reporting.diagnosis import LONGEST_SILENCE
-from extract.reporting.status import SourceStatus
+from extract.reporting.status import SourceStatus, Status
 from extract.seeds import Clock
 from extract.settings import Settings
 from extract.threads import begun
@@ -27,6 +29,9 @@ _log = structlog.get_logger()
 
 # A probe gives up after five seconds, and takes the process for dead.
 _PROBE_SECONDS = 4.0
+
+# How long the verdict is kept for probes.
+_VERDICT_SECONDS = 60.0
 
 
 class Alive(BaseModel):
@@ -39,6 +44,10 @@ class Health(BaseModel):
     """Whether the pipeline is healthy; for each part ``ok``, or what is wrong."""
 
     status: Literal["healthy", "unhealthy"]
+    verdict: State | None = Field(
+        description="The verdict of `/data-status` in one word, a minute old at most; null where it cannot be read in"
+        " time, or nothing was built yet. It does not change `status`: a pipeline can be well when data is missing."
+    )
     timestamp: datetime
     warehouse: str
     archive: str
@@ -81,13 +90,16 @@ class DataStatus(BaseModel):
 class _Look[T]:
     """A check of something that may hang for minutes; later callers share the running one, and wait some seconds each.
 
-    It runs in a thread of its own, because the server's threads may all be waiting for the same thing.
+    It runs in a thread of its own, because the server's threads may all be waiting for the same thing. Its result is
+    kept for some seconds, if it is dear.
     """
 
-    def __init__(self, subject: str, look: Callable[[], T]) -> None:
+    def __init__(self, subject: str, look: Callable[[], T], kept_seconds: float = 0.0) -> None:
         self._subject = subject
         self._look = look
+        self._kept_seconds = kept_seconds
         self._under_way: Future[T] | None = None
+        self._began_at = 0.0
 
     async def __call__(self) -> T:
         """The result of the check.
@@ -95,8 +107,9 @@ class _Look[T]:
         Raises:
             Refusal: the check failed, or did not end in time. Only the log says why, because any caller may ask.
         """
-        if self._under_way is None or self._under_way.done():
-            self._under_way = begun(self._look)
+        is_old = time.monotonic() - self._began_at >= self._kept_seconds
+        if self._under_way is None or (self._under_way.done() and is_old):
+            self._under_way, self._began_at = begun(self._look), time.monotonic()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self._under_way), _PROBE_SECONDS)
         except Exception as error:
@@ -105,16 +118,23 @@ class _Look[T]:
             raise Refusal(503, "unavailable", f"The {self._subject} does not answer.") from error
 
 
-def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
-    """The routes without authentication: they reveal neither data nor where it is stored, and answer in seconds.
+def health_routes(
+    settings: Settings, warehouse: Callable[[], Warehouse], clock: Clock, status: Callable[[], Status]
+) -> APIRouter:
+    """The routes without authentication: they reveal neither where the data is stored nor more of it than the verdict.
+
+    They answer in seconds, whatever the warehouse does.
 
     Args:
         settings: the archive.
         warehouse: returns the warehouse; it may fail, which the routes report.
         clock: the time, with zone.
+        status: reads the state of the data; it may fail.
     """
     routes = APIRouter(tags=["Health"])
     look_at_warehouse = _Look("warehouse", lambda: last_built_at(warehouse().hurried(_PROBE_SECONDS)))
+    # Any caller may ask, so that each probe must not cost a query.
+    look_at_verdict = _Look("verdict", lambda: status().verdict.state, _VERDICT_SECONDS)
     look_at_archive = _Look("archive", lambda: next(iter(Archive(settings.archive_uri).listed()), None))
 
     @routes.get("/live", summary="Does the process answer?")
@@ -130,8 +150,10 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
 
     @routes.get("/health", summary="Is the pipeline well?", responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
-        """Whether the warehouse and the archive answer, and the last good build is recent."""
-        built_at, listed = await asyncio.gather(look_at_warehouse(), look_at_archive(), return_exceptions=True)
+        """Whether the warehouse and the archive answer, and the last good build is recent; and the verdict."""
+        built_at, listed, verdict = await asyncio.gather(
+            look_at_warehouse(), look_at_archive(), look_at_verdict(), return_exceptions=True
+        )
         told = {"warehouse": "ok", "archive": "ok", "last_good_build": "ok"}
         now = clock()
         if isinstance(built_at, BaseException):
@@ -147,7 +169,11 @@ def health_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock:
             response.status_code = 503
             _log.warning("unhealthy", **told)
         return Health(
-            status="healthy" if is_healthy else "unhealthy", timestamp=now, last_good_build_at=built_at, **told
+            status="healthy" if is_healthy else "unhealthy",
+            verdict=None if isinstance(verdict, BaseException) else verdict,
+            timestamp=now,
+            last_good_build_at=built_at,
+            **told,
         )
 
     return routes

@@ -17,6 +17,7 @@ def test_without_a_token_only_the_health_is_answered(pipeline: Pipeline) -> None
         assert answer.status_code == 503
         assert answer.json()["status"] == "unhealthy"
         assert (answer.json()["warehouse"], answer.json()["last_good_build"]) == ("ok", "nothing was built yet")
+        assert answer.json()["verdict"] is None
         answer = client.get("/data-status", headers=AUTHORIZATION)
         assert (answer.status_code, "API_TOKEN is not set" in answer.json()["detail"]) == (403, True)
 
@@ -44,6 +45,15 @@ def test_the_reasons_are_those_of_the_command(populated: Populated) -> None:
     with serving(populated.pipeline, API_TOKEN=TOKEN) as client:
         status = client.get("/data-status", headers=AUTHORIZATION).json()
         schemas = client.get("/openapi.json").json()["components"]["schemas"]
+        overview = client.get("/dashboard/overview", headers=AUTHORIZATION).json()
+        health = client.get("/health").json()
+    # All give the same verdict, and the health nothing else of the data.
+    headline = populated.told[0]["text"].splitlines()[1]
+    assert (told["verdict"], headline) == ("wrong", status["verdict"]["headline"])
+    assert {health["verdict"], overview["verdict"]["state"], status["verdict"]["state"]} == {told["verdict"]}
+    assert set(health) == {
+        "status", "verdict", "timestamp", "warehouse", "archive", "last_good_build", "last_good_build_at"
+    }  # fmt: skip
     assert [(reason["severity"], reason["text"]) for reason in status["verdict"]["reasons"]] == [
         (reason["severity"], reason["text"].strip()) for reason in told["reasons"]
     ]
