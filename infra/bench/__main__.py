@@ -1,4 +1,4 @@
-"""``make bench``: the time and memory of loading, merging, building, querying and fetching, here and with other tools.
+"""``make bench``: time and memory of loading, merging, building, reading and fetching, here and with other tools.
 
 The prices are simulated (``infra/local/market.py``); the sizes are those of the 250 symbols. Machines are noisy, so the
 ratios, which compare within one round, mean more than the seconds.
@@ -31,6 +31,7 @@ from infra.bench.command import Ended, run, settings_of
 from infra.bench.compare import MERGING, Comparison, NotComparableError, peer_round
 from infra.bench.fetching import LATENCY, fetching_round, unlimited
 from infra.bench.ours import our_round
+from infra.bench.reading import reading_round
 from infra.local.demo import providers, simulate
 from infra.local.market import write_market
 from infra.local.providers import ACCESS_TOKEN, Limits
@@ -45,6 +46,7 @@ _PARTS = {
     "fetching": "250 symbols at 100 ms, without a vendor's limit: ours and yfinance in turns; at Kite's limit: ours",
     "memory": "a backfill of all years: the extractor at its largest",
     "builds": "a build after one more session, and queries: all years against the last quarter of them",
+    "reading": "export and bars() in what builds leaves: ours and BigQuery's own client in turns",
 }
 
 _RESTATED = ("ASIANPAINT", "INFY", "RELIANCE", "SBIN", "TITAN")
@@ -138,6 +140,18 @@ def bench_quotes(folder: Path, first: date) -> dict[str, Any]:
     landed = [datetime.fromisoformat(line["time"]).timestamp() for line in lines if line["message"] == "batch landed"]
     assert ended.report["landed_rows"]["kite_quotes"] > 200
     return {"in_raw_seconds": min(landed) - began, "built_and_tested_seconds": ended.seconds}
+
+
+def bench_reading(comparison: Comparison, folder: Path, rounds: int) -> list[dict[str, Any]]:
+    """Read the warehouse of all years that ``bench_builds`` left: all bars into a file, and those of one symbol."""
+    place = folder / "full"
+    if not (place / "warehouse").is_dir():
+        raise SystemExit(f"{place} has no warehouse: run the part `builds` first")
+    measured = []
+    for number in range(1, rounds + 1):
+        _say(f"reading, round {number} of {rounds}")
+        measured.append(reading_round(comparison, place))
+    return measured
 
 
 def bench_builds(folder: Path, last: date, first: date) -> dict[str, Any]:
@@ -274,6 +288,34 @@ def _show_builds(builds: dict[str, Any]) -> None:
     )
 
 
+def _show_results(comparison: Comparison, results: dict[str, Any], first: date) -> None:
+    if comparison.lines() or comparison.skipped:
+        _show_comparison(comparison)
+    if limited := results.get("at_limit"):
+        _console.print(
+            f"At Kite's limit: {limited['requests']} requests in {limited['seconds']:.1f} s, {limited['ratio']:.3f} ×"
+            f" what it allows (target: at most 1.05), {limited['too_fast']} of them refused as too fast."
+        )
+    if backfill := results.get("backfill"):
+        _console.print(
+            f"A backfill since {first}: {backfill['rows']:,} bars in {backfill['seconds']:.1f} s; the extractor was"
+            f" {backfill['megabytes']:.0f} MB at its largest (target: at most 300)."
+        )
+    if "builds" in results:
+        _show_builds(results["builds"])
+        quotes = results["quotes"]
+        _console.print(
+            f"Quotes of all symbols: in raw {quotes['in_raw_seconds']:.1f} s after the start of the command,"
+            f" built and tested after {quotes['built_and_tested_seconds']:.1f} s."
+        )
+    if reading := results.get("reading"):
+        ours, client = (max(measured[f"{who}_megabytes"] for measured in reading) for who in ("ours", "client"))
+        _console.print(
+            f"The export of {reading[0]['rows']:,} bars: {ours:.0f} MB at its largest, the client {client:.0f} MB"
+            " (target: at most 500 MB and 15 s). One symbol: the target is at most 0.3 s."
+        )
+
+
 def main() -> int:
     """Run the benchmark, or parts of it, and print it as tables, and as JSON on the last line."""
     parser = argparse.ArgumentParser(description="Measure what the pipeline takes, and what others take.")
@@ -302,27 +344,11 @@ def main() -> int:
     if "builds" in chosen:
         results["builds"] = bench_builds(folder, last, first)
         results["quotes"] = bench_quotes(folder, first)
+    if "reading" in chosen:
+        results["reading"] = bench_reading(comparison, folder, options.rounds)
     results["comparison"] = [asdict(line) for line in comparison.lines()]
     results["left_out"] = comparison.skipped
-    if comparison.lines() or comparison.skipped:
-        _show_comparison(comparison)
-    if limited := results.get("at_limit"):
-        _console.print(
-            f"At Kite's limit: {limited['requests']} requests in {limited['seconds']:.1f} s, {limited['ratio']:.3f} ×"
-            f" what it allows (target: at most 1.05), {limited['too_fast']} of them refused as too fast."
-        )
-    if backfill := results.get("backfill"):
-        _console.print(
-            f"A backfill since {first}: {backfill['rows']:,} bars in {backfill['seconds']:.1f} s; the extractor was"
-            f" {backfill['megabytes']:.0f} MB at its largest (target: at most 300)."
-        )
-    if "builds" in results:
-        _show_builds(results["builds"])
-        quotes = results["quotes"]
-        _console.print(
-            f"Quotes of all symbols: in raw {quotes['in_raw_seconds']:.1f} s after the start of the command,"
-            f" built and tested after {quotes['built_and_tested_seconds']:.1f} s."
-        )
+    _show_results(comparison, results, first)
     sys.stdout.write(json.dumps(results) + "\n")
     return 0
 

@@ -53,8 +53,14 @@ class Ended:
         return report
 
 
-def run(command: str, environment: dict[str, str], *arguments: str, expected: tuple[int, ...] = (0,)) -> Ended:
-    """Run one command of ``trading-data`` to its end.
+def run(
+    command: str,
+    environment: dict[str, str],
+    *arguments: str,
+    expected: tuple[int, ...] = (0,),
+    module: str = "extract",
+) -> Ended:
+    """Run one command of ``trading-data``, or another module with these arguments, to its end.
 
     Raises:
         SystemExit: it ended with a status that was not expected.
@@ -62,7 +68,7 @@ def run(command: str, environment: dict[str, str], *arguments: str, expected: tu
     ended = Ended()
     began = time.monotonic()
     with subprocess.Popen(
-        [sys.executable, "-m", "extract", command, *arguments],
+        [sys.executable, "-m", module, command, *arguments],
         env=environment,
         cwd=PROJECT_DIR,
         stdout=subprocess.PIPE,
@@ -76,7 +82,7 @@ def run(command: str, environment: dict[str, str], *arguments: str, expected: tu
         watch.join()
     if process.returncode not in expected:
         said = (ended.output + ended.log)[-3000:]
-        raise SystemExit(f"trading-data {command} ended with status {process.returncode}:\n{said}")
+        raise SystemExit(f"{module} {command} ended with status {process.returncode}:\n{said}")
     return ended
 
 
