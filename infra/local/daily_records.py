@@ -3,7 +3,7 @@
 import csv
 import zipfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from zlib import crc32
@@ -37,6 +37,10 @@ _ONE_IN, _TRADE_TO_TRADE, _PERIOD = 7, 15, 120
 _BLOCK_EVERY = 60
 
 
+# A share that leaves the exchange. No provider has it, because providers drop a share that has left.
+DELISTED, DELISTED_ISIN = "LEFT", "INE000L01011"
+
+
 @dataclass(frozen=True, slots=True)
 class Traded:
     """A row of the record: one share in one series on one session, as it was traded; rupees and shares."""
@@ -56,7 +60,9 @@ class Traded:
     delivered_volume: int | None
 
 
-def write_daily_records(market: Draft, folder: Path, first: date, last: date) -> list[Path]:
+def write_daily_records(
+    market: Draft, folder: Path, first: date, last: date, *, has_delisted: bool = False
+) -> list[Path]:
     """Write the exchange's records of a market's sessions, each in the forms that the exchange gave at that time.
 
     They have the exchange's own data (``market.truth``), without the defects of a provider: unadjusted prices and
@@ -73,6 +79,7 @@ def write_daily_records(market: Draft, folder: Path, first: date, last: date) ->
         folder: where the files go; it is created.
         first: the first day whose session is written.
         last: the last such day.
+        has_delisted: whether the share ``DELISTED``, which is none of our instruments, is traded to the middle session.
 
     Returns:
         The files' paths, by session.
@@ -85,6 +92,8 @@ def write_daily_records(market: Draft, folder: Path, first: date, last: date) ->
         if not first <= day <= last:
             continue
         rows = list(_rows(market, number, names))
+        if has_delisted and day <= middle_of(market):
+            rows.append(replace(rows[0], symbol=DELISTED, series="EQ", isin=DELISTED_ISIN, exchange_token=999_999))
         if day <= _LAST_LEGACY:
             paths.append(_zipped(folder / f"cm{f'{day:%d%b%Y}'.upper()}bhav.csv.zip", _legacy(rows, day)))
         if day >= _FIRST_UDIFF:
@@ -93,6 +102,11 @@ def write_daily_records(market: Draft, folder: Path, first: date, last: date) ->
             paths.append(folder / f"sec_bhavdata_full_{day:%d%m%Y}.csv")
             paths[-1].write_text(_with_delivery(rows, day))
     return paths
+
+
+def middle_of(market: Draft) -> date:
+    """The session on which shares are renamed for which the seeds have no day, and the last one of ``DELISTED``."""
+    return market.sessions[len(market.sessions) // 2].trade_date
 
 
 def isins() -> dict[str, str]:
@@ -105,7 +119,7 @@ class _Names:
     """The symbol of each instrument on each day, and how many shares of today one share of that day is."""
 
     def __init__(self, market: Draft) -> None:
-        middle = market.sessions[len(market.sessions) // 2].trade_date
+        middle = middle_of(market)
         former = former_symbols()
         self._former = {
             instrument.instrument_id: sorted(

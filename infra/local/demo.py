@@ -18,7 +18,7 @@ from rich.console import Console
 from extract.errors import USAGE
 from extract.seeds import last_closed_session
 from extract.settings import PROJECT_DIR, past_proxies
-from infra.local.daily_records import write_daily_records
+from infra.local.daily_records import middle_of, write_daily_records
 from infra.local.exchange_lists import write_actions, write_index_lists
 from infra.local.market import draft_market
 from infra.local.series import ex_date_of
@@ -60,7 +60,30 @@ _ACTIONS = (
     " from trading_data.fct_corporate_actions order by ex_date, symbol"
 )
 
-# The exchange's record is written for so many days before and after each planted action.
+# Prices of a day under the symbol of that day: those of shares that have left the exchange come first.
+_NAMES = (
+    "select traded.symbol as traded_as, instruments.symbol as symbol_today, max(traded.trade_date) as last_day,"
+    " count(*) as sessions from trading_data.fct_traded_shares as traded left join trading_data.dim_instruments as"
+    " instruments on traded.instrument_id = instruments.instrument_id where instruments.symbol is null or"
+    " traded.symbol != instruments.symbol group by traded_as, symbol_today order by symbol_today, traded_as limit 5"
+)
+
+_LEARNT = (
+    ("What the sources and the exchange's list say of splits and dividends, and how far each is believed:", _ACTIONS),
+    (
+        "Where the exchange's daily record was imported, it is the bar. So it also says how well each provider agrees"
+        " with it. (The first bar of a stretch has no return.)",
+        _JUDGED,
+    ),
+    (
+        "The record has each share under its symbol of that day. A share that was renamed has one series, under today's"
+        " symbol. A share that has left the exchange has none today, and no provider sends its past; the record and the"
+        " older list of the index have it, so that a study of that time need not leave it out:",
+        _NAMES,
+    ),
+)
+
+# The exchange's record is written for so many days before and after each planted action, and each change of a name.
 _RECORDED_DAYS = 4
 
 _NEXT = (
@@ -138,15 +161,10 @@ def demo(folder: Path) -> int:  # noqa: C901 The story, step by step.
         status = _run(environment, "run")
         if status != 3:
             return status or 1
-        _tell("What the sources and the exchange's list say of splits and dividends, and how far each is believed:")
-        if status := _run(environment, "query", _ACTIONS):
-            return status
-        _tell(
-            "Where the exchange's daily record was imported, it is the bar. So it also says how well each provider"
-            " agrees with it. (The first bar of a stretch has no return.)"
-        )
-        if status := _run(environment, "query", _JUDGED):
-            return status
+        for text, sql in _LEARNT:
+            _tell(text)
+            if status := _run(environment, "query", sql):
+                return status
         simulate(address, faults=[{"source": "kite", "kind": "restated_history", "symbols": ["TCS"]}])
         _tell(
             "Kite sends the past of TCS at half the price, as after a split. The last months are fetched again and"
@@ -194,8 +212,8 @@ def _write_files(folder: Path) -> None:
     write_actions(market, folder)
     write_index_lists(market, folder, market.sessions[0].trade_date, market.sessions[-1].trade_date)
     around = timedelta(days=_RECORDED_DAYS)
-    for ex_date in {ex_date_of(action) for action in market.corporate_actions}:
-        write_daily_records(market, folder, ex_date - around, ex_date + around)
+    for day in {ex_date_of(action) for action in market.corporate_actions} | {middle_of(market)}:
+        write_daily_records(market, folder, day - around, day + around, has_delisted=True)
 
 
 @contextmanager

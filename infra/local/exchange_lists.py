@@ -4,11 +4,11 @@ import csv
 from datetime import date
 from pathlib import Path
 
-from infra.local.daily_records import isins
+from infra.local.daily_records import DELISTED, DELISTED_ISIN, isins
 from infra.local.series import Draft, ex_date_of
 
-# A member of the older list only. No source has it.
-_LEFT = ("Left Limited", "Things", "LEFT", "EQ", "INE000L01011")
+# A member of the older list only.
+_LEFT = ("Left Limited", "Things", DELISTED, "EQ", DELISTED_ISIN)
 
 
 def write_actions(market: Draft, folder: Path) -> Path:
