@@ -33,7 +33,7 @@ def load_and_build(
     if is_built:
         preload_dbt()
     with opened(settings) as warehouse:
-        with progress("batches loaded") as advance:
+        with progress("loading batches") as advance:
             outcome.replayed = Replay()
             replay(archive, warehouse, advance, since=since, outcome=outcome.replayed)
         outcome.shortfalls = [f"refused {path}: {reason}" for path, reason in outcome.replayed.refused]

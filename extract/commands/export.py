@@ -97,7 +97,7 @@ def export_command(settings: Settings, options: argparse.Namespace) -> int:
         from extract.analysis.catalogue import described
         from extract.analysis.export import Wanted, export
 
-        with progress("rows written") as advance:
+        with progress("writing rows") as advance:
             wanted = Wanted(
                 described(warehouse, options.table), chosen, options.first, options.last, options.wide, options.float
             )

@@ -78,7 +78,7 @@ def import_files_command(settings: Settings, options: argparse.Namespace) -> int
         from extract.files.take import take_files
         from extract.landing.archive import Archive
 
-        with progress("files read") as advance:
+        with progress("reading files") as advance:
             files = take_files(
                 Archive(settings.archive_uri),
                 options.paths,
