@@ -11,7 +11,8 @@ from google.cloud import bigquery
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.landing.archive import Archive, extraction_day
 from extract.landing.lease import holder
-from extract.reporting.alerts import Alert, read_verdict
+from extract.reporting.alerts import Alert
+from extract.reporting.status import read_status
 from extract.settings import Settings
 from extract.sources.kite_session import access_token
 from extract.warehouse.connection import Warehouse
@@ -174,7 +175,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
             return Diagnosis(
                 at_work,
                 checks,
-                read_verdict(there).alerts,
+                read_status(there).alerts,
                 read_runs(there, _RUNS),
                 _source_requests(there),
                 _statements(there, now),
