@@ -175,6 +175,14 @@ def _changed(page: Page, change: Callable[[dict[str, Any]], None]) -> Iterator[N
     page.unroute("**/dashboard/overview")
 
 
+def _let_go(page: Page, held: list[Route]) -> None:
+    """Answer the overview, as soon as it is asked for, and hold it no more."""
+    while not held:
+        page.wait_for_timeout(50)
+    held.pop().continue_()
+    page.unroute("**/dashboard/overview")
+
+
 def test_who_sends_no_token_is_asked_for_it_and_a_wrong_one_is_told(browser: Browser, served: httpx.Client) -> None:
     complaints_of_the_browser = []
     opened = browser.new_context()
@@ -190,10 +198,23 @@ def test_who_sends_no_token_is_asked_for_it_and_a_wrong_one_is_told(browser: Bro
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_have_text("That is not the right token. Look it up, and try again.")
     expect(page.locator("#token")).to_have_value("")
+    # The warehouse may take seconds.
+    held: list[Route] = []
+    page.route("**/dashboard/overview", lambda route: held.append(route))  # noqa: PLW0108 Playwright marks it.
     page.locator("#token").fill(TOKEN)
     page.keyboard.press("Enter")
+    expect(page.locator("#sign-in")).to_have_text("Signing in ...")
+    expect(page.get_by_role("status").first).to_have_text("Reading the warehouse ...")
+    expect(page.locator("#refused")).to_be_empty()
+    _let_go(page, held)
     _wait_for(page, "today")
     expect(page.locator("#login")).to_be_hidden()
+    expect(page.get_by_role("status").first).to_be_hidden()
+    page.route("**/dashboard/overview", lambda route: held.append(route))  # noqa: PLW0108 Playwright marks it.
+    page.locator("#refresh").click()
+    expect(page.locator("#refresh")).to_have_text("Reading ...")
+    _let_go(page, held)
+    expect(page.locator("#refresh")).to_have_text("Refresh")
     page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#login")).to_be_visible()
     expect(page.locator("#today")).to_be_hidden()

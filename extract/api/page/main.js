@@ -125,6 +125,17 @@ async function show(isAnew = false) {
   }
 }
 
+// Read anew; until it is shown, the button that was pressed says what is going on.
+async function showBusy(button, words) {
+  if (button.ariaBusy) return;
+  const before = button.textContent;
+  button.textContent = words;
+  button.ariaBusy = "true";
+  await show(true);
+  button.textContent = before;
+  button.ariaBusy = null;
+}
+
 // An earlier symbol leads to the one that it is now.
 function showUnknown(symbol, error) {
   const now = overview.instruments.find((instrument) => instrument.former_symbols.includes(symbol));
@@ -164,7 +175,7 @@ byId("theme").addEventListener("click", () => {
   localStorage.setItem("theme", theme);
   setTheme(theme);
 });
-byId("refresh").addEventListener("click", () => show(true));
+byId("refresh").addEventListener("click", () => showBusy(byId("refresh"), "Reading ..."));
 byId("leave").addEventListener("click", () => {
   token.forget();
   location.reload();
@@ -173,7 +184,9 @@ byId("login").addEventListener("submit", (event) => {
   event.preventDefault();
   token.keep(byId("token").value);
   byId("token").value = "";
-  show(true);
+  byId("refused").textContent = "";
+  say("Reading the warehouse ...");
+  showBusy(byId("sign-in"), "Signing in ...");
 });
 // Links within the page change the address and nothing else, unless another tab is wanted.
 document.addEventListener("click", (event) => {
