@@ -31,7 +31,6 @@ from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, calendar_end, listed_instrum
 from extract.settings import PROJECT_DIR
 from extract.warehouse.connection import Warehouse
 from extract.warehouse.loading import loaded_paths
-from extract.warehouse.notes import alerts_sent
 from extract.warehouse.tables import raw_tables
 from tests.conftest import Pipeline, write_bars
 from tests.sql.bill import ROWS, billed, bytes_of
@@ -236,7 +235,6 @@ def _ask_what_a_run_asks(warehouse: Warehouse) -> None:
     # The report.
     assert read_holes(warehouse, sources, instruments, first, LATER_SESSION) == []
     read_status(warehouse)
-    assert alerts_sent(warehouse) == []
     # A backfill, and a run beyond the calendar of the seeds.
     assert answered_ranges(warehouse, KITE_DAILY_BARS) == {}
     session_dates(warehouse, LATER_SESSION, calendar_end() + timedelta(days=30))
