@@ -7,17 +7,19 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from http import HTTPStatus
 from typing import Any, Literal, Protocol
 
 import httpx
 
 from extract.api.orders import NOT_STARTED, Order, Orders
+from extract.api.problems import Refusal
 from extract.errors import INCOMPLETE, INTERRUPTED, OK, USAGE, PipelineError, SourceUnavailable
 from extract.google_token import default_token
 from extract.seeds import Clock
 from extract.settings import PROJECT_DIR, Settings
 
-type State = Literal["running", "succeeded", "incomplete", "failed", "refused", "interrupted", "killed"]
+type State = Literal["running", "succeeded", "incomplete", "failed", "refused", "interrupted", "killed", "unknown"]
 
 _TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 
@@ -40,6 +42,7 @@ class Launcher(Protocol):
         """Start a run, and do not wait for it.
 
         Raises:
+            StartUnknown: it may have begun.
             PipelineError: it could not be started.
         """
 
@@ -56,6 +59,21 @@ class Launcher(Protocol):
         Raises:
             PipelineError: this cannot be determined now.
         """
+
+
+def start(launcher: Launcher, order: Order) -> None:
+    """Start a run for a caller of the API, and do not wait for it.
+
+    Raises:
+        Refusal: it may have begun; the answer says where this will be known.
+        PipelineError: it could not be started.
+    """
+    try:
+        launcher.start(order)
+    except StartUnknown as error:
+        at = f"/runs/{order.run_id}"
+        text = f"{error}. GET {at} tells; if it does not run a minute from now, start another."
+        raise Refusal(503, "start-unknown", text, {"Location": at}, instance=at, run_id=order.run_id) from error
 
 
 class LocalProcesses:
@@ -102,8 +120,16 @@ class LocalProcesses:
         return None
 
 
+class StartUnknown(PipelineError):
+    """Nobody has said whether a run has begun: it may have, or not."""
+
+
 class CloudRunRefused(PipelineError):
-    """Cloud Run has refused a request."""
+    """Cloud Run has not done what was asked, for certain: it said so, or was never reached."""
+
+
+class _Purged(CloudRunRefused):
+    """Cloud Run knows nothing of this name any more."""
 
 
 class CloudRunJob:
@@ -139,27 +165,38 @@ class CloudRunJob:
             # No execution has begun. Without this, the one of an earlier order could take this one.
             self._orders.give_up(order)
             raise
+        except PipelineError as error:
+            # The order stays: if an execution has begun, it takes this order.
+            raise StartUnknown(f"{error}, so the run may have begun") from error
 
     def running(self) -> dict[date, str]:
         """See ``Launcher``."""
-        now = self._clock()
-        taken = [self._orders.of(name, now) for name in self._under_way()]
-        # An execution takes its order when its container has started.
-        starting = self._orders.waiting(now)[: taken.count(None)]
-        return {order.trade_date: order.run_id for order in [*starting, *taken] if order is not None}
+        return {order.trade_date: order.run_id for order in self._at_work()}
 
     def state(self, run_id: str) -> State | None:
         """See ``Launcher``."""
         name = self._orders.taken_by(run_id)
         if name is None:
-            waiting = self._orders.waiting(self._clock())
-            return "running" if run_id in [order.run_id for order in waiting] else None
+            if run_id not in [order.run_id for order in self._orders.waiting(self._clock())]:
+                return None
+            return "running" if run_id in [order.run_id for order in self._at_work()] else "unknown"
         if name == NOT_STARTED:
             return None
-        execution = self._send("GET", f"{self._job}/executions/{name}")
+        try:
+            execution = self._send("GET", f"{self._job}/executions/{name}")
+        except _Purged:
+            return "unknown"
         if "completionTime" not in execution:
             return "running"
         return "succeeded" if execution.get("succeededCount") else "failed"
+
+    def _at_work(self) -> list[Order]:
+        """The orders of the executions that have not ended."""
+        now = self._clock()
+        taken = [self._orders.of(name, now) for name in self._under_way()]
+        # An execution takes its order when its container has started.
+        starting = self._orders.waiting(now)[: taken.count(None)]
+        return [*starting, *(order for order in taken if order is not None)]
 
     def _under_way(self) -> Iterator[str]:
         """The names of the executions that have not ended."""
@@ -188,9 +225,15 @@ class CloudRunJob:
             response.raise_for_status()
             answer: dict[str, Any] = response.json()
         except httpx.HTTPStatusError as error:
-            raise CloudRunRefused(f"Cloud Run answered {error.response.status_code} to {method} {name}") from error
+            told = f"Cloud Run answered {error.response.status_code} to {method} {name}"
+            # It may fail after it has begun what was asked.
+            if error.response.is_server_error:
+                raise PipelineError(told) from error
+            raise (_Purged if error.response.status_code == HTTPStatus.NOT_FOUND else CloudRunRefused)(told) from error
         except SourceUnavailable as error:
-            raise PipelineError(str(error)) from error
+            raise CloudRunRefused(str(error)) from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise CloudRunRefused(f"Cloud Run cannot be reached for {method} {name}: {type(error).__name__}") from error
         except (httpx.HTTPError, ValueError) as error:
             raise PipelineError(f"Cloud Run gave no answer to {method} {name}: {type(error).__name__}") from error
         return answer

@@ -32,6 +32,7 @@ KINDS = {
     "renamed-symbol": "The symbol has changed",
     "unknown-run": "There is no such run",
     "run-under-way": "A run is under way",
+    "start-unknown": "It is not known whether the run has begun",
     "too-many-runs": "Too many runs were started",
     "not-valid": "A part of the request is not valid",
     "too-much": "This asks for too much at once",
@@ -69,7 +70,7 @@ class Problem(BaseModel):
         str | None, Field(description="Where to read more of this one: a run, or the id that the server's log has.")
     ] = None
     errors: Annotated[list[Fault] | None, Field(description="Each part that is not valid.")] = None
-    run_id: Annotated[str | None, Field(description="The run that is under way.")] = None
+    run_id: Annotated[str | None, Field(description="The run that is under way, or may be.")] = None
 
 
 class Refusal(HTTPException):

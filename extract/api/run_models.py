@@ -103,7 +103,8 @@ class RunStatus(BaseModel):
         Field(
             description="`running`; or how it ended: `succeeded` (exit status 0), `incomplete` (3: done, but something"
             " is missing), `failed` (1), `refused` (2: a setting or an argument is wrong, and nothing was fetched),"
-            " `interrupted` (130: stopped by a person or the system), `killed` (it ended without a word)."
+            " `interrupted` (130: stopped by a person or the system), `killed` (it ended without a word); or `unknown`"
+            " (Cloud Run does not say whether it has begun, or no longer knows how it ended)."
         ),
     ]
     report: Annotated[Run | None, Field(description="Its row of operations_runs; null until it has ended.")]

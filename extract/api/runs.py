@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from google.cloud import bigquery
 
 from extract.api.access import REFUSALS, refuse_other_sites
-from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, state_of
+from extract.api.launch import CloudRunJob, Launcher, LocalProcesses, Rate, State, start, state_of
 from extract.api.orders import Orders, new_order
 from extract.api.problems import Refusal, problem, refusals, unavailable
 from extract.api.run_models import EXAMPLES, Runs, RunStatus, Trigger, Triggered
@@ -83,7 +83,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
             if wait := rate.wait():
                 text = f"{settings.api_triggers_per_hour} runs were started within the hour; wait {wait:.0f} seconds."
                 raise Refusal(429, "too-many-runs", text, {"Retry-After": f"{wait:.0f}"})
-            launcher.start(ordered)
+            start(launcher, ordered)
         _log.info("run triggered", triggered_run_id=ordered.run_id, arguments=ordered.arguments, asked_by=wanted.source)
         started = Triggered(run_id=ordered.run_id, trade_date=ordered.trade_date)
         return JSONResponse(started.model_dump(mode="json"), 202, {"Location": f"/runs/{ordered.run_id}"})

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from infra.doubles import loopback
 from infra.doubles.loopback import Loopback
@@ -34,12 +34,18 @@ class _Refusal(Exception):
 
 @dataclass
 class Fault:
-    """What goes wrong with one request: ``reset`` drops the connection before it is taken in, a number is a status."""
+    """What goes wrong with one request.
+
+    Attributes:
+        kind: ``reset`` drops the connection before the request is taken in; a number is the status of the answer.
+        is_done: whether what was asked for is done all the same.
+    """
 
     method: str
     path: str
     kind: int | str
     times: int = 1
+    is_done: bool = False
 
 
 @dataclass
@@ -134,6 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
             for fault in self.double.faults:
                 if fault.method == self.command and re.search(fault.path, address.path) and fault.times > 0:
                     fault.times -= 1
+                    if fault.is_done:
+                        self._answer(address, body)
                     if isinstance(fault.kind, int):
                         self._say(fault.kind, {"error": {"code": fault.kind, "message": "injected"}})
                     else:
@@ -141,11 +149,13 @@ class _Handler(BaseHTTPRequestHandler):
                         self.connection.close()
                     return
             try:
-                query = {name: values[-1] for name, values in parse_qs(address.query).items()}
-                token = self.headers.get("Authorization")
-                self._say(200, self.double.answer(self.command, address.path, query, body, token))
+                self._say(200, self._answer(address, body))
             except _Refusal as refusal:
                 self._say(refusal.status, {"error": {"code": refusal.status, "message": str(refusal)}})
+
+    def _answer(self, address: SplitResult, body: Json | None) -> Json:
+        query = {name: values[-1] for name, values in parse_qs(address.query).items()}
+        return self.double.answer(self.command, address.path, query, body, self.headers.get("Authorization"))
 
     do_GET = do_POST = _serve  # noqa: N815 The base class asks for these names.
 

@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +20,8 @@ from typing import Any
 
 import httpx
 import pytest
+import uvicorn
+from fastapi import FastAPI
 
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, last_closed_session
@@ -104,6 +108,21 @@ def serving(pipeline: Pipeline, command: str = "serve", **settings: str) -> Iter
         process.send_signal(signal.SIGTERM)
         status = process.wait(timeout=30)
     assert status == 0, log.read_text()[-3000:]
+
+
+@contextmanager
+def answering(app: FastAPI) -> Iterator[httpx.Client]:
+    """An application that answers in this process, with a client of it."""
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            with httpx.Client(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout=20) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 def ended(client: httpx.Client, run_id: str) -> dict[str, Any]:

@@ -1,19 +1,16 @@
 """Every error is a problem of RFC 9457, HEAD is answered wherever GET is, and each example of the description runs."""
 
 import re
-import socket
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI
 
 from extract.api.problems import KINDS, answer_with_problems
 from tests.conftest import Pipeline
-from tests.reports.conftest import AUTHORIZATION, TOKEN, Populated, ended, serving
+from tests.reports.conftest import AUTHORIZATION, TOKEN, Populated, answering, ended, serving
 
 _RUN = "run-20240101T000000Z-0a1b2c"
 
@@ -91,13 +88,8 @@ def test_a_fault_of_ours_is_a_problem_that_tells_nothing_of_it() -> None:
     def fault() -> None:
         raise ZeroDivisionError("of a secret")
 
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        answer = httpx.get(f"http://127.0.0.1:{listener.getsockname()[1]}/fault", timeout=20)
-        server.should_exit = True
-        thread.join()
+    with answering(app) as client:
+        answer = client.get("/fault")
     told = _problem(answer)
     assert (told["status"], told["type"]) == (500, "about:blank")
     assert re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", told["instance"])

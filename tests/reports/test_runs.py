@@ -11,7 +11,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from extract.api.launch import CloudRunJob, Rate, state_of
+from extract.api import application, launch
+from extract.api.launch import CloudRunJob, CloudRunRefused, Rate, StartUnknown, state_of
 from extract.api.orders import Orders, Provider, new_order
 from extract.api.run_models import Trigger
 from extract.errors import ConfigurationError, PipelineError
@@ -21,12 +22,14 @@ from extract.reporting.diagnosis import Bill, Diagnosis, read_bill, read_runs
 from extract.reporting.report import Outcome, Report, archive_report
 from extract.reporting.screen import diagnosis_screen, show
 from extract.seeds import last_closed_session, trading_sessions
+from extract.settings import Settings
+from extract.warehouse.connection import Warehouse
 from infra.local.demo import simulate
 from tests.conftest import Pipeline, write_bars
 from tests.reports.cloud_run_double import CANDIDATE, JOB, CloudRun, Fault
 from tests.reports.cloud_run_double import TOKEN as GOOGLE_TOKEN
 from tests.reports.cloud_run_double import serving as serving_cloud_run
-from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, ended, serving
+from tests.reports.conftest import AUTHORIZATION, FIRST, SYMBOLS, TOKEN, answering, ended, serving
 
 NOW = datetime(2024, 12, 31, 13, 0, tzinfo=UTC)
 ID = "run-20241231T130000Z-0a1b2c"
@@ -293,6 +296,86 @@ def test_cloud_run_that_fails_is_told_in_one_sentence(tmp_path: Path, kind: int 
         assert job.running() == {}
         # Sent once: an execution may have begun.
         assert [request for request in cloud_run.requests if request[0] == "POST"] == [("POST", f"/v2/{JOB}:run")]
+
+
+@pytest.mark.parametrize("is_done", [True, False])
+@pytest.mark.parametrize("kind", [500, 503, "reset"])
+def test_a_run_that_may_have_begun_is_neither_lost_nor_started_twice(
+    tmp_path: Path, kind: int | str, *, is_done: bool
+) -> None:
+    now = [NOW]
+    cloud_run = CloudRun(polls=20, faults=[Fault("POST", ":run$", kind, is_done=is_done)])
+    orders = Orders(str(tmp_path))
+    with serving_cloud_run(cloud_run) as address:
+        job = CloudRunJob(JOB, orders, lambda: now[0], address, lambda: GOOGLE_TOKEN)
+        ordered = new_order(NOW, None, None, None)
+        with pytest.raises(StartUnknown, match="so the run may have begun"):
+            job.start(ordered)
+        # An execution that has begun takes the order, and no second one is started beside it.
+        assert job.running() == ({ordered.trade_date: ordered.run_id} if is_done else {})
+        assert job.state(ordered.run_id) == ("running" if is_done else "unknown")
+        if is_done:
+            assert orders.take(_last(cloud_run), NOW) == ordered
+            assert job.state(ordered.run_id) == "running"
+        now[0] += timedelta(minutes=16)
+        assert job.state(ordered.run_id) == ("running" if is_done else None)
+        # Another one that is started in between takes its own order.
+        later = new_order(now[0], None, ["TCS"], None)
+        job.start(later)
+        assert orders.take(_last(cloud_run), now[0]) == later
+
+
+def test_who_orders_a_run_that_may_have_begun_is_told_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud_run = CloudRun(polls=20, faults=[Fault("POST", ":run$", 503, is_done=True)])
+    # A machine that is not in Google's cloud has no credentials.
+    monkeypatch.setattr(launch, "default_token", lambda: lambda: GOOGLE_TOKEN)
+
+    def no_warehouse() -> Warehouse:
+        raise PipelineError("no warehouse is asked")
+
+    with serving_cloud_run(cloud_run) as address:
+        cloud = {"TRIGGER_JOB": JOB, "ORDERS_URI": str(tmp_path / "orders"), "RUN_API_URL": address}
+        settings = Settings.from_environment(cloud | {"ARCHIVE_URI": str(tmp_path / "archive"), "API_TOKEN": TOKEN})
+        app = application(settings, no_warehouse, lambda: datetime.now(UTC))
+        with answering(app) as client:
+            told = _trigger(client)
+            assert (told.status_code, told.json()["type"]) == (503, "/docs#start-unknown")
+            run_id = told.json()["run_id"]
+            assert told.json()["detail"].startswith(
+                f"Cloud Run answered 503 to POST {JOB}:run, so the run may have begun. GET /runs/"
+            )
+            assert told.headers["Location"] == told.json()["instance"] == f"/runs/{run_id}"
+            assert client.get(f"/runs/{run_id}", headers=AUTHORIZATION).json() == {
+                "run_id": run_id,
+                "state": "running",
+                "report": None,
+            }
+            again = _trigger(client)
+            assert (again.status_code, again.json()["run_id"]) == (409, run_id)
+
+
+def test_what_cloud_run_no_longer_knows_is_unknown(tmp_path: Path) -> None:
+    cloud_run, orders = CloudRun(), Orders(str(tmp_path))
+    with serving_cloud_run(cloud_run) as address:
+        job = CloudRunJob(JOB, orders, lambda: NOW, address, lambda: GOOGLE_TOKEN)
+        ordered = new_order(NOW, None, None, None)
+        job.start(ordered)
+        orders.take(_last(cloud_run), NOW)
+        assert job.state(ordered.run_id) == "running"
+        # Of the executions of a job, Cloud Run keeps the last thousand.
+        cloud_run.runs.clear()
+        assert (job.state(ordered.run_id), job.running()) == ("unknown", {})
+
+
+def test_an_order_is_given_up_where_cloud_run_was_never_reached(tmp_path: Path) -> None:
+    orders = Orders(str(tmp_path))
+    with serving_cloud_run(CloudRun()) as address:
+        pass
+    job = CloudRunJob(JOB, orders, lambda: NOW, address, lambda: GOOGLE_TOKEN)
+    ordered = new_order(NOW, None, None, None)
+    with pytest.raises(CloudRunRefused, match="Cloud Run cannot be reached"):
+        job.start(ordered)
+    assert (job.state(ordered.run_id), orders.waiting(NOW)) == (None, [])
 
 
 def test_each_end_of_a_run_is_a_state(built_pipeline: Pipeline) -> None:
