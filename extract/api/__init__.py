@@ -14,7 +14,8 @@ from extract.api.dashboard.reader import Reader
 from extract.api.dashboard.routes import dashboard_routes
 from extract.api.files import file_routes
 from extract.api.health import data_routes, health_routes
-from extract.api.problems import KINDS, AnswersHead, answer_with_problems
+from extract.api.parameters import refuse_unknown_parameters
+from extract.api.problems import KINDS, AnswersHead, answer_with_problems, refusals
 from extract.api.runs import run_routes
 from extract.seeds import Clock
 from extract.settings import Settings
@@ -74,11 +75,16 @@ def application(settings: Settings, warehouse: Callable[[], Warehouse], clock: C
     if not access.is_possible:
         _log.warning(HOW_TO_OPEN)
     reader = Reader(warehouse, clock, settings.lease_uri)
-    allowed = [Depends(access)]
-    app.include_router(health_routes(settings, warehouse, clock, reader.status))
-    app.include_router(data_routes(reader), dependencies=allowed)
-    app.include_router(bar_routes(warehouse, clock), dependencies=allowed)
-    app.include_router(run_routes(settings, warehouse, clock), dependencies=allowed)
-    app.include_router(dashboard_routes(reader, is_asked=access.is_possible), dependencies=allowed)
+    # The files alone take any parameter: they answer no question.
     app.include_router(file_routes())
+    understood, not_understood = Depends(refuse_unknown_parameters), refusals(422)
+    probes = health_routes(settings, warehouse, clock, reader.status)
+    app.include_router(probes, dependencies=[understood], responses=not_understood)
+    for closed in (
+        data_routes(reader),
+        bar_routes(warehouse, clock),
+        run_routes(settings, warehouse, clock),
+        dashboard_routes(reader, is_asked=access.is_possible),
+    ):
+        app.include_router(closed, dependencies=[Depends(access), understood], responses=not_understood)
     return app

@@ -14,20 +14,19 @@ from google.cloud import bigquery
 from pydantic import BaseModel, Field
 
 from extract.api.access import REFUSALS
-from extract.api.days import Day, asked_days, not_valid
+from extract.api.days import Day, asked_days
 from extract.api.kept import Mark, read_mark
+from extract.api.parameters import not_valid
 from extract.api.problems import Refusal, refusals, unavailable
 from extract.api.symbols import our_symbol
 from extract.reporting.rows import write_rows
 from extract.seeds import FIRST_DAY, Clock, exchange_date
 from extract.warehouse.connection import Warehouse
-from extract.words import did_you_mean
 
 # Seventeen years of three symbols, or a year of sixty. These are some 15,000 bars, or 3 MB before they are compressed.
 _MOST_SYMBOL_YEARS = 60
 _YEAR = 365.25
 _DEFAULT_DAYS = 365
-_PARAMETERS = ("symbol", "from", "to", "format")
 
 _Price = Annotated[str, Field(description="Rupees a share, exact, as a string.", pattern=r"^-?[0-9]+([.][0-9]+)?$")]
 
@@ -104,9 +103,6 @@ def bar_routes(warehouse: Callable[[], Warehouse], clock: Clock) -> APIRouter:
         An answer has at most 60 symbol-years: 3 symbols over 20 years, or 60 symbols over one. Send its `ETag` as
         `If-None-Match` with the next request: if nothing was built in between, the answer is 304 and empty.
         """
-        # A misspelled filter must not be ignored: the answer would be to another question.
-        for name in request.query_params.keys() - set(_PARAMETERS):
-            raise not_valid(name, f"is not known here{did_you_mean(name, _PARAMETERS)}", name)
         first, last = asked_days(first, last, exchange_date(clock()), _DEFAULT_DAYS)
         symbols = sorted({our_symbol(typed) for typed in symbol.split(",") if typed.strip()})
         if not symbols:

@@ -4,9 +4,9 @@ import re
 from datetime import date, timedelta
 from typing import Annotated
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BeforeValidator
 
+from extract.api.parameters import not_valid
 from extract.seeds import FIRST_DAY
 
 
@@ -41,8 +41,3 @@ def asked_days(first: date | None, last: date | None, today: date, default_days:
     if first > last:
         raise not_valid("from", f"is after {last}, the last day asked for", first)
     return first, last
-
-
-def not_valid(name: str, fault: str, given: object) -> RequestValidationError:
-    """An error about a query parameter, for a fault that the OpenAPI description cannot express."""
-    return RequestValidationError([{"type": "value_error", "loc": ("query", name), "msg": fault, "input": str(given)}])

@@ -73,6 +73,24 @@ def test_a_part_that_is_not_valid_is_named(client: httpx.Client) -> None:
     assert told["detail"] == "; ".join(f"{each['location']}: {each['detail']}" for each in told["errors"])
 
 
+def test_a_parameter_that_would_be_ignored_is_refused_and_named(client: httpx.Client) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    for path, (method,) in paths.items():
+        address = path.format(run_id=_RUN, symbol="TCS")
+        told = _problem(client.request(method, address, params={"limt": "5"}, headers=AUTHORIZATION))
+        assert (told["type"], told["errors"][0]["location"]) == ("/docs#not-valid", "query/limt"), path
+        # A stranger is not told what there is.
+        if path not in ("/live", "/ready", "/health"):
+            assert client.request(method, address, params={"limt": "5"}).status_code == 401
+    assert len(paths) >= 9
+    said = _problem(client.get("/runs?limt=5", headers=AUTHORIZATION))["detail"]
+    assert said == "query/limt: is not known here; did you mean limit?"
+    said = _problem(client.get("/runs?limit=1&limit=2", headers=AUTHORIZATION))["detail"]
+    assert said == "query/limit: is given twice"
+    # A page answers no question: whoever follows a link with a mark in it sees the page.
+    assert client.get("/?utm_source=mail").status_code == 200
+
+
 def test_without_a_token_set_the_problem_says_what_to_set(pipeline: Pipeline) -> None:
     with serving(pipeline) as client:
         told = _problem(client.get("/data-status", headers=AUTHORIZATION))
