@@ -61,11 +61,15 @@ def serve_command(settings: Settings, options: argparse.Namespace) -> int:
             import uvicorn
 
             from extract.api import application
+            from extract.api.connections import BoundedConnection
             from extract.api.opened import OpenedWarehouse
 
             warehouse = leave.enter_context(OpenedWarehouse(settings))
         config = uvicorn.Config(
-            application(settings, warehouse, clock), log_config=None, timeout_graceful_shutdown=_ANSWER_SECONDS
+            application(settings, warehouse, clock),
+            http=BoundedConnection,
+            log_config=None,
+            timeout_graceful_shutdown=_ANSWER_SECONDS,
         )
         host, port = listener.getsockname()[:2]
         host = f"[{host}]" if ":" in host else host

@@ -23,6 +23,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 
+from extract.api.connections import BoundedConnection
 from extract.landing.raw import KITE_DAILY_BARS
 from extract.seeds import EXCHANGE_ZONE, last_closed_session
 from extract.settings import PROJECT_DIR
@@ -113,7 +114,7 @@ def serving(pipeline: Pipeline, command: str = "serve", **settings: str) -> Iter
 @contextmanager
 def answering(app: FastAPI) -> Iterator[httpx.Client]:
     """An application that answers in this process, with a client of it."""
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, http=BoundedConnection, log_config=None))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -1,5 +1,6 @@
 """The server as a process that lives for weeks: its warehouse hangs and dies, and strangers send too much."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import psutil
 import pytest
+from fastapi import FastAPI
 
+from extract.api import connections
 from extract.api.kept import KeptAnswers
 from extract.api.launch import LocalProcesses
 from extract.api.orders import Order
@@ -24,7 +28,7 @@ from extract.errors import PipelineError
 from extract.settings import Settings
 from infra.local.warehouse import find
 from tests.conftest import Pipeline, copied
-from tests.reports.conftest import AUTHORIZATION, TOKEN, serving
+from tests.reports.conftest import AUTHORIZATION, TOKEN, answering, serving
 
 # Probes of Cloud Run and of a release give up after so many seconds.
 PATIENCE = 5.0
@@ -130,6 +134,64 @@ def test_who_sends_a_little_too_much_gets_the_answer(pipeline: Pipeline) -> None
                 sender.sendall(b" " * 10_000)
                 time.sleep(0.01)
             assert sender.recv(1000).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize(
+    "part", [b"", b"GET /live HTTP/1.1\r\nHost: x\r\n", b"POST /live HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{"]
+)
+@pytest.mark.parametrize("is_second", [False, True])
+def test_who_sends_a_part_of_a_request_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, part: bytes, *, is_second: bool
+) -> None:
+    monkeypatch.setattr(connections, "_REQUEST_SECONDS", 1.0)
+    with answering(_alive()) as client, socket.create_connection(_place(client), timeout=20) as sender:
+        if is_second:
+            sender.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"alive" in sender.recv(1000)
+        sender.sendall(part)
+        # Waiting for the next request, it is ended by uvicorn after five seconds.
+        began_at = time.monotonic()
+        with suppress(ConnectionResetError):
+            while sender.recv(1000):
+                pass
+        assert time.monotonic() - began_at < 15
+
+
+def test_a_slow_answer_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_REQUEST_SECONDS", 0.5)
+    with answering(_alive(after=2.0)) as client:
+        assert client.get("/live").json() == "alive"
+        assert client.get("/live").json() == "alive"
+
+
+def test_a_thousand_half_requests_leave_room_for_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_MOST_CONNECTIONS", 50)
+    with answering(_alive()) as client, ExitStack() as leave:
+        for number in range(400):
+            sender = leave.enter_context(socket.create_connection(_place(client), timeout=20))
+            with suppress(ConnectionError):
+                sender.sendall(b"GET /live HTTP/1.1\r\nHost: x\r\n")
+            if number % 100 == 99:
+                assert client.get("/live").json() == "alive"
+        own = psutil.Process().net_connections("tcp")
+        served = [c for c in own if c.laddr and c.laddr.port == client.base_url.port and c.status == "ESTABLISHED"]
+        assert len(served) <= 51
+
+
+def _alive(after: float = 0.0) -> FastAPI:
+    app = FastAPI()
+
+    @app.get("/live")
+    async def live() -> str:
+        await asyncio.sleep(after)
+        return "alive"
+
+    return app
+
+
+def _place(client: httpx.Client) -> tuple[str, int]:
+    assert client.base_url.port is not None
+    return client.base_url.host, client.base_url.port
 
 
 def _answer_to(host: str, port: int, head: bytes) -> bytes:
