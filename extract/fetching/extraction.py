@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,7 @@ from extract.fetching.plan import by_source
 from extract.fetching.received import Received
 from extract.landing.archive import Archive, Batch
 from extract.landing.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
-from extract.seeds import EXCHANGE_ZONE, Clock
+from extract.seeds import Clock
 from extract.sources import Request, Source
 from extract.sources.pace import FIRST_WAIT
 from extract.warehouse.connection import Warehouse
@@ -43,17 +43,32 @@ _LANDING_ROWS = 100_000
 # How long a stopped run waits for the requests that are under way. Cloud Run kills ten seconds after it asks.
 _STOP_SECONDS = 3.0
 
-# How far back to look for archived batches that were never loaded, because their run was killed before the load.
-_UNLOADED_DAYS = 7
+# No run lasts so long: what it archived and did not load came at most this long before its last request.
+_LONGEST_RUN = timedelta(days=7)
+
+# After a pause of this length, the whole archive is looked through.
+_LONGEST_PAUSE = timedelta(days=90)
 
 
 def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Replay:
-    """Load what earlier runs archived and did not load; return what was loaded and what was refused.
+    """Load what earlier runs archived and did not load, however long ago; return what was loaded and what was refused.
+
+    The last daily run has looked before it fetched, so only what came since then, or while it ran, can be missing.
+    Where raw has no such run of the last months, the whole archive is looked through.
 
     Raises:
         PipelineError: the archive or the warehouse failed.
     """
-    since = now.astimezone(EXCHANGE_ZONE).date() - timedelta(days=_UNLOADED_DAYS)
+    warehouse.create_raw()
+    (row,) = warehouse.query(
+        f"""
+        select max(_extracted_at) as looked_at
+        from `{warehouse.raw}.{EXTRACT_REQUESTS.name}`
+        where is_daily and _extracted_at >= timestamp('{(now - _LONGEST_PAUSE).isoformat()}')
+        """
+    )
+    looked_at: datetime | None = row["looked_at"]
+    since = None if looked_at is None else (min(looked_at, now) - _LONGEST_RUN).astimezone(UTC).date()
     healed = replay(archive, warehouse, lambda *_: None, since=since)
     if healed.loaded:
         _log.warning("batches of an interrupted run loaded", batches=healed.loaded, rows=healed.rows)

@@ -16,7 +16,9 @@ from extract.reporting.status import read_status
 from extract.settings import Settings
 from extract.sources.kite_session import access_token
 from extract.warehouse.connection import Warehouse
+from extract.warehouse.loading import loaded_paths
 from extract.warehouse.notes import last_built_at, unmerged_batches
+from extract.words import counted
 
 # A run ends well each evening and each morning. The alert "No good run in 26 hours" has the same limit.
 LONGEST_SILENCE = timedelta(hours=26)
@@ -153,11 +155,14 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     """
     checks: list[Check] = []
     archive: Archive | None = None
+    archived: list[str] = []
     at_work: str | None = None
     try:
         archive = Archive(settings.archive_uri)
-        recent = archive.paths_since((now - timedelta(days=_RECENT_DAYS)).date())
-        newest = max((day for path in recent if (day := extraction_day(path))), default="none")
+        archived = archive.paths()
+        first = str((now - timedelta(days=_RECENT_DAYS)).date())
+        recent = [day for path in archived if (day := extraction_day(path)) and day >= first]
+        newest = max(recent, default="none")
         text = f"{settings.archive_uri} has {len(recent)} batches of the last {_RECENT_DAYS} days; the last: {newest}"
         checks.append(Check("archive", bool(recent), text, "trading-data run"))
     except (ConfigurationError, PipelineError) as error:
@@ -172,6 +177,8 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
         marts, *others = _marts(there, now)
         checks += [marts, *others]
         if marts.is_ok:
+            # A command that is at work is about to load what it has archived.
+            checks += [_loads(there, archived)] if at_work is None else []
             return Diagnosis(
                 at_work,
                 checks,
@@ -255,6 +262,14 @@ def _kite_session(settings: Settings, now: datetime) -> Check:
     except (ConfigurationError, SourceRefused) as error:
         return Check("kite session", False, str(error), "trading-data kite-login")
     return Check("kite session", True, "there is a token of today")
+
+
+def _loads(warehouse: Warehouse, archived: list[str]) -> Check:
+    """Whether raw has every batch of the archive."""
+    if not (missing := sorted({*archived} - loaded_paths(warehouse))):
+        return Check("loads", True, f"raw has all {len(archived)} batches of the archive")
+    text = f"raw lacks {counted(len(missing), 'batch')} of the archive, such as {missing[0]}"
+    return Check("loads", False, text, "trading-data replay")
 
 
 def _marts(warehouse: Warehouse, now: datetime) -> list[Check]:

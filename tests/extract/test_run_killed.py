@@ -7,16 +7,31 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from extract.landing.raw import KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
+import pytest
+
+from extract.fetching.run import daily_plan, fetch, quotes_plan
+from extract.landing.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
+from extract.warehouse.loading import loaded_paths
 from infra.local.providers import Fault
 from tests.conftest import Pipeline, copied
 from tests.extract.conftest import EVENING, TRADED, Exchange, assert_same
 
 # How many lines of its log the run writes before it is killed; the last of them are the build's.
 PLACES = (3, 15, 40)
+
+
+# The run, killed when it has archived its answers, and has loaded none.
+KILLED_BEFORE_THE_LOAD = """
+import os, signal
+from extract.fetching import extraction
+from tests.extract import run_at
+extraction.note_landing = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+run_at.main()
+"""
 
 
 def start(exchange: Exchange, pipeline: Pipeline, log: Path) -> "subprocess.Popen[str]":
@@ -30,6 +45,11 @@ def start(exchange: Exchange, pipeline: Pipeline, log: Path) -> "subprocess.Pope
             stderr=subprocess.PIPE,
             text=True,
         )
+
+
+def run_daily(exchange: Exchange, pipeline: Pipeline, now: datetime) -> None:
+    with exchange.run(pipeline, now) as job:
+        fetch(job, daily_plan(job))
 
 
 def raw(pipeline: Pipeline) -> dict[str, list[str]]:
@@ -74,6 +94,36 @@ def test_a_run_that_was_killed_again_and_again_ends_as_an_undisturbed_one(
     assert set(found.pop(KITE_INSTRUMENTS.name)) == set(expected_raw.pop(KITE_INSTRUMENTS.name))
     assert found == expected_raw
     assert_same(own.marts(), expected_marts)
+
+
+@pytest.mark.parametrize("days", [1, 40, 120])
+def test_what_was_archived_and_not_loaded_is_loaded_however_late_the_next_run_comes(
+    faultless: Exchange, pipeline: Pipeline, days: int
+) -> None:
+    run_daily(faultless, pipeline, EVENING)
+    before = set(pipeline.archive.paths())
+    killed_at = EVENING + timedelta(days=1)
+    faultless.providers.clock = lambda: killed_at
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_BEFORE_THE_LOAD, killed_at.isoformat(), ",".join(TRADED)],
+        env=faultless.environment(pipeline),
+        cwd=PROJECT_DIR,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    archived = set(pipeline.archive.paths()) - before
+    assert {path.partition("/")[0] for path in archived} >= {KITE_DAILY_BARS.name, EXTRACT_REQUESTS.name}
+    with pipeline.warehouse() as warehouse:
+        assert not archived & loaded_paths(warehouse)
+        # Quotes are landed before anybody looks for what is missing.
+        with faultless.run(pipeline, killed_at + timedelta(days=days)) as job:
+            fetch(job, quotes_plan(job))
+        assert not archived & loaded_paths(warehouse)
+    run_daily(faultless, pipeline, killed_at + timedelta(days=days))
+    with pipeline.warehouse() as warehouse:
+        assert set(pipeline.archive.paths()) == loaded_paths(warehouse)
 
 
 def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_goes_on(

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -215,6 +215,7 @@ def test_diagnose_tells_what_the_last_run_took_and_what_a_run_needs(populated: P
         "warehouse": True,
         "marts": True,
         "last build": True,
+        "loads": True,
     }
     (run, *_) = told["runs"]
     (finished,) = [line for line in populated.log if line["message"] == "run finished"]
@@ -226,6 +227,14 @@ def test_diagnose_tells_what_the_last_run_took_and_what_a_run_needs(populated: P
     assert line.split()[2:4] == ["run", "3"]
     assert told["statements"], "BigQuery remembers none"
     assert (told["bill"], "This warehouse bills nothing." in lines) == (None, True)
+    # Of a batch that was archived long ago and never loaded.
+    unloaded = write_bars(
+        pipeline.archive, KITE_DAILY_BARS, "killed", datetime(2024, 1, 2, tzinfo=UTC), {"symbol": "TCS"}
+    )
+    said = pipeline.command("diagnose", environment={"COLUMNS": "300"}).stdout
+    assert f"raw lacks 1 batch of the archive, such as {unloaded}" in said
+    assert "> trading-data replay" in said
+    (pipeline.archive_dir / unloaded).unlink()
 
 
 def test_diagnose_where_nothing_is_says_what_to_type(pipeline: Pipeline) -> None:
