@@ -16,14 +16,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from extract.errors import PipelineError
+from extract.errors import ConfigurationError, PipelineError
 from extract.fetching.asking import Answered, Asking
 from extract.fetching.ledger import Extraction, LedgerEntry
 from extract.fetching.plan import by_source
 from extract.fetching.received import Received
 from extract.landing.archive import Archive, Batch
 from extract.landing.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
-from extract.seeds import Clock
+from extract.seeds import EXCHANGE_ZONE, Clock
 from extract.sources import Request, Source
 from extract.sources.pace import FIRST_WAIT
 from extract.warehouse.connection import Warehouse
@@ -49,6 +49,9 @@ _LONGEST_RUN = timedelta(days=7)
 # After a pause of this length, the whole archive is looked through.
 _LONGEST_PAUSE = timedelta(days=90)
 
+# The clocks of two machines may differ by this.
+_CLOCKS_APART = timedelta(minutes=10)
+
 
 def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Replay:
     """Load what earlier runs archived and did not load, however long ago; return what was loaded and what was refused.
@@ -73,6 +76,31 @@ def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Repl
     if healed.loaded:
         _log.warning("batches of an interrupted run loaded", batches=healed.loaded, rows=healed.rows)
     return healed
+
+
+def _check_clock(warehouse: Warehouse, now: datetime) -> None:
+    """Refuse a clock that is behind what raw has received: of two versions of a bar, the one received later counts.
+
+    Raises:
+        ConfigurationError: the clock is wrong, or was wrong when raw received something.
+    """
+    (row,) = warehouse.query(
+        f"""
+        select max(_extracted_at) as received_at
+        from `{warehouse.raw}.{EXTRACT_REQUESTS.name}`
+        where _extracted_at >= timestamp('{(now + _CLOCKS_APART).isoformat()}')
+        """
+    )
+    if row["received_at"] is not None:
+        raise ConfigurationError(
+            f"this machine's clock says {_said(now)}, but raw has what was received at {_said(row['received_at'])}."
+            " Correct the clock, and run the same command again. If it is right, it was wrong then: move the batches"
+            " of later days out of the archive, delete raw, and run `trading-data replay`"
+        )
+
+
+def _said(moment: datetime) -> str:
+    return f"{moment.astimezone(EXCHANGE_ZONE):%Y-%m-%d %H:%M} IST"
 
 
 def extract(  # noqa: C901 One loop that must also end well when it is interrupted.
@@ -101,6 +129,7 @@ def extract(  # noqa: C901 One loop that must also end well when it is interrupt
         first_wait: seconds before a second attempt, at most.
 
     Raises:
+        ConfigurationError: the clock is wrong; nothing was landed.
         PipelineError: the archive or the warehouse failed. What was landed before stays; run it again for the rest.
         KeyboardInterrupt: the run was stopped; what had been answered is landed.
     """
@@ -114,7 +143,9 @@ def extract(  # noqa: C901 One loop that must also end well when it is interrupt
     done = 0
     progress(0, len(requests))
     try:
-        landing = _Landing(archive, warehouse(), extraction, requests)
+        opened = warehouse()
+        _check_clock(opened, clock())
+        landing = _Landing(archive, opened, extraction, requests)
         _log.info("read what raw holds", days_of_symbols=landing.held())
         while done < len(requests):
             try:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from extract.errors import ConfigurationError
 from extract.fetching.run import daily_plan, fetch, quotes_plan
 from extract.landing.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
@@ -124,6 +125,20 @@ def test_what_was_archived_and_not_loaded_is_loaded_however_late_the_next_run_co
     run_daily(faultless, pipeline, killed_at + timedelta(days=days))
     with pipeline.warehouse() as warehouse:
         assert set(pipeline.archive.paths()) == loaded_paths(warehouse)
+
+
+def test_a_clock_that_is_behind_what_was_received_lands_nothing(faultless: Exchange, pipeline: Pipeline) -> None:
+    run_daily(faultless, pipeline, EVENING)
+    before = pipeline.archive.paths()
+    for mode in (daily_plan, quotes_plan):
+        with (
+            faultless.run(pipeline, EVENING - timedelta(days=90)) as job,
+            pytest.raises(ConfigurationError, match="clock says 2024-10-02 18:30 IST, but raw has what was received"),
+        ):
+            fetch(job, mode(job))
+    assert pipeline.archive.paths() == before
+    # The clocks of two machines are never quite the same.
+    run_daily(faultless, pipeline, EVENING - timedelta(minutes=9))
 
 
 def test_a_run_that_is_asked_to_stop_lands_what_was_answered_and_the_next_one_goes_on(
