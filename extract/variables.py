@@ -123,7 +123,7 @@ def archive_uri(given: str, name: str) -> str:
     if re.fullmatch(r"gs://[a-z0-9][a-z0-9._-]+(/.*)?", given):
         return given.rstrip("/")
     is_file = given.startswith("file://")
-    if not given or (not is_file and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", given)):
-        raise ConfigurationError(f"{name} is {given!r}: use a folder, or gs://bucket/prefix")
     path = unquote(urlsplit(given).path) if is_file else given
-    return str(folder(path or "/", name))
+    if not path or (not is_file and re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", path)):
+        raise ConfigurationError(f"{name} is {given!r}: use a folder, or gs://bucket/prefix")
+    return str(folder(path, name))

@@ -3,11 +3,10 @@
 import argparse
 import json
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 from extract.commands.builds import load_and_build, report_build
-from extract.commands.options import Add, add_json, clock, day
+from extract.commands.options import Add, add_json, clock, day, path
 from extract.commands.terminal import output, progress, say
 from extract.commands.writing import starting, writing
 from extract.errors import FAILED, INCOMPLETE, OK, USAGE, ConfigurationError, UsageError
@@ -37,7 +36,7 @@ def add_commands(add: Add) -> None:
     imported.add_argument(
         "paths",
         nargs="+",
-        type=Path,
+        type=path,
         metavar="PATH",
         help="files, folders and zips of corporate actions, index lists, holidays and daily records (bhavcopies)",
     )
@@ -61,7 +60,7 @@ def replay_command(settings: Settings, options: argparse.Namespace) -> int:
     from extract.landing.archive import Archive
 
     # Checked before anything starts: a replay of a mistyped address must fail, and not load nothing.
-    other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive else None
+    other = Archive(archive_uri(options.archive, "--archive"), must_exist=True) if options.archive is not None else None
     with starting(settings), writing(settings, options) as (own, outcome):
         archive = other or own
         load_and_build(settings, outcome, archive, is_built=not options.no_build)

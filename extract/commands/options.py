@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Protocol
 
 from extract.commands.terminal import warn
@@ -75,6 +76,13 @@ def row_count(text: str) -> int:
     if text.isascii() and text.isdecimal() and int(text) > 0:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of rows; use 1 or more")
+
+
+def path(text: str) -> Path:
+    """A path, which is not empty: a variable that is not set would otherwise mean the current folder."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("a path is empty; write . for the current folder")
+    return Path(text)
 
 
 def run_id(text: str) -> str:

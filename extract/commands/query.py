@@ -16,7 +16,7 @@ from extract.commands.writing import opened, starting
 from extract.errors import OK, UsageError
 from extract.reporting.rows import FORMS, write_rows
 from extract.settings import Settings
-from extract.words import counted
+from extract.words import counted, encodable
 
 # The form that the suffix of a file name stands for.
 _BY_SUFFIX = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".md": "markdown", ".txt": "table"}
@@ -95,6 +95,8 @@ def _statement(options: argparse.Namespace) -> str:
         sql = sys.stdin.read() if options.sql == "-" else options.sql
     if not re.sub(r"(?m)^\s*(--|#).*$|;", "", sql).strip():
         raise UsageError("there is no statement; write one in quotes, or - to read it from standard input")
+    if sql != encodable(sql):
+        raise UsageError("the statement has bytes that are not UTF-8; write it in UTF-8")
     return str(sql)
 
 

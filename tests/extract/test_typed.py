@@ -113,6 +113,70 @@ USAGE: list[Typed] = [
     (["serve"], {"TRIGGER_JOB": "trading-data"}, "TRIGGER_JOB is 'trading-data'"),
     (["serve"], {"API_AUTHENTICATION": "none"}, "API_AUTHENTICATION is 'none'"),
     (["serve"], {"API_AUTHENTICATION": "cloud_run"}, "this is not a Cloud Run service"),
+    # Found by trying.
+    *(([*typed, ""], {}, "empty") for typed in (["import"], ["import", "a.csv"], ["import", " "])),
+    *((["replay", "--archive", uri], {}, "--archive is") for uri in ("", " ", "file://", "file://host")),
+    (["replay", "--archive", "/dev/null"], {}, "no such folder"),
+    (["replay", "--archive", __file__], {}, "no such folder"),
+    (["import"], {}, "PATH"),
+    (["import", "a.csv", "--as-of", "2099-01-01"], {}, "--as-of 2099-01-01 lies in the future"),
+    (["import", "a.csv", "--as-of", "soon"], {}, "'soon' is not a day"),
+    (["query", "select '\udcff'"], {}, "not UTF-8"),
+    (["query", "select 1", "--format", ""], {}, "invalid choice: ''"),
+    (["query", "select 1", "-o", ""], {}, "is a folder"),
+    (["query", "select 1", "-o", "/"], {}, "is a folder"),
+    (["query", "select 1", "-o", "/no/such/folder/x.csv"], {}, "does not exist"),
+    (["query", "select 1", "--file", "x.sql"], {}, "name a file with --file"),
+    (["query", "--file", "/"], {}, "--file / cannot be read"),
+    (["query"], {}, "write one statement in quotes"),
+    (["export"], {}, "TABLE"),
+    (["export", "daily_bars"], {}, "-o"),
+    (["export", "daily_bars", "-o", ""], {}, "is a folder"),
+    (["export", "daily_bars", "-o", "x.xlsx"], {}, "x.xlsx"),
+    (["export", "daily_bars", "-o", "gs://bucket/x.csv"], {}, "gs:"),
+    (["export", "daily_bars", "-o", f"{__file__}/x.csv"], {}, "does not exist"),
+    *((["serve", "--host", host, "--port", "0"], {}, "--host") for host in ("no such host", "256.1.1.1", "h" * 300)),
+    (["serve", "--host", "1.2.3.4", "--port", "0"], {}, "--host 1.2.3.4 cannot be used"),
+    *((["run", "--run-id", run_id], {}, "is not an id") for run_id in ("", "a/b", "a b", "x" * 300, "\u0661", "..")),
+    (["run", "--mode", ""], {}, "invalid choice: ''"),
+    *(
+        (["run", "--symbols", typed], {}, "not in seeds/instruments.csv")
+        for typed in ("*", "TCS..NS", "null", "\u202eTCS", ",".join(["NOBODY"] * 20_000))
+    ),
+    *((["extract", "--source", source], {}, f"invalid choice: '{source}'") for source in ("", "nse", "all")),
+    *((["backfill", "--from", day], {}, "is not a day") for day in ("0000-00-00", "10000-01-01", "-1", "1e3")),
+    (["backfill", "--from", "2024-01-01", "--to", ""], {}, "'' is not a day"),
+    *((typed, {}, "extra is not known here") for typed in (["run", "extra"], ["status", "extra"], ["tables", "extra"])),
+    (["backfill", " --from"], {}, "did you mean --from?"),
+    (["run", "--dry-run=yes"], {}, "--dry-run"),
+    (["build", "--full-refresh", "now"], {}, "now is not known here"),
+    (["warehouse", "--stop", "now"], {}, "now is not known here"),
+    (["describe"], {}, "TABLE"),
+    *((typed, {}, "trading-data --help") for typed in ([""], ["--"], ["-x"])),
+    (["run"], {"SYMBOLS": "TCS,NOBODY"}, "SYMBOLS: NOBODY: not in seeds/instruments.csv"),
+    (["run"], {"LEASE_URI": "s3://x"}, "LEASE_URI is 's3://x'"),
+    (["serve"], {"ORDERS_URI": "s3://x"}, "ORDERS_URI is 's3://x'"),
+    (["serve"], {"TRIGGER_JOB": "projects/p/locations/l/jobs/j"}, "ORDERS_URI is not"),
+    *((["status"], {"WAREHOUSE_DIR": path}, "which cannot be used") for path in (__file__, "/dev/null", "x" * 300)),
+    *(
+        (["status"], {"BIGQUERY_DATASET": name}, "BIGQUERY_DATASET is")
+        for name in ("x" * 2_000, "\u00e9", "a.b", "a b")
+    ),
+    *(
+        (["status"], {"BIGQUERY_EMULATOR_HOST": host}, "no BigQuery answers there")
+        for host in ("ftp://x", "http://", "127.0.0.1:9")
+    ),
+    *(
+        (["run"], {name: url}, f"{name} is")
+        for name in ("KITE_BASE_URL", "YAHOO_BASE_URL", "ALPHA_VANTAGE_BASE_URL", "RUN_API_URL")
+        for url in ("http://", "ftp://x", "x")
+    ),
+    *((["run"], {"ALERT_WEBHOOK_URL": url}, "ALERT_WEBHOOK_URL is") for url in ("javascript:1", "https://", "x")),
+    *((["status"], {"WAREHOUSE_IDLE_SECONDS": value}, "WAREHOUSE_IDLE_SECONDS is") for value in ("soon", "nan", "inf")),
+    *((["serve"], {"PORT": port}, f"{port!r} is not a port") for port in ("-5", "99999", "1e3")),
+    (["serve"], {"API_TRIGGERS_PER_HOUR": "\u0665"}, "API_TRIGGERS_PER_HOUR is"),
+    (["kite-login"], {}, "KITE_API_KEY and KITE_API_SECRET are needed"),
+    *((["ordered"], cloud, "use `trading-data run`") for cloud in ({}, {"ORDERS_URI": "/tmp/orders"})),  # noqa: S108
 ]
 
 
@@ -134,6 +198,8 @@ def test_what_cannot_be_meant_is_one_sentence_and_status_2_and_pages_nobody(
     assert (status, words in said.err, said.out) == (2, True, ""), said.err
     assert "Traceback" not in said.err
     assert "run_failed" not in said.err
+    # One sentence; the log may have it once more.
+    assert sum(not line.startswith("{") for line in said.err.splitlines()) == 1, said.err
     # Nothing was made of it, here or in the archive.
     assert not (tmp_path / "archive").exists()
     assert environment
