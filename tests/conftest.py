@@ -18,7 +18,7 @@ import pytest
 import structlog
 
 from extract.landing.archive import Archive
-from extract.landing.raw import RawTable
+from extract.landing.raw_table import RawTable
 from extract.settings import PROJECT_DIR, Settings
 from extract.warehouse.build import Build, build
 from extract.warehouse.connection import Warehouse, open_warehouse

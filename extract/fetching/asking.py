@@ -15,7 +15,7 @@ import structlog
 from extract.errors import SourceRefused, SourceUnavailable
 from extract.fetching.ledger import Extraction, LedgerEntry
 from extract.fetching.plan import PlannedSource
-from extract.landing.raw import RawTable
+from extract.landing.raw_table import RawTable
 from extract.seeds import Clock, exchange_date
 from extract.sources import Answer, Request, Source
 from extract.sources.pace import LONGEST_WAIT, attempts

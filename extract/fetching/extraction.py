@@ -22,7 +22,8 @@ from extract.fetching.ledger import Extraction, LedgerEntry
 from extract.fetching.plan import by_source
 from extract.fetching.received import Received
 from extract.landing.archive import Archive, Batch
-from extract.landing.raw import EXTRACT_REQUESTS, RAW_TABLES, RawTable
+from extract.landing.raw import EXTRACT_REQUESTS, RAW_TABLES
+from extract.landing.raw_table import RawTable
 from extract.seeds import EXCHANGE_ZONE, Clock
 from extract.sources import Request, Source
 from extract.sources.pace import FIRST_WAIT

@@ -11,7 +11,8 @@ import pyarrow.compute as pc
 import structlog
 from google.cloud import bigquery
 
-from extract.landing.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS, RawTable
+from extract.landing.raw import EXTRACT_REQUESTS, KITE_INSTRUMENTS
+from extract.landing.raw_table import RawTable
 from extract.seeds import EXCHANGE_ZONE, FINAL_HOUR, exchange_date, final_through
 from extract.warehouse.connection import Warehouse
 

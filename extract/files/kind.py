@@ -13,7 +13,7 @@ from extract.files.days import FIRST_YEAR, AmbiguousDay, First, read_day
 from extract.files.opened import FileRefused
 from extract.files.shares import check_share
 from extract.files.text import UnreadRow
-from extract.landing.raw import RawTable
+from extract.landing.raw_table import RawTable
 
 # How people and programs write an empty value.
 _BLANKS = ("", "-", "--", "nan", "nat", "none", "null", "n/a", "#n/a", "na", "<na>")

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from extract.files.kind import is_symbol
 from extract.files.text import UnreadRow
 from extract.landing.archive import Archive
-from extract.landing.raw import RawTable
+from extract.landing.raw_table import RawTable
 
 TAKEN, HERE, REFUSED = "taken", "already here", "refused"
 

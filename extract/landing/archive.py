@@ -16,7 +16,8 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import LocalStore, ObjectStore, from_url
 
 from extract.errors import ConfigurationError, PipelineError
-from extract.landing.raw import PROVENANCE, RAW_TABLES, RawTable
+from extract.landing.raw import RAW_TABLES
+from extract.landing.raw_table import PROVENANCE, RawTable
 from extract.seeds import exchange_date
 
 # Shorter than the expiry of the lease, whose records are also in the archive.

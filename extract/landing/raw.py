@@ -1,74 +1,21 @@
-"""The raw tables: the columns of each provider under its own names, and the provenance of each row."""
-
-from dataclasses import dataclass
+"""The raw tables: the columns of each provider, under its own names."""
 
 import pyarrow as pa
 
-_TIMESTAMP = pa.timestamp("us", tz="UTC")
-
-# The last columns of every raw table.
-PROVENANCE = (
-    pa.field("_run_id", pa.string()),
-    pa.field("_extracted_at", _TIMESTAMP),
-    pa.field("_archive_path", pa.string()),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RawTable:
-    """One raw table, which is also the schema of its archive batches.
-
-    Attributes:
-        name: the table's name in the raw dataset and the first folder of its batches.
-        source_id: the provider that fills it; None for the two ledgers, of requests and of runs.
-        schema: all columns in order, provenance last.
-        keys: the columns that a row must have; a batch with a null in one of them is refused.
-        symbol: the column that names the instrument; in the ledger of runs, the command.
-        dates: the columns that place a row in time; empty if no bar depends on the table.
-        values: the columns that are compared with the rows received before; a difference makes a new version.
-    """
-
-    name: str
-    source_id: str | None
-    schema: pa.Schema
-    keys: tuple[str, ...]
-    symbol: str
-    dates: tuple[str, ...]
-    values: tuple[str, ...]
-
-    @property
-    def provider_columns(self) -> pa.Schema:
-        """The columns as the provider sends them, without provenance."""
-        return pa.schema(list(self.schema)[: -len(PROVENANCE)])
-
-
-def _table(
-    name: str,
-    source_id: str | None,
-    columns: dict[str, pa.DataType],
-    *,
-    keys: tuple[str, ...] = ("symbol", "date"),
-    symbol: str = "symbol",
-    dates: tuple[str, ...] = ("date",),
-    values: tuple[str, ...] = (),
-) -> RawTable:
-    fields = [pa.field(column, kind) for column, kind in columns.items()]
-    schema = pa.schema([*fields, *PROVENANCE])
-    return RawTable(name, source_id, schema, (*keys, "_run_id", "_extracted_at"), symbol, dates, values)
-
+from extract.landing.raw_table import TIMESTAMP, raw_table
 
 _PRICES = dict.fromkeys(("open", "high", "low", "close"), pa.float64())
 # True in a row without values, which is ours: the provider had sent a bar of the day, and a later answer lacked it.
 _WITHDRAWN = {"is_withdrawn": pa.bool_()}
 _BAR_VALUES = ("open", "high", "low", "close", "volume")
 
-KITE_DAILY_BARS = _table(
+KITE_DAILY_BARS = raw_table(
     "kite_daily_bars",
     "kite",
     {
         "symbol": pa.string(),
         "instrument_token": pa.int64(),
-        "date": _TIMESTAMP,
+        "date": TIMESTAMP,
         **_PRICES,
         "volume": pa.int64(),
         **_WITHDRAWN,
@@ -76,14 +23,14 @@ KITE_DAILY_BARS = _table(
     values=_BAR_VALUES,
 )
 
-KITE_QUOTES = _table(
+KITE_QUOTES = raw_table(
     "kite_quotes",
     "kite",
     {
         "symbol": pa.string(),
         "instrument_token": pa.int64(),
-        "timestamp": _TIMESTAMP,
-        "last_trade_time": _TIMESTAMP,
+        "timestamp": TIMESTAMP,
+        "last_trade_time": TIMESTAMP,
         "last_price": pa.float64(),
         **_PRICES,
         "volume": pa.int64(),
@@ -92,7 +39,7 @@ KITE_QUOTES = _table(
     dates=("timestamp", "last_trade_time"),
 )
 
-KITE_INSTRUMENTS = _table(
+KITE_INSTRUMENTS = raw_table(
     "kite_instruments",
     "kite",
     {
@@ -114,13 +61,13 @@ KITE_INSTRUMENTS = _table(
     dates=(),
 )
 
-YAHOO_DAILY_BARS = _table(
+YAHOO_DAILY_BARS = raw_table(
     "yahoo_daily_bars",
     "yahoo",
     {
         "symbol": pa.string(),
         "ticker": pa.string(),
-        "date": _TIMESTAMP,
+        "date": TIMESTAMP,
         **_PRICES,
         "adj_close": pa.float64(),
         "volume": pa.int64(),
@@ -130,20 +77,20 @@ YAHOO_DAILY_BARS = _table(
     values=_BAR_VALUES,
 )
 
-YAHOO_CORPORATE_ACTIONS = _table(
+YAHOO_CORPORATE_ACTIONS = raw_table(
     "yahoo_corporate_actions",
     "yahoo",
     {
         "symbol": pa.string(),
         "ticker": pa.string(),
-        "date": _TIMESTAMP,
+        "date": TIMESTAMP,
         "dividend": pa.float64(),
         "split_ratio": pa.float64(),
     },
     values=("dividend", "split_ratio"),
 )
 
-ALPHA_VANTAGE_DAILY_BARS = _table(
+ALPHA_VANTAGE_DAILY_BARS = raw_table(
     "alpha_vantage_daily_bars",
     "alpha_vantage",
     {
@@ -155,7 +102,7 @@ ALPHA_VANTAGE_DAILY_BARS = _table(
     values=_BAR_VALUES,
 )
 
-NSE_CORPORATE_ACTIONS = _table(
+NSE_CORPORATE_ACTIONS = raw_table(
     "nse_corporate_actions",
     "nse",
     {
@@ -185,7 +132,7 @@ NSE_CORPORATE_ACTIONS = _table(
     dates=("ex_date",),
 )
 
-NSE_INDEX_CONSTITUENTS = _table(
+NSE_INDEX_CONSTITUENTS = raw_table(
     "nse_index_constituents",
     "nse",
     {
@@ -199,7 +146,7 @@ NSE_INDEX_CONSTITUENTS = _table(
     dates=(),
 )
 
-NSE_DAILY_BARS = _table(
+NSE_DAILY_BARS = raw_table(
     "nse_daily_bars",
     "nse",
     {
@@ -216,7 +163,7 @@ NSE_DAILY_BARS = _table(
     values=_BAR_VALUES,
 )
 
-NSE_CALENDAR_DAYS = _table(
+NSE_CALENDAR_DAYS = raw_table(
     "nse_calendar_days",
     "nse",
     {
@@ -234,7 +181,7 @@ NSE_CALENDAR_DAYS = _table(
     dates=(),
 )
 
-NSE_FILES = _table(
+NSE_FILES = raw_table(
     "nse_files",
     "nse",
     {
@@ -248,7 +195,7 @@ NSE_FILES = _table(
     dates=(),
 )
 
-EXTRACT_REQUESTS = _table(
+EXTRACT_REQUESTS = raw_table(
     "extract_requests",
     None,
     {
@@ -266,13 +213,13 @@ EXTRACT_REQUESTS = _table(
         "asked_from": pa.date32(),
         "asked_to": pa.date32(),
         "is_daily": pa.bool_(),
-        "requested_at": _TIMESTAMP,
+        "requested_at": TIMESTAMP,
     },
     keys=("source_id", "raw_table", "outcome", "requested_at"),
     dates=(),
 )
 
-EXTRACT_RUNS = _table(
+EXTRACT_RUNS = raw_table(
     "extract_runs",
     None,
     {
@@ -286,8 +233,8 @@ EXTRACT_RUNS = _table(
         "failed_node_count": pa.int64(),
         "bytes_processed": pa.int64(),
         "bytes_billed": pa.int64(),
-        "started_at": _TIMESTAMP,
-        "ended_at": _TIMESTAMP,
+        "started_at": TIMESTAMP,
+        "ended_at": TIMESTAMP,
     },
     keys=("command", "exit_status", "started_at", "ended_at"),
     symbol="command",

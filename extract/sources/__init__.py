@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from extract.errors import SourceUnavailable
-from extract.landing.raw import RawTable
+from extract.landing.raw_table import RawTable
 from extract.network import shortened
 from extract.seeds import EXCHANGE_ZONE, Instrument, exchange_date
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from extract.errors import ConfigurationError, PipelineError
 from extract.landing.archive import Archive
-from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw_table import RawTable
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments, trading_sessions
 from infra.local.defects import plant, plant_last_run
 from infra.local.series import DAILY_RUNS, TICKS_PER_RUPEE, Bars, Defect, Draft, Grid, Mask, clean_bars, same_day_bars

@@ -9,7 +9,8 @@ import pytest
 
 from extract.files.take import take_files
 from extract.landing.archive import Archive
-from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw_table import RawTable
 from extract.seeds import EXCHANGE_ZONE
 from infra.local.market import write_market
 from tests.conftest import Pipeline, copied, made_once, write_bars

@@ -13,7 +13,8 @@ import pytest
 
 from extract.fetching.run import Job
 from extract.landing.archive import Archive
-from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw_table import RawTable
 from extract.run_id import new_run_id
 from extract.seeds import EXCHANGE_ZONE, last_closed_session, listed_instruments
 from extract.settings import Settings

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from extract.files.take import take_files
-from extract.landing.raw import KITE_DAILY_BARS, NSE_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.landing.raw import KITE_DAILY_BARS, NSE_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw_table import RawTable
 from extract.seeds import EXCHANGE_ZONE, trading_sessions
 from extract.warehouse import build as dbt_build
 from tests.conftest import Pipeline, write_bars

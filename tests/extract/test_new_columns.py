@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from extract.landing import archive as archives
-from extract.landing.raw import KITE_DAILY_BARS, PROVENANCE, RAW_TABLES, RawTable
+from extract.landing.raw import KITE_DAILY_BARS, RAW_TABLES
+from extract.landing.raw_table import PROVENANCE, RawTable
 from extract.warehouse import loading, tables
 from tests.conftest import Pipeline, write_bars
 from tests.extract.test_archive import BAR, NOON

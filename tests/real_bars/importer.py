@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from extract.files.outcome import TAKEN
 from extract.files.take import take_files
 from extract.landing.archive import Archive
-from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS, RawTable
+from extract.landing.raw import KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
+from extract.landing.raw_table import RawTable
 
 SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
 
