@@ -21,7 +21,8 @@ from extract.fetching.asking import Answered, Asking
 from extract.fetching.ledger import Extraction, LedgerEntry
 from extract.fetching.plan import by_source
 from extract.fetching.received import Received
-from extract.landing.archive import Archive, Batch
+from extract.landing.archive import Archive
+from extract.landing.batch import Batch
 from extract.landing.raw import EXTRACT_REQUESTS, RAW_TABLES
 from extract.landing.raw_table import RawTable
 from extract.seeds import EXCHANGE_ZONE, Clock

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from extract.files.daily_record.session import DailyRecord
 from extract.files.outcome import HERE, TAKEN, FileReport, Held, row_count, unread_symbols
-from extract.landing.archive import Archive, BatchRefused
+from extract.landing.archive import Archive
+from extract.landing.batch import BatchRefused
 from extract.landing.raw import NSE_DAILY_BARS, NSE_FILES
 from extract.seeds import trading_sessions
 

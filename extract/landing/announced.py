@@ -6,7 +6,8 @@ from typing import Any
 
 import structlog
 
-from extract.landing.archive import Archive, BatchRefused
+from extract.landing.archive import Archive
+from extract.landing.batch import BatchRefused
 from extract.landing.raw import NSE_CALENDAR_DAYS
 from extract.seeds import LATEST_CLOSE, Announcements, HolidayList, exchange_date
 

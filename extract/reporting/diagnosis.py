@@ -9,7 +9,8 @@ from typing import Any
 from google.cloud import bigquery
 
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
-from extract.landing.archive import Archive, extraction_day
+from extract.landing.archive import Archive
+from extract.landing.batch import extraction_day
 from extract.landing.lease import holder
 from extract.reporting.alerts import Alert
 from extract.reporting.status import read_status

@@ -10,7 +10,7 @@ from google.api_core.exceptions import Conflict, GoogleAPICallError
 from google.cloud import bigquery
 
 from extract.errors import PipelineError
-from extract.landing.archive import Batch
+from extract.landing.batch import Batch
 from extract.landing.raw import RAW_TABLES
 from extract.warehouse.connection import LOAD_SECONDS, RETRY, TIMEOUT, Warehouse
 from extract.warehouse.errors import as_pipeline_error

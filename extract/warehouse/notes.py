@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 import pyarrow as pa
 
-from extract.landing.archive import Batch
+from extract.landing.batch import Batch
 from extract.warehouse.connection import Warehouse
 from extract.warehouse.errors import as_pipeline_error
 from extract.warehouse.loading import held_paths

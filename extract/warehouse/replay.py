@@ -9,7 +9,8 @@ from itertools import groupby, islice
 
 import structlog
 
-from extract.landing.archive import Archive, Batch, BatchRefused, batch_of
+from extract.landing.archive import Archive
+from extract.landing.batch import Batch, BatchRefused, read_batch
 from extract.warehouse.connection import Warehouse
 from extract.warehouse.loading import load, loaded_paths
 from extract.warehouse.notes import note_landing
@@ -92,7 +93,7 @@ def _accepted(archive: Archive, paths: list[str], outcome: Replay) -> Iterator[B
         while reading:
             path, body = reading.popleft()
             try:
-                batch = batch_of(path, body.result())
+                batch = read_batch(path, body.result())
             except BatchRefused as refusal:
                 outcome.refused.append((refusal.path, refusal.reason))
                 _log.error("batch refused", path=refusal.path, reason=refusal.reason)

@@ -21,7 +21,8 @@ from extract.errors import PipelineError
 from extract.fetching import extraction as extraction_module
 from extract.fetching.run import Job, daily_plan, fetch
 from extract.fetching.shortfalls import shortfalls
-from extract.landing.archive import Archive, BatchRefused
+from extract.landing.archive import Archive
+from extract.landing.batch import BatchRefused
 from extract.landing.lease import held
 from extract.landing.raw import RAW_TABLES
 from extract.run_id import new_run_id

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from extract.errors import PipelineError
-from extract.landing.archive import Archive, BatchRefused
+from extract.landing.archive import Archive
+from extract.landing.batch import BatchRefused
 from extract.landing.raw import KITE_DAILY_BARS
 from tests.conftest import write_bars
 

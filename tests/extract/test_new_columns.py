@@ -7,7 +7,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from extract.landing import archive as archives
+from extract.landing import archive, batch
 from extract.landing.raw import KITE_DAILY_BARS, RAW_TABLES
 from extract.landing.raw_table import PROVENANCE, RawTable
 from extract.warehouse import loading, tables
@@ -32,7 +32,7 @@ def release(monkeypatch: pytest.MonkeyPatch) -> Release:
     """Make the code that of another release, which differs in one table."""
 
     def release(table: RawTable) -> None:
-        for module in (archives, tables, loading):
+        for module in (archive, batch, tables, loading):
             monkeypatch.setattr(module, "RAW_TABLES", RAW_TABLES | {table.name: table})
 
     return release
