@@ -6,7 +6,7 @@
         trade_date (date): of the bar.
         received_at (timestamp): when it was first received.
 
-    Example: {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on -#}
+    Example: {{ day_of_shares('source_id', 'trade_date', 'first_sent_at') }} as known_on -#}
 {% macro day_of_shares(source_id, trade_date, received_at) -%}
     if(
             {{ source_id }} = '{{ var('exchange_source') }}',

@@ -17,8 +17,8 @@ from daily_bars{where}
 order by symbol, trade_date
 """
 
-# A version is in shares of the day on which the source first sent it; a version of the exchange's record, in shares of
-# its own trade date. The arithmetic is that of int_bars__rebased, with the events that were known at the time.
+# A version is in shares of the day on which the source first sent its values; a version of the exchange's record, in
+# shares of its own trade date. The arithmetic is that of int_bars__rebased, with the events known at the time.
 AS_OF = """
 with
 
@@ -69,7 +69,7 @@ known as (
         if(
             source_id = '{exchange}',
             trade_date,
-            date(timestamp_sub(known_from, interval 8 hour), 'Asia/Kolkata')
+            date(timestamp_sub(first_sent_at, interval 8 hour), 'Asia/Kolkata')
         ) as sent_in_shares_of,
         case {precedence} else 99 end as precedence
     from fct_daily_bar_revisions{where}

@@ -27,9 +27,6 @@ bars as (
         volume,
         is_provisional,
         is_withdrawn,
-        max(if(is_withdrawn, extracted_at, null)) over (
-            partition by symbol, source_id, trade_date
-        ) as last_withdrawn_at,
         trade_date,
         extracted_at
     from {{ ref('int_bars__unioned') }}
@@ -43,20 +40,40 @@ bars as (
 
 ),
 
+-- A row that says that the source no longer sends the day has no values: it ends the version before
+-- it. At one moment, what was sent counts, and what was withdrawn does not.
+between_withdrawals as (
+
+    select
+        *,
+        max(if(is_withdrawn, extracted_at, null)) over (
+            partition by symbol, source_id, trade_date
+            order by extracted_at asc, is_withdrawn is true asc
+            rows between unbounded preceding and 1 preceding
+        ) as withdrawn_before,
+        min(if(is_withdrawn, extracted_at, null)) over (
+            partition by symbol, source_id, trade_date
+            order by extracted_at desc, is_withdrawn is true asc
+            rows between unbounded preceding and 1 preceding
+        ) as withdrawn_after
+    from bars
+
+),
+
 -- Bars received at one moment are ordered by their values, so that every order of arrival gives the
 -- same numbers. The order is total: a bar that comes late can add revisions, but never removes one.
 compared as (
 
     select
         *,
+        coalesce(withdrawn_before > lag(extracted_at) over receipts, false) as is_back,
         lag(extracted_at) over receipts is null
         or open is distinct from lag(open) over receipts
         or high is distinct from lag(high) over receipts
         or low is distinct from lag(low) over receipts
         or close is distinct from lag(close) over receipts
         or volume is distinct from lag(volume) over receipts as is_changed
-    from bars
-    -- A row that says that the source no longer sends the day has no values: it ends a version.
+    from between_withdrawals
     where is_withdrawn is not true
     window
         receipts as (
@@ -70,12 +87,15 @@ numbered as (
 
     select
         *,
-        countif(is_changed) over (
+        countif(is_changed or is_back) over receipts as revision,
+        countif(is_changed) over receipts as change
+    from compared
+    window
+        receipts as (
             partition by symbol, source_id, trade_date, is_provisional
             order by extracted_at, close, open, high, low, volume
             rows between unbounded preceding and current row
-        ) as revision
-    from compared
+        )
 
 ),
 
@@ -90,11 +110,13 @@ revisions as (
         any_value(close) as close,
         any_value(volume) as volume,
         revision,
+        any_value(change) as change,
         is_provisional,
         trade_date,
-        any_value(last_withdrawn_at) as last_withdrawn_at,
         min(extracted_at) as known_from,
-        max(extracted_at) as last_received_at
+        max(extracted_at) as last_received_at,
+        -- No version spans a withdrawal, so the next one is the same for all its receipts.
+        min(withdrawn_after) as withdrawn_after
     from numbered
     group by symbol, source_id, trade_date, is_provisional, revision
 
@@ -120,17 +142,13 @@ followed as (
             lag(known_from) over revisions_of_bar,
             lag(known_from) over versions_of_bar
         ) as replaced_from,
-        lead(known_from) over revisions_of_bar as replaced_at,
+        lead(known_from) over revisions_of_bar as next_from,
         min(if(is_provisional, null, known_from)) over (
             partition by symbol, source_id, trade_date
         ) as final_from,
-        -- A day that the source sent again after all is not withdrawn.
-        if(
-            last_withdrawn_at
-            > max(last_received_at) over (partition by symbol, source_id, trade_date),
-            last_withdrawn_at,
-            null
-        ) as bar_withdrawn_at
+        min(known_from) over (
+            partition by symbol, source_id, trade_date, is_provisional, change
+        ) as first_sent_at
     from revisions
     window
         revisions_of_bar as (
@@ -141,6 +159,21 @@ followed as (
             partition by symbol, source_id, trade_date
             order by known_from asc, is_provisional desc, revision asc
         )
+
+),
+
+replaced as (
+
+    select
+        *,
+        -- The first final bar replaces a provisional one; a provisional bar that comes after it is
+        -- never used.
+        if(
+            is_provisional and final_from is not null,
+            greatest(known_from, least(coalesce(next_from, final_from), final_from)),
+            next_from
+        ) as replaced_at
+    from followed
 
 ),
 
@@ -160,21 +193,17 @@ dated as (
         revision,
         is_provisional,
         trade_date,
+        first_sent_at,
         known_from,
-        -- The first final bar replaces a provisional one; a provisional bar that comes after it is
-        -- never used.
+        -- A bar that comes back is another version: what was known in between does not change.
         if(
-            is_provisional and final_from is not null,
-            greatest(known_from, least(coalesce(replaced_at, final_from), final_from)),
-            coalesce(replaced_at, bar_withdrawn_at)
+            withdrawn_after < replaced_at or replaced_at is null, withdrawn_after, replaced_at
         ) as known_to,
         if(
-            replaced_at is not null or (is_provisional and final_from is not null),
-            null,
-            bar_withdrawn_at
+            withdrawn_after < replaced_at or replaced_at is null, withdrawn_after, null
         ) as withdrawn_at,
         last_received_at
-    from followed
+    from replaced
 
 )
 

@@ -1,9 +1,9 @@
-"""Any sequence of arrivals makes the same versions of a bar: repeats, late files, restatements, builds in between."""
+"""Any arrivals make the same versions: repeats, late files, restatements, withdrawals, builds in between."""
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from extract.settings import PROJECT_DIR
 from tests.conftest import Pipeline, fresh, write_bars
 
 DAYS = [date(2024, 6, day) for day in (26, 27, 28)]
-SYMBOLS = [instrument.symbol for instrument in listed_instruments()[:24]]
+*SYMBOLS, RETURNING = [instrument.symbol for instrument in listed_instruments()[:25]]
 TABLES = {"kite": KITE_DAILY_BARS, "yahoo": YAHOO_DAILY_BARS}
 # After the close of each day, before eight of the next one, and after it.
 MOMENTS = [
@@ -42,56 +42,75 @@ class Arrivals:
     """Batches in the order in which they arrive, and after which of them the marts are built.
 
     Attributes:
-        batches: the close and volume that each tells of a symbol's day.
+        batches: the close and volume that each tells of a symbol's day; None where it withdraws the bar.
         builds: how many batches have arrived at each build; all have at the last.
     """
 
-    batches: list[tuple[Batch, dict[tuple[str, date], tuple[int, int]]]]
+    batches: list[tuple[Batch, dict[tuple[str, date], tuple[int, int] | None]]]
     builds: list[int]
 
 
 @st.composite
 def arrivals(draw: st.DrawFn) -> Arrivals:
-    receipts: dict[Batch, dict[tuple[str, date], tuple[int, int]]] = defaultdict(dict)
+    receipts: dict[Batch, dict[tuple[str, date], tuple[int, int] | None]] = defaultdict(dict)
     receipt = st.tuples(
         st.sampled_from(sorted(TABLES)),
         st.integers(0, len(DAYS) - 1),
         st.integers(0, len(MOMENTS) - 1),
         st.integers(0, 1),
-        st.sampled_from((100, 101, 50)),
+        st.sampled_from((100, 101, 50, None)),
         st.sampled_from((1000, 2000)),
     )
     for symbol in SYMBOLS:
-        for source_id, day, later, copy, close, volume in draw(st.lists(receipt, min_size=3, max_size=8)):
+        for source_id, day, later, copy, close, volume in draw(st.lists(receipt, min_size=6, max_size=14)):
             # Nobody tells a bar before its day has closed.
             moment = MOMENTS[min(3 * day + later, len(MOMENTS) - 1)]
-            receipts[Batch(source_id, moment, copy)][symbol, DAYS[day]] = (close, volume)
+            receipts[Batch(source_id, moment, copy)][symbol, DAYS[day]] = (close, volume) if close else None
+    # One bar is withdrawn, and comes back, whatever is drawn.
+    for number, values in ((2, (100, 1000)), (5, None), (8, (100, 1000))):
+        receipts[Batch("kite", MOMENTS[number], 0)][RETURNING, DAYS[0]] = values
     batches = draw(st.permutations(sorted(receipts.items(), key=lambda item: item[0])))
     cuts = draw(st.sets(st.integers(1, max(len(batches) - 1, 1)), min_size=1, max_size=2))
     return Arrivals(batches, sorted(cuts | {len(batches)}))
 
 
-def versions(arrived: Arrivals) -> list[tuple[object, ...]]:
+def versions(arrived: Arrivals) -> list[tuple[Any, ...]]:
     """What fct_daily_bar_revisions promises, told of one bar at a time."""
-    by_bar: dict[tuple[str, str, date, bool], list[tuple[datetime, int, int]]] = defaultdict(list)
+    by_bar: dict[tuple[str, str, date], list[tuple[datetime, tuple[int, int] | None]]] = defaultdict(list)
     for batch, bars in arrived.batches:
-        for (symbol, day), (close, volume) in bars.items():
-            is_provisional = final_through(batch.moment) < day
-            by_bar[symbol, batch.source_id, day, is_provisional].append((batch.moment, close, volume))
-    found = []
-    for (symbol, source_id, day, is_provisional), told in by_bar.items():
-        runs = [list(run) for _, run in groupby(sorted(told), key=lambda receipt: receipt[1:])]
-        first_final = min((moment for moment, *_ in by_bar.get((symbol, source_id, day, False), [])), default=None)
+        for (symbol, day), told in bars.items():
+            by_bar[symbol, batch.source_id, day].append((batch.moment, told))
+    return sorted((bar + version for bar, told in by_bar.items() for version in of_bar(bar[2], told)), key=repr)
+
+
+def of_bar(day: date, told: list[tuple[datetime, tuple[int, int] | None]]) -> Iterator[tuple[Any, ...]]:
+    """The versions of one bar, from what was told of it."""
+    moments = {moment for moment, values in told if values}
+    # What was also sent at that moment is not withdrawn.
+    withdrawn = {moment for moment, values in told if not values} - moments
+    first_final = min((moment for moment in moments if final_through(moment) >= day), default=None)
+    for is_provisional in (True, False):
+        sent = sorted((m, v) for m, v in told if v and (final_through(m) < day) is is_provisional)
+        runs: list[list[tuple[datetime, tuple[int, int]]]] = []
+        for moment, values in sent:
+            if runs and runs[-1][-1][1] == values and not any(runs[-1][-1][0] < w < moment for w in withdrawn):
+                runs[-1].append((moment, values))
+            else:
+                runs.append([(moment, values)])
+        first_sent_at = None
         for number, run in enumerate(runs):
-            known_from, close, volume = run[0]
+            known_from, (close, volume) = run[0]
+            if number == 0 or runs[number - 1][0][1] != run[0][1]:
+                first_sent_at = known_from
             known_to = runs[number + 1][0][0] if number + 1 < len(runs) else None
             if is_provisional and first_final:
                 # Replaced by the next one or the first final one; never believed, if it came after that.
                 known_to = max(known_from, min(known_to or first_final, first_final))
-            found.append(
-                (symbol, source_id, day, is_provisional, number + 1, close, volume, known_from, known_to, run[-1][0])
+            withdrawn_at = min(
+                (w for w in withdrawn if w > run[-1][0] and not (known_to and known_to <= w)), default=None
             )
-    return sorted(found, key=repr)
+            version = (is_provisional, number + 1, close, volume, first_sent_at, known_from)
+            yield (*version, withdrawn_at or known_to, withdrawn_at, run[-1][0])
 
 
 @dataclass(frozen=True)
@@ -139,10 +158,13 @@ def test_any_sequence_of_arrivals_makes_the_same_versions(
                     {
                         "symbol": symbol,
                         "date": datetime.combine(day, datetime.min.time(), EXCHANGE_ZONE),
-                        **dict.fromkeys(("open", "high", "low", "close"), float(close)),
-                        "volume": volume,
+                        **(
+                            {**dict.fromkeys(("open", "high", "low", "close"), float(told[0])), "volume": told[1]}
+                            if told
+                            else {"is_withdrawn": True}
+                        ),
                     }
-                    for (symbol, day), (close, volume) in bars.items()
+                    for (symbol, day), told in bars.items()
                 ]
                 write_bars(pipeline.archive, TABLES[batch.source_id], f"batch-{number}", batch.moment, *rows)
             landed = build
@@ -150,9 +172,11 @@ def test_any_sequence_of_arrivals_makes_the_same_versions(
             dbt.run("--select", "fct_daily_bar_revisions", WINDOW_START=str(DAYS[0].replace(day=1)))
         columns = "symbol, source_id, trade_date, is_provisional, revision, cast(close as int64), volume"
         found = pipeline.query(
-            f"select {columns}, known_from, known_to, last_received_at from `{{d}}.fct_daily_bar_revisions`"
+            f"select {columns}, first_sent_at, known_from, known_to, withdrawn_at, last_received_at"
+            " from `{d}.fct_daily_bar_revisions`"
         )
     expected = versions(arrived)
     local = [tuple(v.astimezone(EXCHANGE_ZONE) if isinstance(v, datetime) else v for v in row) for row in found]
     assert sorted(local, key=repr) == expected
     assert len(expected) >= len(SYMBOLS)
+    assert [row[4] for row in expected if row[0] == RETURNING] == [1, 2]

@@ -1,13 +1,16 @@
 """A bar that was asked for and did not come is asked for again, ever more seldom, and told until then; and no other."""
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 
+from extract.data import bars
 from extract.fetching import plan
 from extract.fetching.holes import read_holes
 from extract.fetching.run import daily_plan, fetch, range_plan
@@ -138,10 +141,10 @@ def test_a_bar_that_is_withdrawn_ends_a_version_and_yields_to_another_source(
     faultless: Exchange, built_pipeline: Pipeline, pipeline: Pipeline
 ) -> None:
     gone_on = date(2024, 12, 10)
-    bars = (
+    of_day = (
         f"select symbol, source_id, is_valid, failed_checks from `{{d}}.fct_daily_bars` where trade_date = '{gone_on}'"
     )
-    chosen = f"{bars} and symbol in ('TCS', 'M&M') order by symbol"
+    chosen = f"{of_day} and symbol in ('TCS', 'M&M') order by symbol"
     ended = "select symbol, source_id, trade_date from `{d}.fct_daily_bar_revisions` where withdrawn_at is not null"
 
     def again(now: datetime) -> int:
@@ -170,11 +173,23 @@ def test_a_bar_that_is_withdrawn_ends_a_version_and_yields_to_another_source(
     assert other[1:3] == ("yahoo", True)
     assert "is_still_sent" not in other[3]
     assert_as_one_full_build(built_pipeline, replace(pipeline, archive_dir=built_pipeline.archive_dir))
-    # It was a mistake: the provider sends it again.
+    # It was a mistake: the provider sends it again, as it was.
+    known_then = [as_of(built_pipeline, MORNING + timedelta(days=days)) for days in (0.5, 1.5, 3.5)]
+    assert known_then[0] != known_then[1] == known_then[2]
     again(MORNING + timedelta(days=4))
     built_pipeline.build()
-    assert built_pipeline.query(ended) == []
+    assert [as_of(built_pipeline, MORNING + timedelta(days=days)) for days in (0.5, 1.5, 3.5)] == known_then
+    assert as_of(built_pipeline, MORNING + timedelta(days=4.5)) == known_then[0]
+    assert sorted(built_pipeline.query(ended)) == [("M&M", "kite", gone_on), ("TCS", "kite", gone_on)]
+    now = (
+        f"select symbol, known_from, first_sent_at from `{{d}}.fct_daily_bar_revisions` where trade_date = '{gone_on}'"
+    )
+    returned = built_pipeline.query(
+        f"{now} and source_id = 'kite' and symbol in ('TCS', 'M&M') and known_to is null order by symbol"
+    )
+    assert returned == [("M&M", MORNING + timedelta(days=4), MORNING), ("TCS", MORNING + timedelta(days=4), MORNING)]
     assert [row[1] for row in built_pipeline.query(chosen)] == ["kite", "kite"]
+    assert_as_one_full_build(built_pipeline, replace(pipeline, archive_dir=built_pipeline.archive_dir))
 
 
 def test_a_range_that_ends_today_hides_no_hole(faultless: Exchange, pipeline: Pipeline) -> None:
@@ -229,6 +244,13 @@ def test_days_between_two_answers_are_not_withdrawn(faultless: Exchange, pipelin
         )
         assert shortfalls(job) == []
     assert raw_days(pipeline) == before
+
+
+def as_of(pipeline: Pipeline, moment: datetime) -> list[dict[str, object]]:
+    """The bars of two symbols as they were known here at a moment."""
+    with patch.dict(os.environ, pipeline.environment, clear=True):
+        told: list[dict[str, object]] = bars(["TCS", "M&M"], as_of=moment).to_pylist()
+    return told
 
 
 def raw_days(pipeline: Pipeline) -> Counter[tuple[str, date, bool]]:

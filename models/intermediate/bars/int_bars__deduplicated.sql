@@ -13,7 +13,7 @@ select
     is_provisional,
     withdrawn_at is not null as is_withdrawn,
     trade_date,
-    known_from,
+    first_sent_at,
     last_received_at as extracted_at
 from {{ ref('fct_daily_bar_revisions') }}
 where
@@ -22,7 +22,14 @@ where
     -- chosen bar before it, too, whose own checks need earlier bars.
     and {{ in_window('trade_date', context_days=3 * var('context_days')) }}
 -- A bar that its source has withdrawn is still the last that is known of the day, if no other
--- source has a bar. Otherwise it is left out, so that it does not judge the others.
+-- source has a bar. Otherwise it is left out, so that it does not judge the others. A bar that was
+-- withdrawn, and came back, is known by the version that came back.
 qualify
-    withdrawn_at is null
-    or logical_and(withdrawn_at is not null) over (partition by symbol, trade_date)
+    row_number() over (
+        partition by symbol, source_id, trade_date
+        order by known_from desc, revision desc
+    ) = 1
+    and (
+        withdrawn_at is null
+        or logical_and(withdrawn_at is not null) over (partition by symbol, trade_date)
+    )

@@ -6,7 +6,7 @@ bars as (
 
     select
         *,
-        {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on
+        {{ day_of_shares('source_id', 'trade_date', 'first_sent_at') }} as known_on
     from {{ ref('int_bars__deduplicated') }}
 
 ),

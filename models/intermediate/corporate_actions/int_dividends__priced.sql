@@ -38,7 +38,7 @@ bars as (
         source_id,
         close,
         trade_date,
-        {{ day_of_receipt('known_from') }} as known_on
+        {{ day_of_receipt('first_sent_at') }} as known_on
     from {{ ref('int_bars__deduplicated') }}
     where close > 0
 

@@ -47,8 +47,8 @@ bars as (
         lag(cast(close as float64)) over of_source as last_close,
         trade_date,
         lag(trade_date) over of_source as last_trade_date,
-        {{ day_of_receipt('known_from') }} as known_on,
-        lag({{ day_of_receipt('known_from') }}) over of_source as last_known_on
+        {{ day_of_receipt('first_sent_at') }} as known_on,
+        lag({{ day_of_receipt('first_sent_at') }}) over of_source as last_known_on
     from {{ ref('fct_daily_bar_revisions') }}
     where
         known_to is null

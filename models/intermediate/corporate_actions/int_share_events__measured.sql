@@ -63,8 +63,8 @@ versions as (
         close,
         known_to is null as is_current,
         trade_date,
-        {{ day_of_shares('source_id', 'trade_date', 'known_from') }} as known_on,
-        known_from
+        {{ day_of_shares('source_id', 'trade_date', 'first_sent_at') }} as known_on,
+        first_sent_at
     from {{ ref('fct_daily_bar_revisions') }}
     where
         close > 0
@@ -84,7 +84,7 @@ around as (
         versions.trade_date < events.ex_date as is_before,
         versions.known_on < events.ex_date as is_known_before,
         versions.known_on,
-        versions.known_from
+        versions.first_sent_at
     from share_events_in_window as events
     left join versions
         on
