@@ -11,7 +11,7 @@ from extract.api.launch import State
 from extract.api.orders import Provider
 from extract.api.problems import Refusal
 from extract.api.symbols import our_symbol
-from extract.reporting.diagnosis import Run
+from extract.reporting.past_runs import Run
 from extract.seeds import FIRST_DAY, listed_instruments
 
 _SYMBOLS = [instrument.symbol for instrument in listed_instruments()]

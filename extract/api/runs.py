@@ -21,7 +21,7 @@ from extract.landing.announced import read_announcements
 from extract.landing.archive import Archive
 from extract.landing.lease import holder
 from extract.landing.lease_record import Record
-from extract.reporting.diagnosis import Run, read_runs
+from extract.reporting.past_runs import Run, read_runs
 from extract.run_id import RUN_ID
 from extract.seeds import FIRST_DAY, Announcements, Clock, exchange_date, last_closed_session, trading_sessions
 from extract.settings import Settings

@@ -6,13 +6,12 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from google.cloud import bigquery
-
 from extract.errors import ConfigurationError, PipelineError, SourceRefused
 from extract.landing.archive import Archive
 from extract.landing.batch import extraction_day
 from extract.landing.lease import holder
 from extract.reporting.alerts import Alert
+from extract.reporting.past_runs import Bill, Run, read_bill, read_runs
 from extract.reporting.status import read_status
 from extract.settings import Settings
 from extract.sources.kite_session import access_token
@@ -27,11 +26,6 @@ LONGEST_SILENCE = timedelta(hours=26)
 _RECENT_DAYS = 10
 _RUNS = 8
 _STATEMENTS = 5
-
-_BILLED_DAYS = 30
-# Google's list price of on-demand queries, in US$ a tebibyte (cloud.google.com/bigquery/pricing). It is that of the US;
-# some regions cost more.
-TEBIBYTE_PRICE = 6.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +43,6 @@ class Check:
     is_ok: bool
     text: str
     remedy: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A row of operations_runs, whose model describes each column."""
-
-    run_id: str
-    command: str | None
-    reason: str | None
-    exit_status: int | None
-    request_count: int
-    failed_request_count: int
-    landed_row_count: int | None
-    built_node_count: int | None
-    failed_node_count: int | None
-    bytes_processed: int | None
-    bytes_billed: int | None
-    elapsed_seconds: float | None
-    started_at: datetime
-    ended_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,24 +74,6 @@ class Statement:
     seconds: float
     bytes_billed: int
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bill:
-    """What the models and seeds of the builds of the last days were billed, and an estimate of what that costs.
-
-    Attributes:
-        days: of how many days.
-        run_count: how many commands have noted what they were billed.
-        bytes_billed: the bytes that BigQuery billed them.
-        estimated_price: what so many bytes cost, in US$, at the on-demand price; the free tebibyte of each month is
-            not subtracted, because others may have used it.
-    """
-
-    days: int
-    run_count: int
-    bytes_billed: int
-    estimated_price: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,51 +149,6 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("warehouse", False, str(error), "correct the cause, then trading-data diagnose"))
     return Diagnosis(at_work, checks, [], [], [], [])
-
-
-def read_runs(warehouse: Warehouse, limit: int, run_id: str | None = None) -> list[Run]:
-    """The last runs, the latest first; or one run, with its later attempts.
-
-    Raises:
-        PipelineError: nothing has been built yet, or the warehouse failed.
-    """
-    base = f"{warehouse.client.project}.{warehouse.dataset}"
-    rows = warehouse.query(
-        f"""
-        select * from `{base}_operations.operations_runs`
-        where
-            @run_id is null
-            or run_id = @run_id
-            -- The second attempt of a task, and those after it.
-            or (
-                starts_with(run_id, concat(@run_id, '.'))
-                and regexp_contains(substr(run_id, length(@run_id) + 1), r'^[.][0-9]+$')
-            )
-        order by started_at desc
-        limit {limit}
-        """,
-        [bigquery.ScalarQueryParameter("run_id", "STRING", run_id)],
-    )
-    return [Run(**dict(row.items())) for row in rows]
-
-
-def read_bill(warehouse: Warehouse, now: datetime) -> Bill:
-    """What the commands of the last 30 days have noted as billed, and its estimated price.
-
-    Raises:
-        PipelineError: nothing has been built yet, or the warehouse failed.
-    """
-    since = bigquery.ScalarQueryParameter("since", "TIMESTAMP", now - timedelta(days=_BILLED_DAYS))
-    (row,) = warehouse.query(
-        f"""
-        select count(bytes_billed) as run_count, coalesce(sum(bytes_billed), 0) as bytes_billed
-        from `{warehouse.client.project}.{warehouse.dataset}_operations.operations_runs`
-        where started_at >= @since
-        """,
-        [since],
-    )
-    billed = int(row["bytes_billed"])
-    return Bill(_BILLED_DAYS, row["run_count"], billed, round(billed * TEBIBYTE_PRICE / 2**40, 2))
 
 
 def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from extract.landing.lease_record import Record
 from extract.reporting.alerts import Alert
-from extract.reporting.diagnosis import Bill, Diagnosis, Run
+from extract.reporting.diagnosis import Diagnosis
+from extract.reporting.past_runs import Bill, Run
 from extract.reporting.status import VERDICTS, Status
 from extract.seeds import EXCHANGE_ZONE
 

@@ -18,7 +18,8 @@ from extract.api.run_models import Trigger
 from extract.errors import ConfigurationError, PipelineError
 from extract.landing.lease import held
 from extract.landing.raw import EXTRACT_REQUESTS
-from extract.reporting.diagnosis import Bill, Diagnosis, read_bill, read_runs
+from extract.reporting.diagnosis import Diagnosis
+from extract.reporting.past_runs import Bill, read_bill, read_runs
 from extract.reporting.report import Outcome, Report, archive_report
 from extract.reporting.screen import diagnosis_screen, show
 from extract.seeds import last_closed_session, trading_sessions

@@ -25,7 +25,7 @@ from extract.fetching.received import (
     symbols_with_bar,
 )
 from extract.landing.raw import ALPHA_VANTAGE_DAILY_BARS, KITE_DAILY_BARS, YAHOO_CORPORATE_ACTIONS, YAHOO_DAILY_BARS
-from extract.reporting.diagnosis import TEBIBYTE_PRICE
+from extract.reporting.past_runs import TEBIBYTE_PRICE
 from extract.reporting.status import read_status
 from extract.seeds import EXCHANGE_ZONE, FIRST_DAY, calendar_end, listed_instruments
 from extract.settings import PROJECT_DIR

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from pydantic import BaseModel, Field
 
 from extract.api.verdict import Verdict
-from extract.reporting.diagnosis import Run
+from extract.reporting.past_runs import Run
 
 
 class SessionScore(BaseModel):

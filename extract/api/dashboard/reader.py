@@ -20,7 +20,7 @@ from extract.api.verdict import verdict_of
 from extract.errors import ConfigurationError, PipelineError
 from extract.landing.archive import Archive
 from extract.landing.lease import holder
-from extract.reporting.diagnosis import read_runs
+from extract.reporting.past_runs import read_runs
 from extract.reporting.status import Status, read_status
 from extract.seeds import Clock, exchange_date
 from extract.warehouse.connection import Warehouse
