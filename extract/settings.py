@@ -19,7 +19,7 @@ _LONGEST_IDLE = 365 * 86_400.0
 
 
 def past_proxies(environment: MutableMapping[str, str]) -> None:
-    """Use no proxy of the environment for servers on this machine: the embedded warehouse, an emulator."""
+    """Let servers on this machine, such as the embedded warehouse, be reached without the environment's proxies."""
     names = ("no_proxy", "NO_PROXY")
     # Some programs read the one variable and some the other, so both get the same value.
     hosts = [host.strip() for name in names for host in environment.get(name, "").split(",") if host.strip()]

@@ -250,7 +250,7 @@ class Rate:
         self._lock = threading.Lock()
 
     def wait(self) -> float:
-        """Count one start, and return 0; if the limit is reached, return the seconds until a start is allowed again."""
+        """Count one start, and return 0; if the limit was reached before, count none, and return how long to wait."""
         now = self._clock()
         with self._lock:
             while self._taken and now - self._taken[0] >= timedelta(hours=1):

@@ -48,7 +48,9 @@ class PlannedSource:
 def daily_requests(
     warehouse: Warehouse, source_ids: Sequence[str], instruments: Sequence[Instrument], due: date, now: datetime
 ) -> list[Request]:
-    """The deep window of each symbol whose bar of the due session a source has not delivered; and older holes.
+    """The requests of a daily run: for what each source has not delivered of the due session, and for older holes.
+
+    A request for the due session asks for several years of the symbol, to find prices that the source has rewritten.
 
     Args:
         warehouse: its raw dataset shows what is missing.

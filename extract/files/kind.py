@@ -42,11 +42,11 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """How the records of one file are read: pydantic's context.
+    """How to read the records of one file; each validator of pydantic gets it as its context.
 
     Attributes:
         as_of: the day of the file.
-        first: what stands first in a day of three numbers; see ``extract.files.days.read_day``.
+        first: which number comes first in a date of three numbers; see ``extract.files.days.read_day``.
     """
 
     as_of: date

@@ -105,7 +105,8 @@ class Records:
         pending, self._pending = self._pending, []
         if not pending:
             return
-        # Each batch gets a later time, so that of two files of one session the one that was named later counts.
+        # Each batch gets a later time: if two files are of one session, the one that comes later on the command line
+        # counts.
         received_at, self._received_at = self._received_at, self._received_at + timedelta(microseconds=1)
         if self._is_dry:
             return

@@ -48,7 +48,7 @@ class _Client(KiteConnect):  # type: ignore[misc]
         return data["candles"]
 
     def _parse_instruments(self, data: Any) -> bytes:
-        # The original would refuse the whole dump because of one odd row.
+        # The client's own parser would refuse the whole dump because of one odd row.
         if not isinstance(data, bytes):
             raise kiteconnect.exceptions.DataException("JSON in place of CSV")
         return data

@@ -102,13 +102,13 @@ def build(  # noqa: C901 The steps of a build in their order.
 ) -> Build:
     """Run ``dbt build`` over the window of the unmerged batches, and note them as merged.
 
-    Everything is built if nothing was built before, or if a model, macro or seed has changed since. Nothing is built if
-    the marts lack no batch.
+    Everything is built if nothing was built before, or if a model, macro or seed has changed since. Nothing is built
+    if every batch is already in the marts.
 
     Args:
         settings: where dbt keeps its files.
         warehouse: where it builds.
-        progress: called after each dbt node with the number of nodes done, and of all.
+        progress: called after each dbt node with the number of nodes that are done, and their total.
         full_refresh: build everything, whatever has changed.
         refetch: called when the new bars are built, before the actions are judged by them. It loads what must come
             before that, and returns whether anything came; the bars are built again then.

@@ -43,7 +43,7 @@ def invoke_dbt(
             ["--log-level", "none", "--log-level-file", "debug", *arguments, *project]
         )
     if isinstance(result.exception, KeyboardInterrupt):
-        # dbt reports an interruption as an error of its own.
+        # dbt reports Ctrl-C as an exception of another class than KeyboardInterrupt.
         raise result.exception
     if result.exception is not None:
         error = result.exception

@@ -113,7 +113,8 @@ asked as (
 
     select
         symbol,
-        -- On the day itself, the third opinion may not have the session yet.
+        -- On the trade date itself, Alpha Vantage may not have the session yet, so only later
+        -- requests count.
         max(least(asked_to, date_sub(date(requested_at, 'Asia/Kolkata'), interval 1 day)))
             as asked_to
     from {{ ref('stg_extract__requests') }}

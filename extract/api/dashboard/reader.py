@@ -64,7 +64,8 @@ class Reader:
     def overview(self, *, again: bool = False) -> Overview:
         """Everything except a symbol's own panels; raises what ``status`` raises."""
         kept = self._answers.kept("overview", partial(self._read_overview, again=again), again=again)
-        # Not kept, because a run that starts or is killed changes nothing in the warehouse.
+        # This value is read each time: the rest is kept until the warehouse changes, and a run that starts or is
+        # killed changes nothing there.
         return kept.model_copy(update={"at_work": self._at_work()})
 
     def _at_work(self) -> list[str] | None:

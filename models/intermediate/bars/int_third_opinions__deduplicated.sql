@@ -11,8 +11,8 @@ bars as (
         extracted_at
     from {{ ref('int_third_opinions__renamed') }}
     where
-        -- They decide whether the bars before the window are valid, which its first bars are
-        -- compared with.
+        -- The first bars of the window are compared with bars before it, and third opinions
+        -- decide whether those are valid.
         {{ in_window('trade_date', context_days=2 * var('context_days')) }}
         and extracted_at
         >= timestamp({{ oldest_window_start(context_days=3 * var('context_days')) }}, 'UTC')

@@ -48,8 +48,8 @@ ex_dates as (
 
 ),
 
--- Of the sessions, only these matter to the actions: whether a share trades, and whether an ex-date
--- has come.
+-- The actions depend on two facts of the calendar only: whether a share trades on a day, and
+-- whether an ex-date has come.
 reached as (
 
     select

@@ -59,8 +59,9 @@ bars as (
 
 ),
 
--- If a source applied the event only from some day on, its prices have a step of the event's ratio
--- at that day, although both bars were sent after the ex-date.
+-- If a source adjusted its prices for the event only from some day on, they have a step of the
+-- event's ratio at that day, although it sent the bars on both sides of the step after the
+-- ex-date.
 found as (
 
     select
