@@ -131,7 +131,8 @@ class Settings:
         warehouse_dir: the folder of the embedded warehouse, used where neither a project nor an emulator is set.
         warehouse_idle_seconds: how long the embedded warehouse keeps running after the last command.
         archive_uri: the archive: a folder, or ``gs://bucket/prefix``.
-        lease_uri: where the records of the lease are kept, under ``leases/``; by default, in the archive.
+        lease_uri: where the records of the lease are kept, under ``leases/``, and the alerts that were sent, under
+            ``alerts/``; by default, in the archive.
         symbols: the instruments whose bars are expected, as a person types them; ``ALL`` for all.
         api_token: the token that a caller of the API must send.
         api_authentication: how a caller is checked: by the ``token``, or by the IAM of ``cloud_run`` before the call.

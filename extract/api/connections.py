@@ -35,6 +35,12 @@ class BoundedConnection(H11Protocol):
         elif self._deadline is None:
             self._wait()
 
+    def on_response_complete(self) -> None:
+        """Wait for the rest of a request that came together with the one before it."""
+        super().on_response_complete()
+        if self.conn.their_state is h11.SEND_BODY and self._deadline is None:
+            self._wait()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_waiting()

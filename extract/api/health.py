@@ -1,6 +1,7 @@
 """The health of the pipeline, for probes; and the state of the data."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -30,8 +31,9 @@ _log = structlog.get_logger()
 # A probe gives up after five seconds, and takes the process for dead.
 _PROBE_SECONDS = 4.0
 
-# How long the verdict is kept for probes.
-_VERDICT_SECONDS = 60.0
+# How long the verdict is kept for probes, if nothing is built: it costs a query of half a gigabyte, and any caller may
+# ask.
+_VERDICT_SECONDS = 3_600.0
 
 
 class Alive(BaseModel):
@@ -101,6 +103,10 @@ class _Look[T]:
         self._under_way: Future[T] | None = None
         self._began_at = 0.0
 
+    def renew(self) -> None:
+        """Make the check again when it is asked for the next time."""
+        self._began_at = -math.inf
+
     async def __call__(self) -> T:
         """The result of the check.
 
@@ -133,8 +139,8 @@ def health_routes(
     """
     routes = APIRouter(tags=["Health"])
     look_at_warehouse = _Look("warehouse", lambda: last_built_at(warehouse().hurried(_PROBE_SECONDS)))
-    # Any caller may ask, so that each probe must not cost a query.
     look_at_verdict = _Look("verdict", lambda: status().verdict.state, _VERDICT_SECONDS)
+    last_seen: datetime | BaseException | None = None
     look_at_archive = _Look("archive", lambda: next(iter(Archive(settings.archive_uri).listed()), None))
 
     @routes.get("/live", summary="Does the process answer?")
@@ -151,11 +157,15 @@ def health_routes(
     @routes.get("/health", summary="Is the pipeline well?", responses={503: {"model": Health}})
     async def health(response: Response) -> Health:
         """Whether the warehouse and the archive answer, and the last good build is recent; and the verdict."""
+        nonlocal last_seen
         built_at, listed, verdict = await asyncio.gather(
             look_at_warehouse(), look_at_archive(), look_at_verdict(), return_exceptions=True
         )
         told = {"warehouse": "ok", "archive": "ok", "last_good_build": "ok"}
         now = clock()
+        if built_at != last_seen:
+            look_at_verdict.renew()
+            last_seen = built_at
         if isinstance(built_at, BaseException):
             built_at, told["warehouse"], told["last_good_build"] = None, "it does not answer", "it cannot be known now"
         elif built_at is None:

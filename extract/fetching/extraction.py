@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from extract.errors import ConfigurationError, PipelineError
+from extract.errors import PipelineError
 from extract.fetching.asking import Answered, Asking
 from extract.fetching.ledger import Extraction, LedgerEntry
 from extract.fetching.plan import by_source
@@ -80,11 +80,11 @@ def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Repl
     return healed
 
 
-def _check_clock(warehouse: Warehouse, now: datetime) -> None:
+def _check_clock(archive: Archive, warehouse: Warehouse, now: datetime) -> None:
     """Refuse a clock that is behind what raw has received: of two versions of a bar, the one received later counts.
 
     Raises:
-        ConfigurationError: the clock is wrong, or was wrong when raw received something.
+        PipelineError: the clock is wrong, or was wrong when raw received something.
     """
     (row,) = warehouse.query(
         f"""
@@ -94,10 +94,16 @@ def _check_clock(warehouse: Warehouse, now: datetime) -> None:
         """
     )
     if row["received_at"] is not None:
-        raise ConfigurationError(
+        # Nobody can delete from a bucket whose retention is locked.
+        without = (
+            "move the batches of later days out of the archive"
+            if archive.folder
+            else "copy the archive without the batches of later days to another bucket, set ARCHIVE_URI to that"
+        )
+        raise PipelineError(
             f"this machine's clock says {_said(now)}, but raw has what was received at {_said(row['received_at'])}."
-            " Correct the clock, and run the same command again. If it is right, it was wrong then: move the batches"
-            " of later days out of the archive, delete raw, and run `trading-data replay`"
+            f" Correct the clock, and run the same command again. If it is right, it was wrong then: {without},"
+            " delete raw, and run `trading-data replay`"
         )
 
 
@@ -131,8 +137,8 @@ def extract(  # noqa: C901 One loop that must also end well when it is interrupt
         first_wait: seconds before a second attempt, at most.
 
     Raises:
-        ConfigurationError: the clock is wrong; nothing was landed.
-        PipelineError: the archive or the warehouse failed. What was landed before stays; run it again for the rest.
+        PipelineError: the archive or the warehouse failed, or the clock is wrong. What was landed before stays; run it
+            again for the rest.
         KeyboardInterrupt: the run was stopped; what had been answered is landed.
     """
     answers: queue.SimpleQueue[Answered] = queue.SimpleQueue()
@@ -146,7 +152,7 @@ def extract(  # noqa: C901 One loop that must also end well when it is interrupt
     progress(0, len(requests))
     try:
         opened = warehouse()
-        _check_clock(opened, clock())
+        _check_clock(archive, opened, clock())
         landing = _Landing(archive, opened, extraction, requests)
         _log.info("read what raw holds", days_of_symbols=landing.held())
         while done < len(requests):

@@ -53,7 +53,7 @@ class Job:
         is_dry: nothing is fetched or loaded.
         extraction: what has come so far.
         builds: the builds so far.
-        refused: the reason why raw cannot take an archived batch of the last days, by the batch's path.
+        refused: the reason why raw cannot take an archived batch that it lacks, by the batch's path.
     """
 
     settings: Settings

@@ -133,7 +133,9 @@ class _Standing:
         self.sent: dict[tuple[str, str], _Sent] = {}
         try:
             store = Archive(self._uri)
-            if last := max(store.listed(prefix=f"{self._folder}/"), default=None):
+            objects = store.listed(prefix=f"{self._folder}/")
+            # A person may have put another file there.
+            if last := max((path for path in objects if PurePosixPath(path).stem.isdecimal()), default=None):
                 self._number = int(PurePosixPath(last).stem)
                 rows = json.loads(store.body(last))
                 sent = [_Sent(Alert(**row["alert"]), datetime.fromisoformat(row["sent_at"])) for row in rows]

@@ -180,7 +180,8 @@ def _loads(warehouse: Warehouse, archived: list[str]) -> Check:
     """Whether raw has every batch of the archive."""
     if not (missing := sorted({*archived} - loaded_paths(warehouse))):
         return Check("loads", True, f"raw has all {len(archived)} batches of the archive")
-    text = f"raw lacks {counted(len(missing), 'batch')} of the archive, such as {missing[0]}"
+    lacking = f"raw lacks {counted(len(missing), 'batch')} of the archive, such as {missing[0]}"
+    text = f"{lacking}; if replay refuses it, it says why"
     return Check("loads", False, text, "trading-data replay")
 
 

@@ -11,6 +11,7 @@ import structlog
 
 from extract.landing.archive import Archive
 from extract.landing.batch import Batch, BatchRefused, read_batch
+from extract.landing.raw import EXTRACT_REQUESTS
 from extract.warehouse.connection import Warehouse
 from extract.warehouse.loading import load, loaded_paths
 from extract.warehouse.notes import note_landing
@@ -71,7 +72,12 @@ def replay(
     paths = archive.paths_since(since) if since else archive.paths()
     outcome.found = len(paths)
     known = loaded_paths(warehouse, since)
-    missing = [path for path in paths if path not in known]
+    # The ledger last: it says what earlier runs have received, and must not say so of bars that raw lacks because this
+    # replay was killed.
+    missing = sorted(
+        (path for path in paths if path not in known),
+        key=lambda path: (path.startswith(f"{EXTRACT_REQUESTS.name}/"), path),
+    )
     progress(0, len(missing))
     for batches in _load_jobs(_accepted(archive, missing, outcome)):
         note_landing(warehouse, batches)

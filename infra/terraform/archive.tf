@@ -70,7 +70,7 @@ resource "google_storage_bucket" "short_lived" {
   public_access_prevention    = "enforced"
   force_destroy               = true
 
-  # These objects exist elsewhere too, or are worthless after minutes.
+  # These objects exist elsewhere too, or are worthless after a day.
   soft_delete_policy {
     retention_duration_seconds = 0
   }

@@ -115,8 +115,9 @@ revisions as (
         trade_date,
         min(extracted_at) as known_from,
         max(extracted_at) as last_received_at,
-        -- No version spans a withdrawal, so the next one is the same for all its receipts.
-        min(withdrawn_after) as withdrawn_after
+        -- Of its last receipt: where a bar was sent and withdrawn at one moment, what was sent counts.
+        array_agg(withdrawn_after order by extracted_at desc limit 1)[safe_offset(0)]
+            as withdrawn_after
     from numbered
     group by symbol, source_id, trade_date, is_provisional, revision
 

@@ -1,13 +1,17 @@
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
 
+from extract.errors import PipelineError
 from extract.landing.archive import Archive
-from extract.landing.raw import KITE_DAILY_BARS, YAHOO_DAILY_BARS
+from extract.landing.batch import Batch
+from extract.landing.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, YAHOO_DAILY_BARS
 from extract.warehouse import replay as archive_source
+from extract.warehouse.connection import Warehouse
 from extract.warehouse.loading import load, loaded_paths
 from extract.warehouse.notes import note_build, note_landing, unmerged_batches
 from tests.conftest import Pipeline, write_bars
@@ -61,6 +65,27 @@ def test_many_batches_go_into_few_load_jobs(pipeline: Pipeline, monkeypatch: pyt
     assert pipeline.replay().loaded == 7
     assert len(_loads_of_kite(pipeline, began)) == 3
     assert pipeline.query("select count(distinct _archive_path), count(*) from `{d}_raw.kite_daily_bars`") == [(7, 7)]
+
+
+def test_a_replay_that_dies_has_not_loaded_the_ledger_before_the_bars(
+    pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {"source_id": "yahoo", "raw_table": "yahoo_daily_bars", "outcome": "ok", "requested_at": ON_TUESDAY}
+    write_bars(pipeline.archive, EXTRACT_REQUESTS, "run-1", ON_TUESDAY, asked)
+    write_bars(pipeline.archive, YAHOO_DAILY_BARS, "run-1", ON_TUESDAY, _bar("TCS", TUESDAY, 100))
+
+    def dies(warehouse: Warehouse, batches: Sequence[Batch]) -> None:
+        if batches[0].table is YAHOO_DAILY_BARS:
+            raise PipelineError("the process was killed")
+        load(warehouse, batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(archive_source, "load", dies)
+        with pytest.raises(PipelineError):
+            pipeline.replay()
+    # From the ledger, the next run would conclude that everything older had been loaded.
+    assert pipeline.query("select count(*) from `{d}_raw.extract_requests`") == [(0,)]
+    assert pipeline.replay().loaded == 2
 
 
 def test_a_load_whose_answer_was_lost_is_not_repeated(pipeline: Pipeline) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from extract.errors import ConfigurationError
+from extract.errors import PipelineError
 from extract.fetching.run import daily_plan, fetch, quotes_plan
 from extract.landing.raw import EXTRACT_REQUESTS, KITE_DAILY_BARS, KITE_INSTRUMENTS, RAW_TABLES, YAHOO_DAILY_BARS
 from extract.settings import PROJECT_DIR
@@ -133,7 +133,7 @@ def test_a_clock_that_is_behind_what_was_received_lands_nothing(faultless: Excha
     for mode in (daily_plan, quotes_plan):
         with (
             faultless.run(pipeline, EVENING - timedelta(days=90)) as job,
-            pytest.raises(ConfigurationError, match="clock says 2024-10-02 18:30 IST, but raw has what was received"),
+            pytest.raises(PipelineError, match="clock says 2024-10-02 18:30 IST, but raw has what was received"),
         ):
             fetch(job, mode(job))
     assert pipeline.archive.paths() == before

@@ -289,6 +289,9 @@ def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stand
         assert said([worse, down], timedelta(hours=34, minutes=30)) == ["ERROR: Kite is down."]
         assert said([worse], timedelta(hours=34, minutes=40)) == ["RESOLVED: Kite is down."]
         assert said([worse], timedelta(hours=34, minutes=50)) == []
+        # Another file of a person's beside those that tell what was sent.
+        (kept_in,) = (pipeline.archive_dir / "alerts").iterdir()
+        (kept_in / "notes.json").write_text("{}")
         # What nobody took is sent again.
         webhook.status = 500
         assert said([worse, down], timedelta(hours=34, minutes=55)) == ["ERROR: Kite is down."]

@@ -23,10 +23,14 @@ from extract.landing.lease import holder
 from extract.reporting.past_runs import read_runs
 from extract.reporting.status import Status, read_status
 from extract.seeds import Clock, exchange_date
+from extract.threads import begun
 from extract.warehouse.connection import Warehouse
 
 # So many statements are sent at once: BigQuery answers each in about a second.
 _STATEMENTS_AT_ONCE = 6
+
+# The page does not wait longer for the store of the lease, which may retry for minutes.
+_LEASE_SECONDS = 5.0
 
 _SCORED_DAYS = 370
 _COVERED_DAYS = 62
@@ -63,17 +67,20 @@ class Reader:
 
     def overview(self, *, again: bool = False) -> Overview:
         """Everything except a symbol's own panels; raises what ``status`` raises."""
+        before = begun(self._holder)
         kept = self._answers.kept("overview", partial(self._read_overview, again=again), again=again)
-        # This value is read each time: the rest is kept until the warehouse changes, and a run that starts or is
-        # killed changes nothing there.
-        return kept.model_copy(update={"at_work": self._at_work()})
-
-    def _at_work(self) -> list[str] | None:
+        after = begun(self._holder)
+        # Read each time, because a run that starts or is killed changes nothing in the warehouse; and twice, because a
+        # run that has ended since the runs were read is listed without its end.
         try:
-            record = holder(Archive(self._lease_uri), self._clock())
-        except (ConfigurationError, PipelineError):
-            return None
-        return [record.run_id] if record else []
+            at_work = {run_id for held in (before, after) if (run_id := held.result(timeout=_LEASE_SECONDS))}
+        except (ConfigurationError, PipelineError, TimeoutError):
+            return kept.model_copy(update={"at_work": None})
+        return kept.model_copy(update={"at_work": sorted(at_work)})
+
+    def _holder(self) -> str | None:
+        record = holder(Archive(self._lease_uri), self._clock())
+        return record.run_id if record else None
 
     def symbol(self, symbol: str, first: date | None, last: date | None, *, again: bool = False) -> SymbolView:
         """A symbol's own panels.
