@@ -59,7 +59,7 @@ def access_token(settings: KiteSettings, now: datetime) -> str:
         return settings.access_token
     stored = _read(settings)
     if stored is None:
-        raise SourceRefused(f"Nobody has logged in to Kite yet: {LOGIN}", stops_source=True)
+        raise SourceRefused(f"Kite has no session yet: {LOGIN}", stops_source=True)
     try:
         session = json.loads(stored)
         expires_at = datetime.fromisoformat(session["expires_at"])
