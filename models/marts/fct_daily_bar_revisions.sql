@@ -115,7 +115,7 @@ revisions as (
         trade_date,
         min(extracted_at) as known_from,
         max(extracted_at) as last_received_at,
-        -- Of its last receipt: where a bar was sent and withdrawn at one moment, what was sent counts.
+        -- Of its last receipt: at one moment, what was sent counts, and not what was withdrawn.
         array_agg(withdrawn_after order by extracted_at desc limit 1)[safe_offset(0)]
             as withdrawn_after
     from numbered
