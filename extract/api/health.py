@@ -47,8 +47,9 @@ class Health(BaseModel):
 
     status: Literal["healthy", "unhealthy"]
     verdict: State | None = Field(
-        description="The verdict of `/data-status` in one word, a minute old at most; null where it cannot be read in"
-        " time, or nothing was built yet. It does not change `status`: a pipeline can be well when data is missing."
+        description="The verdict of `/data-status` in one word, read after the last build, or an hour ago at most;"
+        " null where it cannot be read in time, or nothing was built yet. It does not change `status`: a pipeline can"
+        " be well when data is missing."
     )
     timestamp: datetime
     warehouse: str
@@ -92,8 +93,8 @@ class DataStatus(BaseModel):
 class _Look[T]:
     """A check of something that may hang for minutes; later callers share the running one, and wait some seconds each.
 
-    It runs in a thread of its own, because the server's threads may all be waiting for the same thing. Its result is
-    kept for some seconds, if it is dear.
+    It runs in a thread of its own, because the server's threads may all be waiting for the same thing. The result of
+    an expensive one is kept for ``kept_seconds``.
     """
 
     def __init__(self, subject: str, look: Callable[[], T], kept_seconds: float = 0.0) -> None:
@@ -114,7 +115,9 @@ class _Look[T]:
             Refusal: the check failed, or did not end in time. Only the log says why, because any caller may ask.
         """
         is_old = time.monotonic() - self._began_at >= self._kept_seconds
-        if self._under_way is None or (self._under_way.done() and is_old):
+        has_ended = self._under_way is not None and self._under_way.done()
+        # A failure is not kept: the next caller may have more luck.
+        if self._under_way is None or (has_ended and (is_old or self._under_way.exception() is not None)):
             self._under_way, self._began_at = begun(self._look), time.monotonic()
         try:
             return await asyncio.wait_for(asyncio.wrap_future(self._under_way), _PROBE_SECONDS)

@@ -4,9 +4,14 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from fastapi import FastAPI
 
+from extract.api.health import health_routes
+from extract.errors import PipelineError
+from extract.reporting.status import Status, read_status
+from extract.warehouse.notes import note_build
 from tests.conftest import Pipeline
-from tests.reports.conftest import AUTHORIZATION, TOKEN, Populated, serving
+from tests.reports.conftest import AUTHORIZATION, TOKEN, Populated, answering, serving
 
 
 def test_without_a_token_only_the_health_is_answered(pipeline: Pipeline) -> None:
@@ -37,6 +42,30 @@ def test_who_sends_the_token_is_told_the_state_of_the_data(built_pipeline: Pipel
             )
         answer = client.get("/health")
         assert (answer.status_code, answer.json()["last_good_build"]) == (503, "it was 30 hours ago")
+
+
+def test_the_verdict_for_probes_is_kept_until_a_build_and_a_failure_is_not(built_pipeline: Pipeline) -> None:
+    told: list[str] = []
+    with built_pipeline.warehouse() as warehouse:
+        status = read_status(warehouse)
+
+        def read() -> Status:
+            told.append("asked")
+            if len(told) == 3:
+                raise PipelineError("it was busy")
+            return status
+
+        app = FastAPI()
+        app.include_router(health_routes(built_pipeline.settings, lambda: warehouse, lambda: datetime.now(UTC), read))
+        with answering(app) as client:
+            verdicts = [client.get("/health").json()["verdict"] for _ in range(4)]
+            state = status.verdict.state
+            # After the first probe, the build that it saw was new.
+            assert (verdicts, len(told)) == ([state] * 4, 2)
+            note_build(warehouse, "another", None)
+            verdicts = [client.get("/health").json()["verdict"] for _ in range(5)]
+            # The probe that sees the build still has the earlier verdict.
+            assert (verdicts, len(told)) == ([state, None, state, state, state], 4)
 
 
 def test_the_reasons_are_those_of_the_command(populated: Populated) -> None:
