@@ -64,7 +64,6 @@ def load_unloaded(archive: Archive, warehouse: Warehouse, now: datetime) -> Repl
     Raises:
         PipelineError: the archive or the warehouse failed.
     """
-    warehouse.create_raw()
     (row,) = warehouse.query(
         f"""
         select max(_extracted_at) as looked_at
