@@ -4,7 +4,7 @@ import hashlib
 import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -26,9 +26,12 @@ INCREMENTAL_MODELS = (
     "fct_daily_bar_revisions",
     "fct_daily_bars",
     "int_dividends__priced",
+    "int_exchange_days__counted",
     "int_exchange_scales__measured",
+    "int_exchange_steps__measured",
     "int_kite_levels__measured",
     "int_scale_breaks__found",
+    "int_sessions__judged",
     "int_share_events__measured",
     "int_source_scales__measured",
     "int_symbols__traded",
@@ -36,6 +39,9 @@ INCREMENTAL_MODELS = (
 
 # A test of a model returns one row for each broken rule; there are only a few rules.
 _ROWS_OF_A_FAILED_TEST = 5
+
+# A change of the calendar changes how the sessions up to ten days before it are judged.
+_AROUND_SESSION = timedelta(days=10)
 
 # The views that say what to merge, and whether to judge the corporate actions again.
 _WINDOW = "operations_build_window"
@@ -212,8 +218,8 @@ def _open_window(warehouse: Warehouse) -> Window:
     symbols = row["deep_window_symbols"]
     start = row["window_start"]
     if changed := changes["first_changed_session"]:
-        # The bars of all symbols are chosen again, from the month of that session on.
-        start = min(start, changed.replace(day=1))
+        # The bars of all symbols are chosen again, from a month on that holds what the session's bars are judged by.
+        start = min(start, (changed - _AROUND_SESSION).replace(day=1))
     return Window(
         start,
         row["deep_window_start"],

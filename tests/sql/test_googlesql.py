@@ -68,10 +68,7 @@ _MEASURED = "a row for each share and month, or less: the last comparison may be
 UNBOUNDED = {
     "trading_data.fct_daily_bar_revisions": {
         "fct_price_restatements": _OF_ALL_VERSIONS,
-        "int_exchange_sessions": "the record of a session may be imported at any time",
-        "int_exchange_steps__found": _OF_ALL_VERSIONS,
         "int_histories__restated": "the first bar that a source sent; read by a build, so that no question reads it",
-        "int_suspect_sessions__found": "a session is judged by the bars of all shares, of which each may be rewritten",
     },
     "trading_data.fct_daily_bars": {
         "read: data_status": _SCORE,

@@ -2,19 +2,6 @@
 
 with
 
-recorded as (
-
-    select
-        trade_date,
-        count(*) as record_count
-    from {{ ref('fct_daily_bar_revisions') }}
-    where
-        known_to is null
-        and source_id = '{{ var('exchange_source') }}'
-    group by trade_date
-
-),
-
 -- A record of only a few shares may not be a real one.
 compared as (
 
@@ -25,7 +12,7 @@ compared as (
             order by unix_date(trade_date)
             range between 60 preceding and 60 following
         ) as usual_record_count
-    from recorded
+    from {{ ref('int_exchange_days__counted') }}
 
 ),
 
