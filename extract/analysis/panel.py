@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 
 def wide_panel(long: pa.Table, wanted: Sequence[str] | None = None) -> pa.Table:
-    """One row for each day and one column for each symbol, sorted; null where a symbol has no row.
+    """One row for each day and one column for each symbol, both sorted; null where a symbol has no row.
 
     Args:
         long: a symbol, a day and a value in each row, in this order of columns.

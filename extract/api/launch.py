@@ -36,7 +36,7 @@ def state_of(exit_status: int) -> State:
 
 
 class Launcher(Protocol):
-    """Where runs are started."""
+    """Starts runs and tells their state."""
 
     def start(self, order: Order) -> None:
         """Start a run, and do not wait for it.

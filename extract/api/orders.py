@@ -78,7 +78,9 @@ def new_order(
     trade_date: date | None,
     announced: Announcements | None = None,
 ) -> Order:
-    """The run for a trigger: the scheduled job; if the trigger names a provider or another day, a backfill of one day.
+    """What a trigger orders: the scheduled job, or a backfill of one day.
+
+    It is a backfill if the trigger names a provider, or a day other than the last closed session's.
 
     Args:
         now: a time with zone.
@@ -121,7 +123,7 @@ class Orders:
         """
         body = order.model_dump_json().encode()
         path = f"ordered/{order.run_id}.json"
-        # It is our own where the answer to a first try of the store's client was lost.
+        # An order that exists may be ours: the store's client tries again if the answer to its first try is lost.
         if not self._store.create(path, body) and self._store.body(path) != body:
             raise PipelineError(f"there is another order {order.run_id} already")
 

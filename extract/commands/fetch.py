@@ -108,7 +108,7 @@ def run_command(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def extract_command(settings: Settings, options: argparse.Namespace) -> int:
-    """Fetch and land a range, or what is new."""
+    """Fetch a range, or what is new, and load it into raw."""
     return _fetch_range(settings, options, is_built=False)
 
 

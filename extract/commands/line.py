@@ -147,7 +147,7 @@ def _parser() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentPa
         added.set_defaults(run=run, command=name)
         return added
 
-    # In the order of the help.
+    # The help shows them in this order.
     fetch.add_commands(add)
     add(
         "ordered",

@@ -48,7 +48,7 @@ _STOP_SECONDS = 3.0
 # No run lasts so long: what it archived and did not load came at most this long before its last request.
 _LONGEST_RUN = timedelta(days=7)
 
-# After a pause of this length, the whole archive is looked through.
+# If the last daily run is older than this, the whole archive is searched for batches that were not loaded.
 _LONGEST_PAUSE = timedelta(days=90)
 
 # The clocks of two machines may differ by this.

@@ -60,7 +60,7 @@ def assumed_sessions(last: date, ends_on: date) -> list[str]:
 
 
 def holes_left(job: Job, source: str, asked: tuple[date, date] | None, since: datetime) -> list[str]:
-    """The sessions for which the sources have sent no bar although they were asked, as sentences.
+    """Sentences about the sessions for which a source was asked for bars and has not sent them.
 
     Args:
         job: what was asked for.

@@ -188,7 +188,7 @@ def _named_day(part: dict[str, str | None]) -> date:
         text = f"{text[:2]}-{text[2:4]}-{text[4:]}"
     readings = day_readings(text)
     if "year" not in readings and len(text) > 8:
-        # The exchange puts the day first.
+        # Prefer the exchange's order: the day first.
         return readings.get("day") or read_day(text, first="month")
     return read_day(text, first=None)
 

@@ -82,7 +82,7 @@ def contradicted_isins(
     a new symbol, or a new ISIN, is no fault where the old one is gone.
 
     Raises:
-        FileRefused: many rows have a wrong ISIN, as where their column was moved by a row.
+        FileRefused: many rows have a wrong ISIN, as where their column was shifted by one row.
     """
     rows = [(row, *cells) for row, cells in enumerate(zip(symbols, isins, series, strict=True)) if cells[1]]
     session = _Session(day, [(symbol, isin or "", sort) for _, symbol, isin, sort in rows])
@@ -97,7 +97,7 @@ def contradicted_isins(
             first = found[wrong[0]]
             raise FileRefused(
                 f"has ISINs of other shares in {len(wrong)} rows ({symbols[wrong[0]]}: {first}): a column may have been"
-                " moved by a row; download it again"
+                " shifted by one row; download it again"
             )
     return found
 

@@ -40,7 +40,7 @@ _MOST_BAD_LINES = 100
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of a file.
+    """A row of an imported file.
 
     Attributes:
         place: ``line 3``, counted from 1 as an editor does, or ``record 3`` of JSON.
@@ -92,7 +92,7 @@ def decoded(body: bytes) -> str:
         FileRefused: it is empty, or not a text.
     """
     if not body.strip():
-        raise FileRefused(f"is empty ({len(body)} bytes); download it again")
+        raise FileRefused(f"is empty or blank ({len(body)} bytes); download it again")
     for start, reason in _BINARIES.items():
         if body.startswith(start):
             raise FileRefused(reason)

@@ -191,7 +191,7 @@ NSE_FILES = raw_table(
     },
     keys=("file_name", "sha256", "raw_table", "batch_path"),
     symbol="file_name",
-    # Needs no window of its own: the records of a file, which land with it, move the window.
+    # This table needs no window: the records of a file land with the file's row here, and they move the window.
     dates=(),
 )
 

@@ -47,7 +47,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class SourceRequests:
-    """How one source answered in the last run: its requests, and their duration in milliseconds, waits included."""
+    """How one source answered in the last run: counts, and the milliseconds that a request took, waits included."""
 
     source_id: str
     request_count: int
@@ -59,7 +59,7 @@ class SourceRequests:
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One of the longest statements of the last day, from BigQuery's list of jobs.
+    """One of the slowest statements of the last 24 hours, from BigQuery's list of jobs.
 
     Attributes:
         job_id: BigQuery's id of the job.

@@ -225,7 +225,7 @@ class Kite:
     def _with_tokens(
         self, instruments: Sequence[Instrument], unread: list[str]
     ) -> dict[str, tuple[Instrument, int | None]]:
-        """Kite's keys of instruments, with the tokens that their quotes must have.
+        """The instruments by Kite's key, each with the token that its quote must have.
 
         Those that the dump lacks are ``unread``. No dump is fetched for quotes alone: without one, the tokens are None.
         """

@@ -28,7 +28,7 @@ from extract.settings import KITE_IS_NOT_CONFIGURED, KiteSettings
 
 _log = structlog.get_logger()
 
-# Kite's documentation says "will expire at 6 AM on the next day"; the answer has no field for it.
+# Kite's documentation says that a token "will expire at 6 AM on the next day"; the answer has no field for it.
 _EXPIRES_AT = time(6, tzinfo=EXCHANGE_ZONE)
 
 _SECRET = re.compile(r"projects/[^/]+/secrets/[A-Za-z0-9_-]+")

@@ -51,7 +51,7 @@ class Yahoo:
         _cache_folder()
         yf.config.debug.hide_exceptions = False
         logging.getLogger("yfinance").setLevel(logging.CRITICAL)
-        # Warnings about yfinance's own use of pandas do not belong in our log.
+        # Warnings about yfinance's own code, such as its use of pandas, do not belong in our log.
         warnings.filterwarnings("ignore", module=r"yfinance\.")
         self._session = _Session(base_url)
         self._former_symbols = former_symbols()

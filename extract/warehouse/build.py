@@ -78,7 +78,7 @@ class Window:
 
 @dataclass(slots=True)
 class Build:
-    """What a build did.
+    """The result of a build.
 
     Attributes:
         window_start: the first trade date of the window, of any symbol, even if there was nothing to build; None if

@@ -10,7 +10,7 @@ from extract.warehouse.dbt_runner import invoke_dbt
 
 
 def document(settings: Settings, warehouse: Warehouse) -> Path:
-    """Write dbt's documentation, with the lineage graph and the columns in the warehouse, and return its page.
+    """Write dbt's documentation, with the lineage graph and the columns in the warehouse; return its page's path.
 
     The page is a single file, alone in its folder, and loads nothing from other hosts.
 

@@ -16,7 +16,7 @@ from extract.warehouse.connection import LOAD_SECONDS, RETRY, TIMEOUT, Warehouse
 from extract.warehouse.errors import as_pipeline_error
 
 # BigQuery keeps the id of a load job for months, even if the job failed, so each further attempt has the next number.
-# A table that is dropped and created again has other ids.
+# If a table is dropped and created again, its load jobs have new ids.
 _LOAD_ATTEMPTS = 20
 
 

@@ -235,7 +235,7 @@ def covered(spans: Iterable[tuple[datetime, datetime]]) -> float:
 
 
 def check(bars: int, closes: dict[str, float], expected_bars: int, restated: dict[str, float]) -> None:
-    """Check that a result has each bar once, with the restated closes.
+    """Check that a result has each bar once, and for each restated bar the new close.
 
     Raises:
         NotComparableError: it does not; the text says what is wrong.

@@ -17,7 +17,7 @@ class Bucket(Loopback):
     """The bucket ``prices``: its objects by name, and the requests. It can refuse everything, or not exist."""
 
     def __init__(self) -> None:
-        """Begin without objects."""
+        """Begin with an empty bucket."""
         super().__init__(_Handler)
         self.objects: dict[str, bytes] = {}
         self.requests: list[tuple[str, str]] = []

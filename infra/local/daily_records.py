@@ -14,7 +14,7 @@ from extract.seeds import Instrument, former_symbols
 from extract.settings import PROJECT_DIR
 from infra.local.series import TICKS_PER_RUPEE, Draft, ex_date_of
 
-# The first and last days of each form.
+# When the exchange began, or ended, each file format.
 _FIRST_WITH_ISIN = date(2011, 7, 1)
 _FIRST_WITH_DELIVERY = date(2020, 1, 1)
 _FIRST_UDIFF = date(2024, 1, 1)
@@ -37,7 +37,7 @@ _ONE_IN, _TRADE_TO_TRADE, _PERIOD = 7, 15, 120
 _BLOCK_EVERY = 60
 
 
-# A share that leaves the exchange. No provider has it, because providers drop a share that has left.
+# An invented share that leaves the exchange. No provider has its bars, because providers drop a share that left.
 DELISTED, DELISTED_ISIN = "LEFT", "INE000L01011"
 
 

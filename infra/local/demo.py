@@ -112,7 +112,7 @@ _NEXT = (
 
 
 def demo(folder: Path) -> int:  # noqa: C901 The story, step by step.
-    """Import the exchange's files; run the job twice; let Kite's session end in between, and Kite rewrite a past."""
+    """Import files; run the job, in which Kite's login ends; run it again; then let Kite rewrite one share's past."""
     if folder.exists() and not (folder / _MARK).exists() and (not folder.is_dir() or any(folder.iterdir())):
         _console.print(f"{folder} is not empty, and no demo made it: name another folder.", markup=False, style="red")
         return USAGE

@@ -147,7 +147,7 @@ classified as (
 
 ),
 
--- Single changed volumes are not an event: sources correct volumes for days.
+-- A few changed volumes are not an event: sources correct a volume for days after its session.
 judged as (
 
     select

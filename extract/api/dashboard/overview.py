@@ -96,7 +96,7 @@ class InstrumentName(BaseModel):
 
 
 class Environment(BaseModel):
-    """Where the data is stored, and the release that shows it."""
+    """Where the data is stored, and the version of ``trading-data`` that serves it."""
 
     project: str
     dataset: str

@@ -1,4 +1,4 @@
-"""A record as a whole: its one day, its market, and its rows as those of the raw table."""
+"""A daily record as a whole: check its one day and its market, and convert its rows to those of the raw table."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

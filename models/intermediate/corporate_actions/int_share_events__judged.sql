@@ -127,8 +127,8 @@ best as (
 
 ),
 
--- If the prices confirm the ratio of a restatement or a step, they deny another ratio that was
--- reported.
+-- If the prices confirm the ratio of a source's restatement or of a step in the exchange's record,
+-- they deny a different ratio that was reported for the day.
 with_denials as (
 
     select

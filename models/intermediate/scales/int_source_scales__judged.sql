@@ -133,7 +133,7 @@ scaled as (
 
 ),
 
--- The verdict on a source from the exchange's record of the month itself.
+-- The verdict on a source in a month, from the exchange's record of that same month.
 records as (
 
     select
