@@ -117,28 +117,11 @@ evidence as (
 
     union all
 
-    -- A sum of float64 differs in its last digits by the order of its rows. The variance of twenty
-    -- closes may lie exactly between two numbers of six decimals, where round() goes either way.
-    -- With 0.3 in place of the half, no mean or variance of a month's closes lies on the edge.
-    {% set measures = [
-        'kite_mean', 'yahoo_mean', 'kite_variance', 'yahoo_variance', 'covariance'
-    ] -%}
     select
         'levels' as kind,
-        to_json_string(
-            struct(
-                levels.symbol as symbol,
-                told.known_on as known_on,
-                told.session_count as session_count,
-                {% for measure in measures -%}
-                    cast(floor(told.{{ measure }} * 1000000 + 0.3) as int64) as {{ measure }},
-                {% endfor -%}
-                told.first_date as first_date,
-                told.last_date as last_date
-            )
-        ) as fact
-    from {{ ref('int_kite_levels__measured') }} as levels
-    cross join unnest(levels.fetches) as told
+        to_json_string(struct(symbol, digest, month)) as fact
+    from {{ ref('int_kite_levels__measured') }}
+    where digest is not null
 
     union all
 

@@ -1,7 +1,5 @@
 {#- A session is judged by the bars of all shares, and by those of the sessions around it. So the
     window is that of the share whose past has changed most, and begins a month earlier. -#}
-{% set first_judged = oldest_window_start(context_days=31) -%}
-
 {{
     config(
         tags=['actions', 'bars', 'windowed'],
@@ -185,7 +183,7 @@ judged as (
         wrong_count,
         trade_date
     from described
-    where trade_date >= {{ first_judged }}
+    where trade_date >= {{ oldest_window_start(context_days=31) }}
 
     {% if is_incremental() %}
         -- A session that has lost its bars keeps a row without values, because a merge never
@@ -209,7 +207,7 @@ judged as (
                 and former.trade_date = described.trade_date
         where
             described.source_id is null
-            and former.trade_date >= {{ first_judged }}
+            and former.trade_date >= {{ oldest_window_start(context_days=31) }}
     {% endif %}
 
 )
