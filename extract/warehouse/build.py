@@ -25,6 +25,7 @@ _log = structlog.get_logger()
 INCREMENTAL_MODELS = (
     "fct_daily_bar_revisions",
     "fct_daily_bars",
+    "int_bars__counted",
     "int_dividends__priced",
     "int_exchange_days__counted",
     "int_exchange_scales__measured",
@@ -34,6 +35,7 @@ INCREMENTAL_MODELS = (
     "int_sessions__judged",
     "int_share_events__measured",
     "int_source_scales__measured",
+    "int_symbols__served",
     "int_symbols__traded",
 )
 

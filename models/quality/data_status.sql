@@ -1,3 +1,6 @@
+{#- The score of a day before this one no longer depends on when it is asked for. -#}
+{%- set recent_start = "date_sub(current_date('Asia/Kolkata'), interval 400 day)" %}
+
 with
 
 due_session as (
@@ -29,8 +32,14 @@ instruments as (
 
 ),
 
--- Each expected or existing bar, read once. A valid bar of a future day is an error, and would hide
--- that bars are missing until then, so it is ignored.
+served_symbols as (
+
+    select count(*) as symbol_count from {{ ref('int_symbols__served') }}
+
+),
+
+-- Each expected or existing bar of the recent days, read once. A valid bar of a future day is an
+-- error, and would hide that bars are missing until then, so it is ignored.
 bars as (
 
     select
@@ -39,6 +48,7 @@ bars as (
             if(is_valid and trade_date <= current_date('Asia/Kolkata'), trade_date, null)
         ) over () as latest_trade_date
     from {{ ref('int_expected_bars__matched') }}
+    where trade_date >= {{ recent_start }}
 
 ),
 
@@ -70,7 +80,6 @@ bar_summary as (
 
     select
         countif(is_present) as record_count,
-        count(distinct if(is_present, symbol, null)) as symbol_count,
         countif(is_valid) as valid_record_count,
         countif(source_id = '{{ var('exchange_source') }}') as exchange_record_count,
         countif('is_reconciled' in unnest(failed_checks)) as unreconciled_record_count,
@@ -83,10 +92,72 @@ bar_summary as (
         array_agg(if(is_latest and not is_valid, symbol, null) ignore nulls order by symbol)
             as unserved_symbols,
         round(100 * avg(if(is_latest, score, null)), 2) as latest_quality_score,
-        round(100 * avg(score), 2) as quality_score,
+        count(score) as expected_bar_count,
+        sum(score) as score_sum,
         max(latest_trade_date) as latest_trade_date,
         max(assessed_trade_date) as assessed_trade_date
     from marked_bars
+
+),
+
+expected_bars as (
+
+    select
+        count(*) as expected_bar_count,
+        sessions.trade_date
+    from {{ ref('dim_trading_sessions') }} as sessions
+    inner join {{ ref('dim_instruments') }} as instruments
+        on
+            sessions.trade_date >= coalesce(instruments.listed_on, date '1900-01-01')
+            and sessions.trade_date <= coalesce(instruments.delisted_on, date '9999-12-31')
+    where instruments.is_expected
+    group by sessions.trade_date
+
+),
+
+-- The older bars are not read, but their counts. As in int_expected_bars__matched, bars are
+-- expected from the first valid one on, and from the primary source from its own first one on.
+old_days as (
+
+    select
+        counted.record_count,
+        counted.valid_record_count,
+        counted.exchange_record_count,
+        counted.unreconciled_record_count,
+        counted.score_sum,
+        counted.score_sum_before_primary,
+        expected_bars.expected_bar_count,
+        coalesce(expected_bars.trade_date, counted.trade_date) as trade_date,
+        min(if(counted.valid_record_count > 0, counted.trade_date, null)) over ()
+            as first_trade_date,
+        min(if(counted.primary_record_count > 0, counted.trade_date, null)) over ()
+            as first_primary_date
+    from expected_bars
+    full outer join {{ ref('int_bars__counted') }} as counted
+        on expected_bars.trade_date = counted.trade_date
+    where coalesce(expected_bars.trade_date, counted.trade_date) < {{ recent_start }}
+
+),
+
+old_summary as (
+
+    select
+        coalesce(sum(record_count), 0) as record_count,
+        coalesce(sum(valid_record_count), 0) as valid_record_count,
+        coalesce(sum(exchange_record_count), 0) as exchange_record_count,
+        coalesce(sum(unreconciled_record_count), 0) as unreconciled_record_count,
+        coalesce(sum(if(trade_date >= first_trade_date, expected_bar_count, null)), 0)
+            as expected_bar_count,
+        -- A bar of a day without a session is not scored.
+        sum(
+            case
+                when expected_bar_count is null then 0
+                when trade_date >= first_primary_date then score_sum
+                else score_sum_before_primary
+            end
+        ) as score_sum,
+        max(if(valid_record_count > 0, trade_date, null)) as latest_trade_date
+    from old_days
 
 ),
 
@@ -142,11 +213,13 @@ described as (
         session_summary.stale_sources,
         unknown_symbols.unknown_symbols,
         instruments.instrument_count,
-        bar_summary.symbol_count,
-        bar_summary.record_count,
-        bar_summary.valid_record_count,
-        bar_summary.exchange_record_count,
-        bar_summary.unreconciled_record_count,
+        served_symbols.symbol_count,
+        old_summary.record_count + bar_summary.record_count as record_count,
+        old_summary.valid_record_count + bar_summary.valid_record_count as valid_record_count,
+        old_summary.exchange_record_count + bar_summary.exchange_record_count
+            as exchange_record_count,
+        old_summary.unreconciled_record_count + bar_summary.unreconciled_record_count
+            as unreconciled_record_count,
         bar_summary.latest_valid_record_count,
         bar_summary.latest_provisional_record_count,
         bar_summary.latest_fallback_record_count,
@@ -154,21 +227,36 @@ described as (
         session_summary.repeated_session_count,
         session_summary.overdue_session_count,
         if(
-            bar_summary.latest_trade_date is null,
+            coalesce(bar_summary.latest_trade_date, old_summary.latest_trade_date) is null,
             null,
             (
                 select count(*) from unnest(due_session.closed_dates) as closed_date
-                where closed_date > bar_summary.latest_trade_date
+                where
+                    closed_date
+                    > coalesce(bar_summary.latest_trade_date, old_summary.latest_trade_date)
             )
         ) as sessions_behind,
         bar_summary.latest_quality_score,
-        bar_summary.quality_score,
-        bar_summary.latest_trade_date,
+        round(
+            100 * safe_divide(
+                coalesce(cast(old_summary.score_sum as float64), 0)
+                + coalesce(bar_summary.score_sum, 0),
+                old_summary.expected_bar_count + bar_summary.expected_bar_count
+            ),
+            2
+        ) as quality_score,
+        coalesce(bar_summary.latest_trade_date, old_summary.latest_trade_date)
+            as latest_trade_date,
         due_session.trade_date as due_trade_date,
-        coalesce(bar_summary.assessed_trade_date, due_session.overdue_trade_date)
-            as assessed_trade_date,
+        coalesce(
+            bar_summary.assessed_trade_date,
+            due_session.overdue_trade_date,
+            old_summary.latest_trade_date
+        ) as assessed_trade_date,
         calendar_end.calendar_ends_on
     from bar_summary
+    cross join old_summary
+    cross join served_symbols
     cross join due_session
     cross join calendar_end
     cross join instruments

@@ -212,6 +212,21 @@ def test_every_valid_return_beyond_a_fifth_is_shown_by_two_sources(real: Pipelin
     assert {(symbol, day) for symbol, day, count in rows if count < 2} == NAMED
 
 
+def test_the_status_says_of_all_bars_what_a_reading_of_all_of_them_says(real: Pipeline) -> None:
+    """Old days are summed from their counts, which the view of expected bars does not read."""
+    columns = "record_count, valid_record_count, exchange_record_count, unreconciled_record_count, symbol_count"
+    columns += ", quality_score, latest_trade_date"
+    ((*status,),) = real.query(f"select {columns} from `{{d}}_quality.data_status`")
+    ((*read,),) = real.query(
+        "select countif(is_present), countif(is_valid), countif(source_id = 'nse'),"
+        " countif('is_reconciled' in unnest(failed_checks)), count(distinct if(is_present, symbol, null)),"
+        " round(100 * avg(score), 2), max(if(is_valid, trade_date, null))"
+        " from `{d}_intermediate.int_expected_bars__matched`"
+    )
+    assert status == read
+    assert status[0] > 700_000
+
+
 def test_symbols_that_are_none_of_ours_are_counted_and_go_no_further(real: Pipeline) -> None:
     ((unknown,),) = real.query("select unknown_symbols from `{d}_quality.data_status`")
     assert unknown == ["AETHER", "BATAINDIA", "BHARATWIRE", "HDFC", "RAYMOND", "TRIDENT", "UCOBANK"]

@@ -38,7 +38,11 @@ def test_an_absent_bar_counts_as_a_whole_one(pipeline: Pipeline) -> None:
     assert [row[:2] for row in rows] == [(250, absent) for absent in ABSENT]
     for (_, absent, score), wanted in zip(rows, (100, 92, 80, 66.4, 100), strict=True):
         assert abs(score - wanted) <= 1, (absent, score)
-    # Of all sessions: nothing came after this week.
+    # Of all sessions: those of more than 400 days ago are summed from their counts.
+    ((score,),) = pipeline.query("select quality_score from `{d}_quality.data_status`")
+    read = "select round(100 * avg(score), 2) from `{d}_intermediate.int_expected_bars__matched`"
+    assert pipeline.query(read) == [(score,)]
+    # Nothing came after this week.
     ((latest, behind),) = pipeline.query("select latest_trade_date, sessions_behind from `{d}_quality.data_status`")
     assert (latest, behind > 0) == (days[-1], True)
     ((verdict, reasons),) = pipeline.query("select verdict, reasons from `{d}_operations.operations_verdict`")

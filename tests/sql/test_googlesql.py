@@ -62,7 +62,6 @@ MOST_DAYS = DEEP_DAYS + 31
 # The scans of large tables by a run that read all of the history, by table and by who sends them, and why they do. Each
 # is a cost that grows with the years.
 _OF_ALL_VERSIONS = "looks for what versions of any age have in common; only changed bars could be kept instead"
-_SCORE = "the score of all bars, which depends on the time at which it is asked for"
 _LEDGER = "a day may have been asked for at any time; half a million rows in two years"
 _DIGESTS = "the digests of its rows"
 _MEASURED = "a row for each share and month, or less: the last comparison may be of any month"
@@ -70,11 +69,6 @@ UNBOUNDED = {
     "trading_data.fct_daily_bar_revisions": {
         "fct_price_restatements": _OF_ALL_VERSIONS,
         "int_histories__restated": "the first bar that a source sent; read by a build, so that no question reads it",
-    },
-    "trading_data.fct_daily_bars": {
-        "read: data_status": _SCORE,
-        "read: operations_verdict": _SCORE,
-        "read: quality_disputes": "the first session of which a bar is expected; read only with a third opinion's key",
     },
     "trading_data_raw.extract_requests": {
         "read: kite_daily_bars": _LEDGER,
@@ -311,8 +305,9 @@ def test_incremental_models_were_merged(builds: Builds) -> None:
     unbounded = {
         node_of(text) for text in builds.incremental.statements if "merge into" in text and not bound.search(text)
     }
-    # It has one row for each symbol, and no partitions to leave out.
-    assert unbounded == {"model.trading_data.int_symbols__traded"}
+    # They have one row for each symbol or day, and no partitions to leave out.
+    small = ("int_bars__counted", "int_symbols__served", "int_symbols__traded")
+    assert unbounded == {f"model.trading_data.{model}" for model in small}
 
 
 def test_no_statement_is_too_complex_with_its_views_inlined(sent_build: SentBuild) -> None:

@@ -27,14 +27,24 @@ bars as (
 
 -- Bars are expected from the first valid bar of any symbol on, where the requested history begins.
 -- The primary source is expected only from its own first bar on, because it is not asked without a
--- key.
+-- key. The first days are read from the counts, so that a filter on the trade date leaves out the
+-- old bars.
 history as (
 
     select
-        min(if(is_valid, trade_date, null)) as first_trade_date,
-        max(if(is_valid, trade_date, null)) as last_trade_date,
-        min(if('is_from_primary' in unnest(failed_checks), null, trade_date)) as first_primary_date
-    from {{ ref('fct_daily_bars') }}
+        min(if(valid_record_count > 0, trade_date, null)) as first_trade_date,
+        min(if(primary_record_count > 0, trade_date, null)) as first_primary_date
+    from {{ ref('int_bars__counted') }}
+
+),
+
+-- It matters only for a session that closed less than {{ var('late_after_hours') }} hours ago.
+last_bar as (
+
+    select max(trade_date) as trade_date from {{ ref('fct_daily_bars') }}
+    where
+        is_valid
+        and trade_date >= date_sub(current_date('Asia/Kolkata'), interval 10 day)
 
 ),
 
@@ -44,6 +54,7 @@ trading_sessions as (
     from {{ ref('dim_trading_sessions') }} as sessions
     inner join history
         on sessions.trade_date >= history.first_trade_date
+    cross join last_bar
     -- The bars of a session are expected once its run should have ended, or once one of them
     -- is here.
     where
@@ -52,7 +63,7 @@ trading_sessions as (
         )
         or (
             sessions.closes_at <= current_timestamp()
-            and sessions.trade_date <= history.last_trade_date
+            and sessions.trade_date <= last_bar.trade_date
         )
 
 ),
@@ -81,34 +92,67 @@ expected_bars as (
 
 ),
 
+-- Both sides under each other and grouped, and not a full outer join: a filter on the trade date
+-- passes a group's keys, and reaches the table of bars.
+both_sides as (
+
+    select
+        symbol,
+        cast(null as string) as source_id,
+        cast(null as array<string>) as failed_checks,
+        cast(null as array<string>) as inapplicable_checks,
+        cast(null as int64) as passed_weight,
+        cast(null as int64) as applicable_weight,
+        true as is_expected,
+        false as is_present,
+        false as is_valid,
+        false as is_provisional,
+        trade_date
+    from expected_bars
+
+    union all
+
+    select
+        symbol,
+        source_id,
+        failed_checks,
+        inapplicable_checks,
+        passed_weight,
+        applicable_weight,
+        false as is_expected,
+        true as is_present,
+        is_valid,
+        is_provisional,
+        trade_date
+    from bars
+
+),
+
+-- Each side has one row at most, and any_value takes what is not null.
 matched as (
 
     select
-        coalesce(expected_bars.symbol, bars.symbol) as symbol,
-        bars.source_id,
-        bars.failed_checks,
-        bars.inapplicable_checks,
-        bars.passed_weight,
-        bars.applicable_weight,
-        expected_bars.symbol is not null as is_expected,
-        bars.symbol is not null as is_present,
-        coalesce(bars.is_valid, false) as is_valid,
-        coalesce(bars.is_provisional, false) as is_provisional,
+        symbol,
+        any_value(source_id) as source_id,
+        any_value(failed_checks) as failed_checks,
+        any_value(inapplicable_checks) as inapplicable_checks,
+        any_value(passed_weight) as passed_weight,
+        any_value(applicable_weight) as applicable_weight,
+        logical_or(is_expected) as is_expected,
+        logical_or(is_present) as is_present,
+        logical_or(is_valid) as is_valid,
+        logical_or(is_provisional) as is_provisional,
         -- The morning's run replaces the evening's bars: from 08:00 IST on, providers have final
         -- ones.
         current_timestamp() < timestamp_add(
             timestamp(
-                datetime(date_add(bars.trade_date, interval 1 day), time '08:00:00'),
-                'Asia/Kolkata'
+                datetime(date_add(trade_date, interval 1 day), time '08:00:00'), 'Asia/Kolkata'
             ),
             interval {{ var('late_after_hours') }} hour
         ) as is_of_last_evening,
-        coalesce(expected_bars.trade_date, bars.trade_date) as trade_date
-    from expected_bars
-    full outer join bars
-        on
-            expected_bars.symbol = bars.symbol
-            and expected_bars.trade_date = bars.trade_date
+        trade_date
+    from both_sides
+    group by symbol, trade_date
 
 ),
 
