@@ -128,16 +128,16 @@ both_sides as (
 
 ),
 
--- Each side has one row at most, and any_value takes what is not null.
+-- Each side has one row at most. What a bar tells is taken from the bar's row.
 matched as (
 
     select
         symbol,
-        any_value(source_id) as source_id,
-        any_value(failed_checks) as failed_checks,
-        any_value(inapplicable_checks) as inapplicable_checks,
-        any_value(passed_weight) as passed_weight,
-        any_value(applicable_weight) as applicable_weight,
+        any_value(source_id having max is_present) as source_id,
+        any_value(failed_checks having max is_present) as failed_checks,
+        any_value(inapplicable_checks having max is_present) as inapplicable_checks,
+        any_value(passed_weight having max is_present) as passed_weight,
+        any_value(applicable_weight having max is_present) as applicable_weight,
         logical_or(is_expected) as is_expected,
         logical_or(is_present) as is_present,
         logical_or(is_valid) as is_valid,

@@ -88,8 +88,8 @@ lists as (
     select
         list_id,
         extracted_at,
-        if(count(distinct kind) = 1, any_value(kind), null) as only_kind,
-        if(count(distinct symbol) = 1, any_value(symbol), null) as only_symbol
+        if(count(distinct kind) = 1, max(kind), null) as only_kind,
+        if(count(distinct symbol) = 1, max(symbol), null) as only_symbol
     from records
     group by list_id, extracted_at
 
