@@ -51,6 +51,8 @@ KEPT_TABLES = (
     "intermediate.int_exchange_records__resolved",
     "intermediate.int_exchange_sessions",
     "intermediate.int_exchange_steps__found",
+    "intermediate.int_histories__received",
+    "intermediate.int_histories__restated",
     "intermediate.int_kite_dividends__judged",
     "intermediate.int_kite_factors",
     "intermediate.int_scales__merged",

@@ -60,6 +60,12 @@ class Batch:
             symbols.setdefault(min(days), []).append(row[self.table.symbol])
         return symbols
 
+    @property
+    def received_at(self) -> datetime:
+        """When its first rows were received."""
+        moment: datetime = pc.min(self.rows["_extracted_at"]).as_py()
+        return moment
+
     def as_parquet(self) -> bytes:
         """The content of its file."""
         sink = BytesIO()

@@ -19,7 +19,7 @@ from extract.warehouse.tables import (
 
 
 def note_landing(warehouse: Warehouse, batches: Sequence[Batch]) -> None:
-    """Note for batches that are about to be loaded which symbols they can change, and from which day on.
+    """Note for batches that are about to be loaded when they came, and which symbols they change from which day on.
 
     Batches on which no bar depends are not noted.
     """
@@ -31,6 +31,7 @@ def note_landing(warehouse: Warehouse, batches: Sequence[Batch]) -> None:
                 "event": "landing",
                 "oldest_date": oldest_date,
                 "symbols": ",".join(symbols),
+                "received_at": batch.received_at,
             }
             for batch in batches
             if batch.table.dates

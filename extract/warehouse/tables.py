@@ -24,6 +24,7 @@ BATCH_EVENTS_SCHEMA = pa.schema(
         pa.field("oldest_date", pa.date32()),
         pa.field("symbols", pa.string()),
         pa.field("recorded_at", pa.timestamp("us", tz="UTC")),
+        pa.field("received_at", pa.timestamp("us", tz="UTC")),
     ]
 )
 

@@ -6,7 +6,12 @@ batch_events as (
         _archive_path as archive_path,
         event,
         symbols,
-        oldest_date
+        oldest_date,
+        -- The notes of older releases have only the day, in the path.
+        coalesce(
+            received_at,
+            timestamp(regexp_extract(_archive_path, r'extracted_on=(\d{4}-\d{2}-\d{2})'))
+        ) as received_at
     from {{ source('raw', 'batch_events') }}
 
 ),
@@ -24,7 +29,8 @@ unmerged_batches as (
     select
         batch_events.archive_path,
         batch_events.symbols,
-        batch_events.oldest_date
+        batch_events.oldest_date,
+        batch_events.received_at
     from batch_events
     left join merged_batches
         on batch_events.archive_path = merged_batches.archive_path
@@ -47,7 +53,8 @@ noted_symbols as (
     select
         unmerged_batches.archive_path,
         symbol,
-        unmerged_batches.oldest_date
+        unmerged_batches.oldest_date,
+        unmerged_batches.received_at
     from unmerged_batches
     cross join unnest(split(unmerged_batches.symbols, ',')) as symbol
 
@@ -77,7 +84,8 @@ received_symbols as (
         logical_or(
             starts_with(noted_symbols.archive_path, concat(primary_source.source_id, '_'))
         ) as is_from_primary,
-        min(noted_symbols.oldest_date) as oldest_date
+        min(noted_symbols.oldest_date) as oldest_date,
+        min(noted_symbols.received_at) as received_at
     from noted_symbols
     cross join primary_source
     inner join symbols
@@ -177,12 +185,15 @@ unmeasured_symbols as (
 
 ),
 
+-- A batch that comes late can change what a source restated after the batch was received. All bars
+-- of that restatement must be in the window, because it is measured by all of them.
 windows_by_reason as (
 
     select
         received_symbols.symbol,
         least(
             received_symbols.oldest_date,
+            coalesce(restatements.first_changed_date, received_symbols.oldest_date),
             if(
                 last_comparisons.has_primary or received_symbols.is_from_primary,
                 coalesce(first_unjudged.month, received_symbols.oldest_date),
@@ -194,6 +205,10 @@ windows_by_reason as (
         on received_symbols.symbol = last_comparisons.symbol
     left join first_unjudged
         on received_symbols.symbol = first_unjudged.symbol
+    left join {{ ref('int_restatements__measured') }} as restatements
+        on
+            received_symbols.symbol = restatements.symbol
+            and received_symbols.received_at <= restatements.detected_at
 
     union all
 

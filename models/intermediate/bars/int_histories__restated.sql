@@ -1,4 +1,4 @@
--- A table, because several statements of each run need it and it reads the versions of all bars.
+-- A table, because several statements of each run need it.
 {{ config(materialized='table', cluster_by=['symbol'], tags=['actions', 'bars']) }}
 
 with
@@ -23,20 +23,22 @@ histories as (
         restatements.source_id,
         -- Bars that a source sent from before the listing are not fetched again.
         greatest(
-            min(revisions.trade_date), coalesce(any_value(instruments.listed_on), date '1900-01-01')
+            received.first_trade_date, coalesce(instruments.listed_on, date '1900-01-01')
         ) as first_trade_date,
-        max(
-            if(revisions.known_from < restatements.detected_at, revisions.trade_date, null)
-        ) as last_trade_date,
+        measured.last_known_date as last_trade_date,
         restatements.detected_at
     from restatements
-    inner join {{ ref('fct_daily_bar_revisions') }} as revisions
+    inner join {{ ref('int_histories__received') }} as received
         on
-            restatements.symbol = revisions.symbol
-            and restatements.source_id = revisions.source_id
+            restatements.symbol = received.symbol
+            and restatements.source_id = received.source_id
+    inner join {{ ref('int_restatements__measured') }} as measured
+        on
+            restatements.symbol = measured.symbol
+            and restatements.source_id = measured.source_id
+            and restatements.detected_at = measured.detected_at
     inner join {{ ref('dim_instruments') }} as instruments
         on restatements.symbol = instruments.symbol
-    group by restatements.symbol, restatements.source_id, restatements.detected_at
 
 )
 
