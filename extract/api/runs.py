@@ -50,7 +50,7 @@ def run_routes(settings: Settings, warehouse: Callable[[], Warehouse], clock: Cl
 
     def at_work() -> Record | None:
         """The command that holds the lease, whoever started it."""
-        return holder(Archive(settings.lease_uri), clock())
+        return holder(Archive(settings.lease_uri, setting="LEASE_URI"), clock())
 
     rate = Rate(settings.api_triggers_per_hour, clock)
     one_at_a_time = threading.Lock()

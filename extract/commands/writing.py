@@ -78,7 +78,7 @@ def writing(settings: Settings, options: argparse.Namespace) -> "Iterator[tuple[
             archive = Archive(settings.archive_uri)
             with Step("looking whether another command is at work") as step:
                 lease = held(
-                    Archive(settings.lease_uri),
+                    Archive(settings.lease_uri, setting="LEASE_URI"),
                     options.run_id,
                     what,
                     clock,

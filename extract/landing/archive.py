@@ -23,12 +23,13 @@ _RETRY_TIMEOUT = timedelta(minutes=2)
 class Archive:
     """Batches in a folder or a bucket, written once and never changed."""
 
-    def __init__(self, uri: str, *, must_exist: bool = False) -> None:
+    def __init__(self, uri: str, *, must_exist: bool = False, setting: str = "ARCHIVE_URI") -> None:
         """Open the archive at ``uri``: a folder, or ``gs://bucket/prefix``.
 
         Args:
             uri: where it is.
             must_exist: raise an error if the folder does not exist; by default, it is created.
+            setting: the setting that has the address, for the message.
 
         Raises:
             ConfigurationError: it cannot be opened.
@@ -46,7 +47,7 @@ class Archive:
         # The store's library raises many kinds of errors, builtin ones included.
         except Exception as error:
             raise ConfigurationError(
-                f"the archive {uri} cannot be opened: {_cause(error)}; set ARCHIVE_URI to another one"
+                f"the archive {uri} cannot be opened: {_cause(error)}; set {setting} to another one"
             ) from error
 
     def write(self, table: RawTable, rows: pa.Table, run_id: str, part: int, extracted_at: datetime) -> str:

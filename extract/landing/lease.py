@@ -138,7 +138,7 @@ def seen_holder(lease_uri: str, now: datetime) -> Record | None:
     `trading-data diagnose` says why it cannot.
     """
     with suppress(ConfigurationError, PipelineError):
-        return holder(Archive(lease_uri, must_exist=True), now)
+        return holder(Archive(lease_uri, must_exist=True, setting="LEASE_URI"), now)
     return None
 
 

@@ -132,7 +132,7 @@ class _Standing:
         self._number = 0
         self.sent: dict[tuple[str, str], _Sent] = {}
         try:
-            store = Archive(self._uri)
+            store = Archive(self._uri, setting="LEASE_URI")
             objects = store.listed(prefix=f"{self._folder}/")
             # A person may have put another file there.
             if last := max((path for path in objects if PurePosixPath(path).stem.isdecimal()), default=None):
@@ -150,7 +150,7 @@ class _Standing:
         rows = [{"alert": asdict(was.alert), "sent_at": was.sent_at.isoformat()} for was in left.values()]
         try:
             path = f"{self._folder}/{self._number + 1:09}.json"
-            is_kept = Archive(self._uri).create(path, json.dumps(rows).encode())
+            is_kept = Archive(self._uri, setting="LEASE_URI").create(path, json.dumps(rows).encode())
             reason = None if is_kept else "another command has sent alerts at the same time"
         except (ConfigurationError, PipelineError) as error:
             reason = str(error)

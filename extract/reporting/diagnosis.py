@@ -125,7 +125,7 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     except (ConfigurationError, PipelineError) as error:
         checks.append(Check("archive", False, str(error), "correct ARCHIVE_URI, or the access rights to it"))
     if archive is not None:
-        writer, at_work = _writer(Archive(settings.lease_uri), now)
+        writer, at_work = _writer(settings.lease_uri, now)
         checks.append(writer)
     checks.append(_kite_session(settings, now))
     try:
@@ -151,12 +151,12 @@ def diagnose(settings: Settings, warehouse: Callable[[], Warehouse], now: dateti
     return Diagnosis(at_work, checks, [], [], [], [])
 
 
-def _writer(archive: Archive, now: datetime) -> tuple[Check, str | None]:
+def _writer(lease_uri: str, now: datetime) -> tuple[Check, str | None]:
     """Whether the lease can be read, and the run that holds it."""
     try:
-        record = holder(archive, now)
-    except PipelineError as error:
-        return Check("writer", False, str(error), "correct the access rights to ARCHIVE_URI"), None
+        record = holder(Archive(lease_uri, setting="LEASE_URI"), now)
+    except (ConfigurationError, PipelineError) as error:
+        return Check("writer", False, str(error), "correct LEASE_URI, or the access rights to it"), None
     if record is None:
         return Check("writer", True, "no other command is running"), None
     return Check("writer", True, f"{record.run_id} ({record.command}) is running; others wait for it"), record.run_id

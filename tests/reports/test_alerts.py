@@ -242,10 +242,13 @@ def test_diagnose_where_nothing_is_says_what_to_type(pipeline: Pipeline) -> None
     assert done.returncode == 3
     assert "nothing has been built yet" in done.stdout
     assert "> trading-data run" in done.stdout
-    pipeline.archive_dir.rmdir()
-    pipeline.archive_dir.write_text("not a folder")
-    done = pipeline.command("diagnose")
-    assert (done.returncode, "cannot be opened" in done.stdout) == (3, True)
+    no_folder = pipeline.warehouse_dir / "file"
+    no_folder.touch()
+    for setting in ("ARCHIVE_URI", "LEASE_URI"):
+        done = pipeline.command("diagnose", environment={setting: str(no_folder)})
+        said = " ".join(done.stdout.split())
+        assert (done.returncode, "cannot be opened" in said) == (3, True)
+        assert f"> correct {setting}, or the access rights to it" in said
 
 
 def test_the_webhook_is_told_what_is_new_worse_or_gone_and_once_a_day_what_stands(pipeline: Pipeline) -> None:

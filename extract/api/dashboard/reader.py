@@ -79,7 +79,7 @@ class Reader:
         return kept.model_copy(update={"at_work": sorted(at_work)})
 
     def _holder(self) -> str | None:
-        record = holder(Archive(self._lease_uri), self._clock())
+        record = holder(Archive(self._lease_uri, setting="LEASE_URI"), self._clock())
         return record.run_id if record else None
 
     def symbol(self, symbol: str, first: date | None, last: date | None, *, again: bool = False) -> SymbolView:
