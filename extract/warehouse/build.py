@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
@@ -72,6 +72,15 @@ class Window:
     deep_symbols: list[str]
     has_unmeasured_actions: bool
     has_changed_actions: bool
+
+    def and_of(self, other: "Window") -> "Window":
+        """This window, reaching back as far as another one does too."""
+        return replace(
+            self,
+            start=min(self.start, other.start),
+            deep_start=min(self.deep_start, other.deep_start),
+            deep_symbols=sorted({*self.deep_symbols, *other.deep_symbols}),
+        )
 
     @property
     def variables(self) -> dict[str, str]:
@@ -161,8 +170,10 @@ def build(  # noqa: C901 The steps of a build in their order.
         evidence = ["tag:actions"]
     if window and window.has_changed_actions:
         # The corporate actions come first: if they change the scale of a share, all its bars are merged again.
-        window = run(window, "--select", *evidence)
-        if window:
+        judged = run(window, "--select", *evidence)
+        if judged:
+            # If a build before this one died, it may have merged bars by evidence that is now withdrawn.
+            window = judged.and_of(window)
             outcome.window_start = min(outcome.window_start or window.start, window.start, window.deep_start)
             selected = ["tag:windowed"]
             if window.has_unmeasured_actions:

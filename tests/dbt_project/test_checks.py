@@ -1,6 +1,7 @@
 """What the data tests find, how a build tells it, and what makes a build look at everything."""
 
 import shutil
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -48,6 +49,27 @@ def test_a_build_tells_which_rules_are_broken_in_what_it_merges(
         f'rule: a valid bar is impossible, row_count: 1, example: {{"symbol":"ABB","trade_date":"{START}"}}',
         f'rule: symbol, trade_date is repeated, row_count: 2, example: {{"symbol":"TCS","trade_date":"{DEEP_START}"}}',
     ]
+
+
+def test_bars_that_a_dead_build_may_have_merged_are_merged_again(
+    built_pipeline: Pipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evidence for that build's window may have been withdrawn since, so that the window is gone after it."""
+    later = dbt_build.Window(START, START, [], has_unmeasured_actions=False, has_changed_actions=True)
+    deep = replace(later, deep_start=DEEP_START, deep_symbols=["TCS"])
+    monkeypatch.setattr(dbt_build, "_window", lambda *_: deep)
+    monkeypatch.setattr(dbt_build, "_open_window", lambda *_: later)
+    # A bar that no build would write there, as one that is to be merged again.
+    columns = "symbol, source_id, open, high, low, close, volume, is_provisional, revision, trade_date"
+    columns += ", first_sent_at, known_from, last_received_at"
+    values = f"'TCS', 'kite', 100, 101, 99, 100, 10, false, 1, date '{DEEP_START}'"
+    received = "timestamp '2024-07-01'"
+    built_pipeline.query(
+        f"insert into `{{d}}.fct_daily_bar_revisions` ({columns}) values ({values}, {received}, {received}, {received})"
+    )
+    replace(built_pipeline, runs_data_tests=False).build()
+    merged = built_pipeline.query("select symbol, trade_date from `{d}.fct_daily_bars`")
+    assert merged == [("TCS", DEEP_START)]
 
 
 def test_what_dbt_does_not_read_rebuilds_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

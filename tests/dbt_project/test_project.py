@@ -47,6 +47,20 @@ def test_the_build_knows_every_incremental_model(manifest: Any) -> None:
     assert incremental == set(INCREMENTAL_MODELS)
 
 
+def test_what_was_merged_is_noted_after_every_merge(manifest: Any) -> None:
+    """If a build dies before that, the next one merges the same rows again."""
+    parents = manifest["parent_map"]
+
+    def upstream(node: str) -> set[str]:
+        return {node}.union(*(upstream(parent) for parent in parents[node] if parent.startswith("model.")))
+
+    nodes = {node["name"]: key for key, node in manifest["nodes"].items() if node["resource_type"] == "model"}
+    windowed = {nodes[name] for name in INCREMENTAL_MODELS if "windowed" in manifest["nodes"][nodes[name]]["tags"]}
+    assert nodes["int_bars__counted"] in windowed
+    for name in ("scales", "suspect_sessions", "trading_sessions"):
+        assert windowed <= upstream(nodes[f"int_{name}__merged"]), name
+
+
 def test_every_incremental_merge_is_bounded_by_the_window_on_both_sides(manifest: Any) -> None:
     for node in manifest["nodes"].values():
         if node["resource_type"] != "model" or node["config"]["materialized"] != "incremental":
