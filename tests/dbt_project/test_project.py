@@ -66,16 +66,16 @@ def test_every_incremental_merge_is_bounded_by_the_window_on_both_sides(manifest
         if node["resource_type"] != "model" or node["config"]["materialized"] != "incremental":
             continue
         assert node["config"]["on_schema_change"] == "fail"
-        # A few rows per symbol or day, and no partitions to leave out.
+        # A few rows per symbol, and no partitions to leave out.
         if node["name"] in ("int_histories__received", "int_restatements__measured", "int_symbols__traded"):
             continue
-        if node["name"] in ("int_bars__counted", "int_symbols__served"):
+        if node["name"] == "int_symbols__served":
             assert "where trade_date >= {{ oldest_window_start() }}" in node["raw_code"]
             continue
         (predicate,) = node["config"]["incremental_predicates"]
         column = node["config"]["partition_by"]["field"]
         if "symbol" not in node["config"]["unique_key"]:
-            # A session is judged by the bars of all shares.
+            # A row is of all shares.
             start = r"(\{\{ oldest_window_start\((?:context_days=\d+)?\) \}\})"
             window = re.fullmatch(rf"DBT_INTERNAL_DEST\.{column} >= {start}", predicate)
             assert window, node["name"]

@@ -4,7 +4,9 @@
         materialized='incremental',
         incremental_strategy='merge',
         unique_key=['trade_date'],
+        incremental_predicates=["DBT_INTERNAL_DEST.trade_date >= {{ oldest_window_start() }}"],
         on_schema_change='fail',
+        partition_by={'field': 'trade_date', 'data_type': 'date', 'granularity': 'month'},
     )
 }}
 
