@@ -113,7 +113,7 @@ class Orders:
         Raises:
             ConfigurationError: it cannot be opened.
         """
-        self._store = Archive(uri)
+        self._store = Archive(uri, setting="ORDERS_URI")
 
     def add(self, order: Order) -> None:
         """Write an order, before an execution that takes it is started.
